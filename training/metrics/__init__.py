@@ -1,0 +1,1 @@
+"""How good a generator is: classifier accuracy, swap consistency, variety and Frechet distance on Postcards."""
