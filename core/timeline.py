@@ -1,0 +1,217 @@
+"""Keyframes and easing: the request at time t. Pure values, so a preview and an export can never disagree.
+
+Numbers move straight from keyframe to keyframe under an easing curve; prompts move by `prompt`, `prompt_b` and `blend`,
+so the engine interpolates the text embedding along the sphere. A `Walk` adds steady motion over the seed plane.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from core.request import NoiseMode, RenderRequest
+
+EasingName = Literal["linear", "smooth", "smoother", "ease-in", "ease-out", "hold"]
+EASING_NAMES: tuple[EasingName, ...] = get_args(EasingName)
+
+# Each maps [0, 1] to [0, 1] with both ends exact; "hold" jumps at the next keyframe.
+EASINGS: dict[EasingName, Callable[[float], float]] = {
+    "linear": lambda u: u,
+    "smooth": lambda u: u * u * (3.0 - 2.0 * u),
+    "smoother": lambda u: u * u * u * (u * (6.0 * u - 15.0) + 10.0),
+    "ease-in": lambda u: u * u,
+    "ease-out": lambda u: u * (2.0 - u),
+    "hold": lambda u: 0.0,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keyframe:
+    """A request at a time, and how the way to the next keyframe is timed."""
+
+    time: float
+    """Seconds from the start."""
+    request: RenderRequest
+    easing: EasingName = "smooth"
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.time) or self.time < 0:
+            raise ValueError(f"keyframe time: expected seconds from 0 up, got {self.time!r}")
+        if self.easing not in EASING_NAMES:
+            raise ValueError(f"easing: expected one of {', '.join(EASING_NAMES)}, got {self.easing!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """A steady walk over the seed plane, added to the keyframes' seeds."""
+
+    distance: float = 0.0
+    """How far it goes in all, in seeds; 0 stands still."""
+    closed: bool = False
+    """False: straight along x. True: a circle of this circumference that ends exactly where it began."""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.distance):
+            raise ValueError(f"walk: expected a finite number of seeds, got {self.distance!r}")
+
+    def offset(self, u: float) -> tuple[float, float]:
+        """Where the walk is at fraction `u` of its way, relative to its start: (x, y) in seeds."""
+        if not self.closed:
+            return self.distance * u, 0.0
+        angle = 2.0 * math.pi * (u % 1.0)
+        radius = self.distance / (2.0 * math.pi)
+        return radius * math.sin(angle), radius * (1.0 - math.cos(angle))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """Keyframes in order of time, from 0 to the last.
+
+    Raises `ValueError` where there are none, the first is not at 0, times do not rise, or two neighbours together blend
+    more than two prompts (a request can hold only two, so the way between them cannot be written down).
+    """
+
+    keyframes: tuple[Keyframe, ...]
+    duration: float
+    """Seconds; the last keyframe holds from its time to here."""
+    walk: Walk = Walk()
+
+    def __post_init__(self) -> None:
+        if not self.keyframes:
+            raise ValueError("timeline: expected at least one keyframe, got none")
+        if self.keyframes[0].time != 0:
+            raise ValueError(f"timeline: expected the first keyframe at 0 s, got {self.keyframes[0].time:g} s")
+        if not math.isfinite(self.duration) or self.duration <= 0:
+            raise ValueError(f"duration: expected seconds above 0, got {self.duration!r}")
+        if self.duration < self.keyframes[-1].time:
+            raise ValueError(
+                f"timeline: expected every keyframe within {self.duration:g} s, "
+                f"got one at {self.keyframes[-1].time:g} s"
+            )
+        for first, second in zip(self.keyframes, self.keyframes[1:], strict=False):
+            if second.time <= first.time:
+                raise ValueError(f"timeline: expected times that rise, got {second.time:g} s after {first.time:g} s")
+            _blend_prompts(first.request, second.request, 0.5)
+
+    def at(self, seconds: float) -> RenderRequest:
+        """The request at a time; before the start and after the end it is the first and the last.
+
+        Equal pictures are equal values: a prompt blended by exactly 0 or 1 comes back as that prompt alone.
+        """
+        seconds = min(max(seconds, 0.0), self.duration)
+        index = bisect_right([keyframe.time for keyframe in self.keyframes], seconds) - 1
+        here = self.keyframes[index]
+        if index + 1 == len(self.keyframes):
+            request = _canonical(here.request)
+        else:
+            after = self.keyframes[index + 1]
+            u = EASINGS[here.easing]((seconds - here.time) / (after.time - here.time))
+            request = interpolate(here.request, after.request, u)
+        if self.walk.distance == 0:
+            return request
+        dx, dy = self.walk.offset(seconds / self.duration)
+        return replace(request, seed_x=request.seed_x + dx, seed_y=request.seed_y + dy)
+
+    def requests(self, count: int) -> Iterator[RenderRequest]:
+        """`count` requests at even steps from 0; the next one would be the end, which in a loop is the start."""
+        for frame in range(count):
+            yield self.at(self.duration * frame / count)
+
+
+def interpolate(a: RenderRequest, b: RenderRequest, u: float) -> RenderRequest:
+    """The request at `u` of the way from `a` (0) to `b` (1). The noise, which has no in-between, stays `a`'s until 1."""
+    if u <= 0.0:
+        return _canonical(a)
+    if u >= 1.0:
+        return _canonical(b)
+    prompt, prompt_b, blend = _blend_prompts(a, b, u)
+    return _canonical(
+        replace(
+            a,
+            prompt=prompt,
+            prompt_b=prompt_b,
+            blend=blend,
+            seed_x=_mix(a.seed_x, b.seed_x, u),
+            seed_y=_mix(a.seed_y, b.seed_y, u),
+            psi=_mix(a.psi, b.psi, u),
+            transform=tuple(_mix(x, y, u) for x, y in zip(a.transform, b.transform, strict=True)),
+        )
+    )
+
+
+def prompt_timeline(
+    prompts: Sequence[str],
+    *,
+    seconds: float,
+    loop: bool = False,
+    seed_x: float = 0.0,
+    seed_y: float = 0.0,
+    psi: float = 1.0,
+    noise: NoiseMode = "const",
+    noise_seed: int = 0,
+    easing: EasingName = "smooth",
+    walk: float = 0.0,
+) -> Timeline:
+    """Glide from prompt to prompt, evenly spaced over `seconds`.
+
+    With `loop` the first prompt follows the last and the walk is a circle, so that the request at `seconds` equals the
+    one at 0. `walk` is the whole distance over the seed plane, in seeds. Raises `ValueError` without prompts and for
+    values out of range.
+    """
+    if not prompts:
+        raise ValueError("prompts: expected at least one, got none")
+    stops = list(prompts)
+    if loop and len(stops) > 1:
+        stops.append(stops[0])
+    step = seconds / max(len(stops) - 1, 1)
+    keyframes = [
+        Keyframe(
+            # The last stop is at the end itself, not at a sum that rounding may have carried past it.
+            time=seconds if index and index == len(stops) - 1 else index * step,
+            request=RenderRequest(
+                prompt=prompt, seed_x=seed_x, seed_y=seed_y, psi=psi, noise=noise, noise_seed=noise_seed
+            ),
+            easing=easing,
+        )
+        for index, prompt in enumerate(stops)
+    ]
+    return Timeline(keyframes=tuple(keyframes), duration=seconds, walk=Walk(distance=walk, closed=loop))
+
+
+def _mix(a: float, b: float, u: float) -> float:
+    # Equal ends give that very value, which a + u (b - a) does too, but (1 - u) a + u b does not.
+    return a + u * (b - a)
+
+
+def _text_weights(request: RenderRequest) -> dict[str, float]:
+    """The prompts that count in a request, with their shares; they sum to 1."""
+    if request.blend == 0.0 or request.prompt == request.prompt_b:
+        return {request.prompt: 1.0}
+    if request.blend == 1.0:
+        return {request.prompt_b: 1.0}
+    return {request.prompt: 1.0 - request.blend, request.prompt_b: request.blend}
+
+
+def _blend_prompts(a: RenderRequest, b: RenderRequest, u: float) -> tuple[str, str, float]:
+    weights_a, weights_b = _text_weights(a), _text_weights(b)
+    prompts = list(dict.fromkeys([*weights_a, *weights_b]))
+    if len(prompts) > 2:
+        raise ValueError(
+            f"keyframes: expected at most two prompts between neighbours, got {len(prompts)} "
+            f"({', '.join(map(repr, prompts))}); put a keyframe with a single prompt in between"
+        )
+    if len(prompts) == 1:
+        return prompts[0], "", 0.0
+    second = prompts[1]
+    return prompts[0], second, _mix(weights_a.get(second, 0.0), weights_b.get(second, 0.0), u)
+
+
+def _canonical(request: RenderRequest) -> RenderRequest:
+    """The same picture with its text in its shortest form, so that equal pictures compare equal."""
+    weights = _text_weights(request)
+    if len(weights) == 1:
+        return replace(request, prompt=next(iter(weights)), prompt_b="", blend=0.0)
+    return request

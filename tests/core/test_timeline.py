@@ -1,0 +1,154 @@
+"""Keyframes, easing, walks, and loops that close exactly."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+
+from core.request import IDENTITY_TRANSFORM, SEED_LIMIT, RenderRequest
+from core.timeline import EASING_NAMES, EASINGS, Keyframe, Timeline, Walk, interpolate, prompt_timeline
+
+
+@pytest.mark.parametrize("name", EASING_NAMES)
+def test_every_easing_stays_between_its_exact_ends_and_never_goes_back(name):
+    ease = EASINGS[name]
+    values = [ease(step / 100) for step in range(100)]
+    assert values[0] == 0.0
+    assert all(0.0 <= value <= 1.0 for value in values)
+    assert values == sorted(values)
+    if name != "hold":
+        assert ease(1.0) == 1.0
+
+
+def test_smooth_starts_and_ends_at_rest():
+    assert EASINGS["smooth"](1e-4) < 1e-7
+    assert EASINGS["smooth"](0.5) == 0.5
+    assert 1.0 - EASINGS["smooth"](1.0 - 1e-4) < 1e-7
+
+
+def test_numbers_move_straight_and_discrete_values_wait_for_the_end():
+    a = RenderRequest(prompt="a", seed_x=0, seed_y=2, psi=0.5, noise="const")
+    turned = (0.0, -1.0, 0.0, 1.0, 0.0, 0.5, 0.0, 0.0, 1.0)
+    b = RenderRequest(prompt="a", seed_x=4, seed_y=0, psi=1.0, noise="random", noise_seed=9, transform=turned)
+    middle = interpolate(a, b, 0.25)
+    assert (middle.seed_x, middle.seed_y, middle.psi) == (1.0, 1.5, 0.625)
+    assert (middle.noise, middle.noise_seed) == ("const", 0)
+    assert middle.transform == pytest.approx(
+        [x + 0.25 * (y - x) for x, y in zip(IDENTITY_TRANSFORM, turned, strict=True)]
+    )
+    assert interpolate(a, b, 0.0) == a
+    assert interpolate(a, b, 1.0) == b
+
+
+def test_prompts_glide_by_blend_and_come_back_alone_at_the_ends():
+    a, b = RenderRequest(prompt="sea"), RenderRequest(prompt="desert")
+    middle = interpolate(a, b, 0.25)
+    assert (middle.prompt, middle.prompt_b, middle.blend) == ("sea", "desert", 0.25)
+    assert interpolate(a, RenderRequest(prompt="x", prompt_b="desert", blend=1.0), 1.0) == b
+
+
+def test_a_blend_moves_on_to_either_of_its_prompts():
+    mixed = RenderRequest(prompt="sea", prompt_b="desert", blend=0.4)
+    to_first = interpolate(mixed, RenderRequest(prompt="sea"), 0.5)
+    to_second = interpolate(mixed, RenderRequest(prompt="desert"), 0.5)
+    assert (to_first.prompt, to_first.prompt_b, to_first.blend) == ("sea", "desert", pytest.approx(0.2))
+    assert (to_second.prompt, to_second.prompt_b, to_second.blend) == ("sea", "desert", pytest.approx(0.7))
+    # The same two prompts the other way round are the same text.
+    swapped = interpolate(mixed, RenderRequest(prompt="desert", prompt_b="sea", blend=0.6), 0.5)
+    assert (swapped.prompt, swapped.blend) == ("sea", pytest.approx(0.4))
+
+
+def test_three_prompts_between_two_keyframes_are_refused_with_the_way_out():
+    mixed = RenderRequest(prompt="sea", prompt_b="desert", blend=0.4)
+    with pytest.raises(ValueError, match="at most two prompts between neighbours, got 3 .*single prompt in between"):
+        Timeline(
+            keyframes=(Keyframe(time=0, request=mixed), Keyframe(time=1, request=RenderRequest(prompt="hills"))),
+            duration=1,
+        )
+
+
+def test_hold_jumps_at_the_next_keyframe():
+    first, second = RenderRequest(prompt="a", psi=0.1), RenderRequest(prompt="b", psi=0.9)
+    timeline = Timeline(
+        keyframes=(Keyframe(time=0, request=first, easing="hold"), Keyframe(time=1, request=second)), duration=2
+    )
+    assert timeline.at(0.999) == first
+    assert timeline.at(1.0) == second
+    assert timeline.at(1.7) == second
+    assert timeline.at(-5) == first
+    assert timeline.at(99) == second
+
+
+def test_a_loop_ends_in_the_request_it_began_with():
+    timeline = prompt_timeline(["sea", "desert", "hills"], seconds=7.3, loop=True, seed_x=5, psi=0.7, walk=3.0)
+    assert timeline.at(7.3) == timeline.at(0)
+    frames = list(timeline.requests(60))
+    assert frames[0] == RenderRequest(prompt="sea", seed_x=5, psi=0.7)
+    assert len(set(frames)) == 60
+    assert frames[20].prompt == "desert"
+    assert frames[20].blend == pytest.approx(0, abs=1e-9)
+
+
+def test_the_circle_walk_has_the_length_it_says():
+    walk = Walk(distance=4.0, closed=True)
+    points = [walk.offset(step / 1000) for step in range(1001)]
+    length = sum(math.dist(p, q) for p, q in itertools.pairwise(points))
+    assert length == pytest.approx(4.0, rel=1e-4)
+    assert points[0] == points[-1] == (0.0, 0.0)
+
+
+def test_a_straight_walk_goes_along_x():
+    timeline = prompt_timeline(["sea"], seconds=2, seed_x=3, seed_y=1, walk=4)
+    assert [request.seed_x for request in timeline.requests(4)] == [3, 4, 5, 6]
+    assert {request.seed_y for request in timeline.requests(4)} == {1}
+
+
+def test_one_prompt_without_a_walk_stands_still():
+    assert len(set(prompt_timeline(["sea"], seconds=1, loop=True).requests(30))) == 1
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 11])
+def test_stops_are_even_and_the_last_is_at_the_end(count):
+    timeline = prompt_timeline([str(index) for index in range(count)], seconds=0.7)
+    assert timeline.keyframes[-1].time == 0.7
+    assert timeline.at(0.7).prompt == str(count - 1)
+    steps = [b.time - a.time for a, b in itertools.pairwise(timeline.keyframes)]
+    assert steps == pytest.approx([0.7 / (count - 1)] * (count - 1))
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf])
+def test_a_duration_must_be_above_zero(seconds):
+    with pytest.raises(ValueError, match="expected seconds"):
+        prompt_timeline(["sea"], seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"psi": math.nan}, "psi: expected a number from -10 to 10, got nan"),
+        ({"psi": 1e9}, "psi: expected"),
+        ({"seed_x": SEED_LIMIT * 2.0}, "seed_x: expected"),
+        ({"walk": math.inf}, "walk: expected"),
+        ({"easing": "bouncy"}, "easing: expected one of linear"),
+        ({"noise": "loud"}, "noise: expected one of const"),
+    ],
+)
+def test_bad_values_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        prompt_timeline(["sea"], seconds=1, **change)
+
+
+def test_a_timeline_refuses_what_has_no_order():
+    request = RenderRequest()
+    with pytest.raises(ValueError, match="at least one keyframe"):
+        Timeline(keyframes=(), duration=1)
+    with pytest.raises(ValueError, match="first keyframe at 0 s, got 1 s"):
+        Timeline(keyframes=(Keyframe(time=1, request=request),), duration=2)
+    with pytest.raises(ValueError, match="times that rise"):
+        Timeline(keyframes=(Keyframe(time=0, request=request), Keyframe(time=0, request=request)), duration=1)
+    with pytest.raises(ValueError, match="within 1 s, got one at 2 s"):
+        Timeline(keyframes=(Keyframe(time=0, request=request), Keyframe(time=2, request=request)), duration=1)
+    with pytest.raises(ValueError, match="expected at least one, got none"):
+        prompt_timeline([], seconds=1)
