@@ -1,7 +1,8 @@
 """The append-only record of a training run: one JSON object a line (JSONL), standard library only.
 
-Every line has `kind`, `time` (seconds since the epoch) and whatever the writer adds. Each line is flushed as it is written, so a run
-that is killed loses at most the line it was in the middle of; `read_log` skips such a torn last line, and `RunLog` mends it.
+Every line has `kind`, `time` (seconds since the epoch) and whatever the writer adds. Each line is flushed as it is
+written, so a run that is killed loses at most the line it was in the middle of; `read_log` skips such a torn last
+line, and `RunLog` mends it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class RunLog:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _drop_torn_line(self.path)
-        self._file: TextIO = open(self.path, "a", encoding="utf-8", newline="\n")
+        self._file: TextIO = open(self.path, "a", encoding="utf-8", newline="\n")  # noqa: SIM115 - stays open
 
     def write(self, kind: str, **fields: Any) -> None:
         """Append one line. Numbers that JSON has no word for (NaN, infinities) are written as strings."""
@@ -49,8 +50,8 @@ class RunLog:
 def read_log(path: str | os.PathLike[str], kind: str | None = None) -> list[dict[str, Any]]:
     """Every complete line of a log, oldest first; only those of one `kind` when given.
 
-    A last line without its newline is still being written (or was cut off by a kill) and is left out. Raises `RunLogError` for any
-    other line that is not a JSON object, and `OSError` when the file cannot be read.
+    A last line without its newline is still being written (or was cut off by a kill) and is left out. Raises
+    `RunLogError` for any other line that is not a JSON object, and `OSError` when the file cannot be read.
     """
     rows: list[dict[str, Any]] = []
     with open(path, "rb") as file:
@@ -62,7 +63,10 @@ def read_log(path: str | os.PathLike[str], kind: str | None = None) -> list[dict
             except ValueError:
                 row = None
             if not isinstance(row, dict):
-                raise RunLogError(f"{os.fspath(path)}, line {number}: expected a JSON object, got {line[:60]!r}; is this a run's log.jsonl?")
+                raise RunLogError(
+                    f"{os.fspath(path)}, line {number}: expected a JSON object, got {line[:60]!r}; "
+                    "is this the log.jsonl of a run?"
+                )
             if kind is None or row.get("kind") == kind:
                 rows.append(row)
     return rows
