@@ -286,8 +286,7 @@ def _decode_chunk(root: str, names: Sequence[str], resolution: int) -> _Chunk:
             continue
         try:
             images.append(read_picture(path, resolution))
-        except Exception:  # noqa: BLE001 - Pillow raises many kinds for broken files (OSError, SyntaxError,
-        struct.error)
+        except Exception:  # noqa: BLE001 - Pillow raises OSError, SyntaxError, struct.error and more for broken files
             continue
         kept.append(name)
         captions.append(lines)
