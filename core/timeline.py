@@ -122,7 +122,7 @@ class Timeline:
 
 
 def interpolate(a: RenderRequest, b: RenderRequest, u: float) -> RenderRequest:
-    """The request at `u` of the way from `a` (0) to `b` (1); the noise has no in-between and stays that of `a` until 1."""
+    """The request at `u` of the way from `a` (0) to `b` (1); the noise has no in-between and stays `a` to the end."""
     if u <= 0.0:
         return _canonical(a)
     if u >= 1.0:
