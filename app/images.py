@@ -1,0 +1,214 @@
+"""Pictures on disk: PNGs that carry how they were made, and contact sheets.
+
+A PNG holds two text entries. `parameters` is the form that AUTOMATIC1111's web UI writes and many viewers read: the
+prompt, then one line of "Steps: 1, Seed: 7, Size: 64x64, ...". `glissando` is JSON with the whole request and the
+checkpoint's hash, enough to render the same pixels again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from app.errors import UserError, reason
+from core.request import SEED_LIMIT, SEEDS_PER_ROW, Frame, RenderRequest
+
+if TYPE_CHECKING:
+    from core.engine import ModelInfo
+
+PARAMETERS_KEY = "parameters"
+DOCUMENT_KEY = "glissando"
+DOCUMENT_VERSION = 1
+
+# The web UI names a model by the first ten digits of its file's SHA-256.
+SHORT_HASH_DIGITS = 10
+
+_GAP = 2
+_PAPER = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What a PNG says about itself."""
+
+    width: int
+    height: int
+    parameters: str = ""
+    """The web UI's text; empty when there is none."""
+    request: RenderRequest | None = None
+    """What to render for the same picture; None when Glissando did not write the file."""
+    checkpoint: dict[str, str] | None = None
+    """The model's name, family and sha256."""
+
+
+def seed_number(request: RenderRequest) -> int | None:
+    """The seed of an integer point on the seed plane, 0 to 2**32 - 1; None between seeds."""
+    if not (request.seed_x.is_integer() if isinstance(request.seed_x, float) else True):
+        return None
+    if not (request.seed_y.is_integer() if isinstance(request.seed_y, float) else True):
+        return None
+    return (int(request.seed_x) + SEEDS_PER_ROW * int(request.seed_y)) % SEED_LIMIT
+
+
+def parameters_text(request: RenderRequest, info: ModelInfo, *, width: int, height: int) -> str:
+    """The web UI's form: the prompt, a line break, then "Key: value" pairs."""
+    pairs: list[tuple[str, object]] = [("Steps", 1)]
+    seed = seed_number(request)
+    if seed is not None:
+        pairs.append(("Seed", seed))
+    else:
+        # Between seeds no one number is true; the nearest serves tools that want one, the place itself follows.
+        nearest = RenderRequest(seed_x=float(round(request.seed_x)), seed_y=float(round(request.seed_y)))
+        pairs += [("Seed", seed_number(nearest)), ("Seed X", request.seed_x), ("Seed Y", request.seed_y)]
+    pairs += [
+        ("Size", f"{width}x{height}"),
+        ("Model hash", info.sha256[:SHORT_HASH_DIGITS]),
+        ("Model", info.name),
+        ("Psi", _number(request.psi)),
+        ("Noise", request.noise),
+    ]
+    if request.noise == "random":
+        pairs.append(("Noise seed", request.noise_seed))
+    if request.blend:
+        pairs += [("Prompt B", request.prompt_b), ("Blend", _number(request.blend))]
+    pairs.append(("Version", f"Glissando {_version()}"))
+    return request.prompt + "\n" + ", ".join(f"{key}: {_quoted(value)}" for key, value in pairs)
+
+
+def document(request: RenderRequest, info: ModelInfo) -> dict[str, Any]:
+    """The whole request and what rendered it, as JSON values."""
+    return {
+        "version": DOCUMENT_VERSION,
+        "software": f"Glissando {_version()}",
+        "request": asdict(request),
+        "checkpoint": {"name": info.name, "family": info.family, "sha256": info.sha256},
+        "precision": info.precision,
+        "device": info.device,
+    }
+
+
+def save_png(path: Path, frame: Frame, info: ModelInfo) -> None:
+    """Write a frame with its metadata, whole or not at all. Raises `UserError` when the file cannot be written."""
+    entries = {
+        PARAMETERS_KEY: parameters_text(frame.request, info, width=frame.width, height=frame.height),
+        DOCUMENT_KEY: json.dumps(document(frame.request, info), ensure_ascii=False),
+    }
+    write_png(path, frame.pixels, entries)
+
+
+def write_png(path: Path, pixels: NDArray[np.uint8], entries: dict[str, str] | None = None) -> None:
+    """Write [H, W, 3] pixels with text entries; see `save_png`."""
+    text = PngInfo()
+    for key, value in (entries or {}).items():
+        text.add_text(key, value)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(None, "is a directory", str(path))
+        try:
+            Image.fromarray(pixels).save(part, format="PNG", pnginfo=text)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write the picture: {reason(error)}; choose another place") from error
+
+
+def read_png(path: Path) -> Picture:
+    """What a PNG says about itself. Raises `UserError` for what is no picture and for damaged metadata of ours."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            width, height = image.size
+            entries = {key: value for key, value in image.info.items() if isinstance(value, str)}
+    except UnidentifiedImageError:
+        raise UserError(f"{path}: expected a picture, got something else") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        raise UserError(f"{path}: cannot read the picture: {why}") from error
+    parameters = entries.get(PARAMETERS_KEY, "")
+    if DOCUMENT_KEY not in entries:
+        return Picture(width=width, height=height, parameters=parameters)
+    try:
+        data = json.loads(entries[DOCUMENT_KEY])
+        version = data["version"]
+        if version != DOCUMENT_VERSION:
+            raise UserError(f"{path}: metadata version {version}; this Glissando reads {DOCUMENT_VERSION}: update it")
+        request = request_from_json(data["request"])
+        checkpoint = {key: str(data["checkpoint"][key]) for key in ("name", "family", "sha256")}
+    except UserError:
+        raise
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: its {DOCUMENT_KEY} metadata is damaged: {error}") from error
+    return Picture(width=width, height=height, parameters=parameters, request=request, checkpoint=checkpoint)
+
+
+def request_from_json(data: dict[str, Any]) -> RenderRequest:
+    """The request that `document` wrote. Raises `ValueError` for keys or values that no request has."""
+    known = {field.name for field in fields(RenderRequest)}
+    if not isinstance(data, dict) or set(data) - known:
+        raise ValueError(f"request: expected an object with {', '.join(sorted(known))}, got {data!r:.200}")
+    values = dict(data)
+    if "transform" in values:
+        values["transform"] = tuple(values["transform"])
+    return RenderRequest(**values)
+
+
+def contact_sheet(
+    pictures: Sequence[NDArray[np.uint8]],
+    *,
+    columns: int | None = None,
+    labels: Sequence[str] | None = None,
+    tile: int = 128,
+) -> NDArray[np.uint8]:
+    """Pictures of one size on one page, row by row: [H, W, 3].
+
+    Small pictures are enlarged by a whole number to about `tile` pixels. `labels` gives each row a line of text.
+    """
+    if not pictures:
+        raise ValueError("contact sheet: expected at least one picture, got none")
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    scale = max(1, tile // max(pictures[0].shape[:2]))
+    height, width = (side * scale for side in pictures[0].shape[:2])
+    strip = 22 if labels else 0
+    page = np.full((rows * (height + strip + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3), _PAPER, dtype=np.uint8)
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        top = row * (height + strip + _GAP) + strip + _GAP
+        left = column * (width + _GAP) + _GAP
+        page[top : top + height, left : left + width] = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+    if labels is None:
+        return page
+    image = Image.fromarray(page)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size=14)
+    for row, label in enumerate(labels[:rows]):
+        draw.text((_GAP + 4, row * (height + strip + _GAP) + 3), label, font=font, fill=(230, 230, 230))
+    return np.asarray(image)
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if re.search(r'[,:\n"]', text) or text != text.strip() else text
+
+
+def _version() -> str:
+    return metadata.version("glissando")
