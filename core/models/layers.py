@@ -93,4 +93,4 @@ def bias_activation(x_NCHW: Tensor, bias_C: Tensor, *, gain: float, clamp: float
     y = F.leaky_relu(x_NCHW + bias_C[:, None, None].to(x_NCHW.dtype), LEAK)
     if gain != 1.0:
         y = y * gain
-    return y.clamp(-clamp, clamp)
+    return F.hardtanh(y, -clamp, clamp)

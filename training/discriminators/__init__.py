@@ -1,0 +1,1 @@
+"""Discriminators: small trained heads on frozen feature networks, and one on the pixels themselves."""

@@ -1,0 +1,56 @@
+"""What the discriminator heads are built from."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+VIRTUAL_BATCH = 8
+
+
+def virtual_batches(x_NC: Tensor, size: int = VIRTUAL_BATCH) -> tuple[Tensor, ...]:
+    """Split a batch into consecutive groups of at most `size` samples, as even as possible; any batch size works."""
+    return x_NC.tensor_split(math.ceil(len(x_NC) / size))
+
+
+class LocalBatchNorm(nn.Module):
+    """Batch norm over virtual batches of 8 samples and all positions: biased variance, no running statistics.
+
+    The statistics of a few samples let the discriminator see whether they are too much alike (StyleGAN-T, section 3.2).
+    """
+
+    def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x_NCT: Tensor) -> Tensor:
+        """[N, C, T] -> [N, C, T]."""
+        return torch.cat([self._normalise(group) for group in virtual_batches(x_NCT)])
+
+    def _normalise(self, x_GCT: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(x_GCT, dim=(0, 2), correction=0)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return x_GCT * scale[:, None] + (self.bias - mean * scale)[:, None]
+
+
+def conv1d(inputs: int, outputs: int, kernel: int) -> nn.Module:
+    """Spectrally normalised convolution along the tokens, circular so that no token stands at an edge."""
+    return spectral_norm(nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="circular"))
+
+
+class TextProjection(nn.Module):
+    """Logit per position: the features' inner product with a linear map of the text embedding (Miyato & Koyama 2018)."""
+
+    def __init__(self, text_dim: int, channels: int = 64) -> None:
+        super().__init__()
+        self.map = nn.Linear(text_dim, channels)
+        self.scale = 1 / math.sqrt(channels)
+
+    def forward(self, out_NCT: Tensor, c_ND: Tensor) -> Tensor:
+        """[N, 64, T] and [N, D] -> logits [N, T]."""
+        return torch.einsum("nct,nc->nt", out_NCT, self.map(c_ND)) * self.scale

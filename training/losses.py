@@ -1,0 +1,33 @@
+"""The losses of StyleGAN-T (section 3): hinge per token, and guidance by the squared spherical distance to the text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def hinge_real(logits: Sequence[Tensor]) -> Tensor:
+    """max(0, 1 - logit), a mean over tokens and over heads; each head counts the same."""
+    return torch.stack([F.relu(1 - head).mean() for head in logits]).mean()
+
+
+def hinge_fake(logits: Sequence[Tensor]) -> Tensor:
+    """max(0, 1 + logit), a mean over tokens and over heads."""
+    return torch.stack([F.relu(1 + head).mean() for head in logits]).mean()
+
+
+def generator_hinge(logits: Sequence[Tensor]) -> Tensor:
+    """-logit, a mean over tokens and over heads."""
+    return -torch.stack([head.mean() for head in logits]).mean()
+
+
+def spherical_distance(a_ND: Tensor, b_ND: Tensor) -> Tensor:
+    """Squared angle between unit vectors, [N].
+
+    Written through the chord, 2 asin(|a - b| / 2), whose gradient stays finite where that of arccos does not.
+    """
+    chord = (a_ND - b_ND).square().sum(dim=1).clamp(1e-12, 4 - 1e-6).sqrt()
+    return (2 * torch.asin(chord / 2)).square()

@@ -1,0 +1,301 @@
+"""StyleGAN-T phase 1: everything in the generator but the text encoder (sections 3 and 4 of the paper).
+
+A run is a folder: config.json, log.jsonl, state.pt (to resume exactly), samples/ and snapshots/, and latest.safetensors, which the
+explorer opens. All randomness comes from one generator whose state is saved, so a resumed run repeats the uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from core.latents import seed_to_z
+from core.models.registry import preset
+from core.models.stylegan_t import Generator
+from core.runlog import RunLog
+from core.words import words
+from training.augment import augment, blur
+from training.clip import ClipModel, load_clip
+from training.config import GanConfig
+from training.datasets.folder import BatchStream, FolderDataset, load_folder
+from training.discriminators.projected import Discriminator
+from training.ema import Ema
+from training.interrupt import StopRequest
+from training.losses import generator_hinge, hinge_fake, hinge_real, spherical_distance
+from training.snapshots import save_sample_grid, save_snapshot
+
+STATE_VERSION = 1
+
+Evaluation = Callable[[Callable[[list[str], Tensor], Tensor]], dict[str, float]]
+
+
+class RunError(ValueError):
+    """A run that cannot be started or resumed; the message says why and what to do."""
+
+
+def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The type of the convolutions: bfloat16 where matrix units make it faster, else float32."""
+    if precision == "auto":
+        fast = device.type == "cuda" or bool(torch.cpu._is_amx_tile_supported())
+        return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+class GanTrainer:
+    """Generator, discriminator, their optimisers and the data order; `step` is one update of each."""
+
+    def __init__(self, config: GanConfig, data: FolderDataset, clip: ClipModel, device: torch.device) -> None:
+        self.config, self.data, self.clip, self.device = config, data, clip, device
+        self.dtype = compute_dtype(config.precision, device)
+        torch.manual_seed(config.seed)
+        shape = preset("stylegan_t", config.preset, resolution=config.resolution, text_dim=clip.embed_dim)
+        self.generator = Generator(shape).to(device, memory_format=torch.channels_last)
+        self.discriminator = Discriminator(
+            clip.tap_channels, clip.embed_dim, resolution=config.resolution, pixel_channels=config.pixel_channels
+        ).to(device)
+        self.ema = Ema(self.generator, half_life=config.ema_half_life * config.batch * 1000)
+        self.optimiser_g = _adam(self.generator, config.learning_rate_g)
+        self.optimiser_d = _adam(self.discriminator, config.learning_rate_d)
+        self.stream = BatchStream(len(data), config.batch, config.seed)
+        self.rng = torch.Generator().manual_seed(config.seed)
+        self.images_seen = 0
+
+    def step(self) -> dict[str, Tensor]:
+        """One batch: the discriminator's update, then the generator's on the same fakes. Returns the losses, detached.
+
+        The fakes, their augmentation and the frozen network's features are worked out once and serve both updates.
+        """
+        config = self.config
+        real, captions = self._batch()
+        with torch.no_grad(), self._autocast():
+            c = self.clip.encode_text(captions).float()
+
+        z = torch.randn(len(real), self.generator.z_dim, generator=self.rng).to(self.device)
+        f = self.generator.mapping(z)
+        self.generator.mapping.update_average(f.detach())
+        fake = self.generator.synthesis(torch.cat([f, c], dim=1), noise="random", generator=self.rng, dtype=self.dtype)
+
+        sigma = config.blur_sigma * max(0.0, 1 - self.images_seen / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0
+        fake = augment(blur(fake, sigma), config.augment, self.rng)
+        real = augment(blur(real, sigma), config.augment, self.rng)
+        with self._autocast():
+            fake_features = self.clip.features(fake)
+            with torch.no_grad():
+                real_features = self.clip.features(real)
+
+        # Discriminator.
+        self.discriminator.requires_grad_(True)
+        with self._autocast():
+            real_outs = self.discriminator(real_features.taps, real)
+            fake_outs = self.discriminator([tap.detach() for tap in fake_features.taps], fake.detach())
+            logits_real = self.discriminator.logits(real_outs, c)
+            logits_fake = self.discriminator.logits(fake_outs, c)
+            loss_fake = hinge_fake(logits_fake)
+            if config.mismatch:
+                # The picture's outputs stand already; scoring them against the neighbour's caption is one product more.
+                logits_mismatch = self.discriminator.logits(real_outs, c.roll(1, dims=0))
+                loss_fake = (1 - config.mismatch) * loss_fake + config.mismatch * hinge_fake(logits_mismatch)
+            loss_d = hinge_real(logits_real) + loss_fake
+        _update(self.optimiser_d, loss_d)
+
+        # Generator.
+        self.discriminator.requires_grad_(False)
+        with self._autocast():
+            logits = self.discriminator.logits(self.discriminator(fake_features.taps, fake), c)
+            adversarial = generator_hinge(logits)
+            distance = spherical_distance(fake_features.embedding.float(), c).mean()
+        _update(self.optimiser_g, adversarial + config.guidance * distance)
+
+        self.images_seen += len(real)
+        self.ema.update(self.generator, batch=len(real), images_seen=self.images_seen)
+        return {
+            "loss_d": loss_d.detach(),
+            "loss_g": adversarial.detach(),
+            "guidance": distance.detach(),
+            "logit_real": _mean(logits_real),
+            "logit_fake": _mean(logits_fake),
+        }
+
+    def _batch(self) -> tuple[Tensor, list[str]]:
+        """The next pictures, [N, 3, R, R] in [-1, 1], with a caption drawn from each one's list."""
+        rows = self.stream.next()
+        images = torch.from_numpy(self.data.images[rows]).to(self.device)
+        draws = torch.rand(len(rows), generator=self.rng).tolist()
+        captions = [self.data.captions[row][int(draw * len(self.data.captions[row]))] for row, draw in zip(rows, draws, strict=True)]
+        return images.float() / 127.5 - 1, captions
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    @torch.no_grad()
+    def render(self, prompts: list[str], z_NZ: Tensor) -> Tensor:
+        """Pictures of the averaged generator, [N, 3, R, R] in [-1, 1], psi 1, constant noise."""
+        c = self.clip.encode_text(prompts).float()
+        pictures: Tensor = self.ema.module(z_NZ.to(self.device), c)
+        return pictures.clamp(-1, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {
+            "version": STATE_VERSION,
+            "images_seen": self.images_seen,
+            "generator": self.generator.state_dict(),
+            "ema": self.ema.module.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimiser_g": self.optimiser_g.state_dict(),
+            "optimiser_d": self.optimiser_d.state_dict(),
+            "stream": self.stream.state_dict(),
+            "rng": self.rng.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self.images_seen = state["images_seen"]
+        self.generator.load_state_dict(state["generator"])
+        self.ema.module.load_state_dict(state["ema"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimiser_g.load_state_dict(state["optimiser_g"])
+        self.optimiser_d.load_state_dict(state["optimiser_d"])
+        self.stream.load_state_dict(state["stream"])
+        self.rng.set_state(state["rng"])
+
+
+def _adam(module: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(module.parameters(), lr=learning_rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
+
+
+def _update(optimiser: torch.optim.Adam, loss: Tensor) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+    # One sum tells whether anything is not finite; mending each gradient every step would cost more than the update itself.
+    if not torch.isfinite(torch.stack(torch._foreach_norm(gradients)).sum()):
+        for gradient in gradients:
+            gradient.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
+    optimiser.step()
+
+
+def _mean(logits: list[Tensor]) -> Tensor:
+    return torch.stack([head.detach().float().mean() for head in logits]).mean()
+
+
+def train(config: GanConfig, data: Path, clip: Path, out: Path, *, evaluation: Evaluation | None = None) -> Path:
+    """Start a run in the new folder `out`; returns the path of its last snapshot.
+
+    Raises `RunError` when `out` holds a run already, and what loading the data and the CLIP raise.
+    """
+    if (out / "state.pt").exists():
+        raise RunError(f"{out} holds a run already: go on with `glissando train gan --resume {out}`, or name another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    _write_json(out / "config.json", {"config": config.to_json(), "data": str(data.resolve()), "clip": str(clip.resolve())})
+    return _run(config, data, clip, out, state=None, evaluation=evaluation)
+
+
+def resume(out: Path, *, kimg: float | None = None, evaluation: Evaluation | None = None) -> Path:
+    """Go on with the run in `out` exactly where its last saved state was taken, up to `kimg` if given."""
+    try:
+        saved = json.loads((out / "config.json").read_text(encoding="utf-8"))
+        config, data, clip = GanConfig.from_json(saved["config"]), Path(saved["data"]), Path(saved["clip"])
+    except FileNotFoundError:
+        raise RunError(f"{out}: expected the folder of a GAN run (with a config.json), found none") from None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise RunError(f"{out / 'config.json'}: expected what `glissando train gan` wrote there, could not read it: {error}") from None
+    if kimg is not None:
+        config = replace(config, kimg=kimg)
+        _write_json(out / "config.json", {**saved, "config": config.to_json()})
+    state = None
+    if (out / "state.pt").exists():
+        try:
+            state = torch.load(out / "state.pt", map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file; all mean the same here
+            raise RunError(f"{out / 'state.pt'}: could not be read ({type(error).__name__}); the run cannot go on from it") from None
+        if state.get("version") != STATE_VERSION:
+            raise RunError(f"{out / 'state.pt'}: expected state version {STATE_VERSION}, got {state.get('version')!r}")
+    return _run(config, data, clip, out, state=state, evaluation=evaluation)
+
+
+def _run(
+    config: GanConfig, data: Path, clip: Path, out: Path, *, state: Mapping[str, Any] | None, evaluation: Evaluation | None
+) -> Path:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dataset = load_folder(data, config.resolution)
+    model = load_clip(clip).to(device)
+    trainer = GanTrainer(config, dataset, model, device)
+    if state is not None:
+        trainer.load_state_dict(state)
+    vocabulary = _vocabulary(dataset)
+    latest = out / "latest.safetensors"
+    total = round(config.kimg * 1000)
+
+    def snapshot() -> None:
+        kimg = trainer.images_seen // 1000
+        save_sample_grid(out / "samples" / f"{kimg:06d}.png", trainer.render, config.prompts, grid_z(config, trainer.generator.z_dim))
+        save_snapshot(latest, trainer.ema.module, model, name=out.resolve().name, images_seen=trainer.images_seen, vocabulary=vocabulary, notes=_notes(config, data))
+
+    with RunLog(out / "log.jsonl") as log, StopRequest() as stop, tqdm(total=total, initial=trainer.images_seen, unit="img") as bar:
+        log.write("start", images=trainer.images_seen, config=config.to_json(), pictures=len(dataset), threads=torch.get_num_threads())
+        steps, clock = 0, time.perf_counter()
+        if trainer.images_seen == 0:
+            snapshot()
+        while trainer.images_seen < total and not stop.requested:
+            before = trainer.images_seen
+            metrics = trainer.step()
+            bar.update(trainer.images_seen - before)
+            steps += 1
+            if steps % config.log_steps == 0:
+                values = {name: round(value.item(), 5) for name, value in metrics.items()}
+                speed = config.log_steps * config.batch / (time.perf_counter() - clock)
+                log.write("train", images=trainer.images_seen, images_per_s=round(speed, 2), **values)
+                bar.set_postfix(d=f"{values['loss_d']:.2f}", g=f"{values['loss_g']:.2f}", clip=f"{values['guidance']:.2f}")
+                clock = time.perf_counter()
+            if _passed(config.evaluate_kimg, before, trainer.images_seen) and evaluation is not None:
+                log.write("evaluate", images=trainer.images_seen, **evaluation(trainer.render))
+            if _passed(config.sample_kimg, before, trainer.images_seen):
+                snapshot()
+            if _passed(config.save_kimg, before, trainer.images_seen):
+                _save_state(out, trainer)
+        _save_state(out, trainer)
+        snapshot()
+        log.write("stop", images=trainer.images_seen, finished=trainer.images_seen >= total)
+    if trainer.images_seen < total:
+        print(f"Stopped at {trainer.images_seen / 1000:.1f} of {config.kimg:g} kimg; go on with: glissando train gan --resume {out}")
+    return latest
+
+
+def _passed(every_kimg: float, before: int, now: int) -> bool:
+    every = every_kimg * 1000
+    return every > 0 and int(now // every) > int(before // every)
+
+
+def grid_z(config: GanConfig, z_dim: int) -> Tensor:
+    """The latents of the sample grid's columns, [seeds, Z]."""
+    return torch.stack([seed_to_z(seed, z_dim) for seed in range(config.grid_seeds)])
+
+
+def _vocabulary(dataset: FolderDataset) -> tuple[str, ...]:
+    return tuple(sorted({word for captions in dataset.captions for caption in captions for word in words(caption)}))
+
+
+def _notes(config: GanConfig, data: Path) -> dict[str, Any]:
+    return {"data": data.name, "config": config.to_json()}
+
+
+def _save_state(out: Path, trainer: GanTrainer) -> None:
+    unfinished = out / "state.pt.new"
+    torch.save(trainer.state_dict(), unfinished)
+    os.replace(unfinished, out / "state.pt")
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
