@@ -1,0 +1,238 @@
+"""Everything that a menu or a shortcut can do, each declared once.
+
+No GUI here: shortcuts are texts that the window translates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from app.explorer.scene import ZOOM_LIMIT
+from app.explorer.session import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One entry. `label` may depend on the session, as in "Undo psi"."""
+
+    id: str
+    menu: str
+    label: Callable[[Session], str]
+    run: Callable[[Session], None]
+    shortcut: str = ""
+    """Such as "Ctrl+Shift+Z"; on a Mac, Ctrl is Cmd."""
+    also: str = ""
+    """A second shortcut, not shown."""
+    tooltip: str = ""
+    enabled: Callable[[Session], bool] = lambda session: True
+    checked: Callable[[Session], bool] = lambda session: False
+    repeat: bool = False
+    """Whether holding the keys repeats it."""
+    separator: bool = False
+    """Whether a line stands above it in the menu."""
+
+
+def _says(text: str) -> Callable[[Session], str]:
+    return lambda session: text
+
+
+def _undo_label(session: Session) -> str:
+    name = session.history.undo_name
+    return f"Undo {name}" if name else "Undo"
+
+
+def _redo_label(session: Session) -> str:
+    name = session.history.redo_name
+    return f"Redo {name}" if name else "Redo"
+
+
+def _undo(session: Session) -> None:
+    session.history.undo()
+
+
+def _redo(session: Session) -> None:
+    session.history.redo()
+
+
+def _wish_open(session: Session) -> None:
+    session.dialog_wish = "open"
+
+
+def _wish_save(session: Session) -> None:
+    session.dialog_wish = "save_picture"
+
+
+def _wish_folder(session: Session) -> None:
+    session.dialog_wish = "output_folder"
+
+
+def _quit(session: Session) -> None:
+    session.quit_wish = True
+
+
+def _reset(session: Session) -> None:
+    scene = session.history.scene
+    fresh = type(scene)(prompt=scene.prompt, checkpoint=scene.checkpoint, zoom=scene.zoom, smooth=scene.smooth)
+    session.transport.rewind()
+    session.history.step("reset controls", lambda _: fresh)
+
+
+def _swap(session: Session) -> None:
+    session.history.step("swap A and B", lambda scene: replace(scene, prompt=scene.prompt_b, prompt_b=scene.prompt))
+
+
+def _zoom_to(zoom: int) -> Callable[[Session], None]:
+    return lambda session: session.history.step("zoom", lambda scene: replace(scene, zoom=zoom))
+
+
+def _zoom_by(change: int) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        zoom = session.history.scene.zoom or session.shown_zoom
+        session.history.step("zoom", lambda scene: replace(scene, zoom=min(max(zoom + change, 1), ZOOM_LIMIT)))
+
+    return run
+
+
+def _toggle_smooth(session: Session) -> None:
+    session.history.step("smooth", lambda scene: replace(scene, smooth=not scene.smooth))
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        id="open",
+        menu="File",
+        label=_says("Open checkpoint…"),
+        run=_wish_open,
+        shortcut="Ctrl+O",
+        tooltip="Load another model; dropping its file on the window does the same.",
+    ),
+    Action(id="open_bundled", menu="File", label=_says("Open the bundled checkpoint"), run=Session.open_bundled),
+    Action(
+        id="save",
+        menu="File",
+        label=_says("Save picture"),
+        run=lambda session: session.save_picture(),
+        shortcut="Ctrl+S",
+        enabled=lambda session: session.frame is not None,
+        tooltip="Write the picture as PNG; prompt, seed, psi and checkpoint are kept inside the file.",
+        separator=True,
+    ),
+    Action(
+        id="save_as",
+        menu="File",
+        label=_says("Save picture as…"),
+        run=_wish_save,
+        shortcut="Ctrl+Shift+S",
+        enabled=lambda session: session.frame is not None,
+    ),
+    Action(
+        id="record",
+        menu="File",
+        label=lambda session: "Stop recording" if session.recorder is not None else "Record video",
+        run=Session.toggle_recording,
+        shortcut="Ctrl+R",
+        enabled=lambda session: (
+            session.frame is not None and not (session.recorder is not None and session.recorder.stopping)
+        ),
+        tooltip="Record what the window shows to an MP4 file.",
+    ),
+    Action(id="output_folder", menu="File", label=_says("Choose output folder…"), run=_wish_folder),
+    Action(id="quit", menu="File", label=_says("Quit"), run=_quit, shortcut="Ctrl+Q", separator=True),
+    Action(
+        id="undo",
+        menu="Edit",
+        label=_undo_label,
+        run=_undo,
+        shortcut="Ctrl+Z",
+        enabled=lambda session: session.history.undo_name is not None,
+        repeat=True,
+    ),
+    Action(
+        id="redo",
+        menu="Edit",
+        label=_redo_label,
+        run=_redo,
+        shortcut="Ctrl+Shift+Z",
+        also="Ctrl+Y",
+        enabled=lambda session: session.history.redo_name is not None,
+        repeat=True,
+    ),
+    Action(
+        id="surprise",
+        menu="Edit",
+        label=_says("Surprise me"),
+        run=Session.surprise,
+        shortcut="Ctrl+D",
+        tooltip="Jump to a random seed: another picture of the same prompt.",
+        separator=True,
+    ),
+    Action(
+        id="swap",
+        menu="Edit",
+        label=_says("Swap prompts A and B"),
+        run=_swap,
+        enabled=lambda session: session.history.scene.prompt != session.history.scene.prompt_b,
+    ),
+    Action(id="reset", menu="Edit", label=_says("Reset all controls"), run=_reset),
+    Action(
+        id="play",
+        menu="Play",
+        label=lambda session: "Pause" if session.transport.playing else "Play",
+        run=lambda session: session.transport.toggle(),
+        shortcut="Space",
+        tooltip="Glide along a closed path through the seeds.",
+    ),
+    Action(
+        id="rewind",
+        menu="Play",
+        label=_says("Back to the start"),
+        run=lambda session: session.transport.rewind(),
+        shortcut="Home",
+    ),
+    Action(
+        id="zoom_fit",
+        menu="View",
+        label=_says("Fit the picture"),
+        run=_zoom_to(0),
+        shortcut="Ctrl+0",
+        checked=lambda session: session.history.scene.zoom == 0,
+    ),
+    Action(id="zoom_in", menu="View", label=_says("Zoom in"), run=_zoom_by(1), shortcut="Ctrl+=", repeat=True),
+    Action(id="zoom_out", menu="View", label=_says("Zoom out"), run=_zoom_by(-1), shortcut="Ctrl+-", repeat=True),
+    Action(
+        id="smooth",
+        menu="View",
+        label=_says("Smooth filtering"),
+        run=_toggle_smooth,
+        checked=lambda session: session.history.scene.smooth,
+        tooltip="Blend between the picture's pixels on screen instead of showing them as squares.",
+    ),
+    Action(
+        id="text_larger",
+        menu="View",
+        label=_says("Larger text"),
+        run=lambda session: session.set_text_scale(session.settings.text_scale + 0.1),
+        shortcut="Ctrl+Shift+=",
+        separator=True,
+    ),
+    Action(
+        id="text_smaller",
+        menu="View",
+        label=_says("Smaller text"),
+        run=lambda session: session.set_text_scale(session.settings.text_scale - 0.1),
+        shortcut="Ctrl+Shift+-",
+    ),
+)
+
+MENUS = tuple(dict.fromkeys(action.menu for action in ACTIONS))
+
+
+def in_menu(menu: str) -> Iterable[Action]:
+    """The actions of one menu, in order."""
+    return (action for action in ACTIONS if action.menu == menu)
+
+
+def by_id(action_id: str) -> Action:
+    """The action with this id; a KeyError names a programming mistake."""
+    return {action.id: action for action in ACTIONS}[action_id]

@@ -1,0 +1,87 @@
+"""Which picture of the prompt: the place on the seed plane, truncation and noise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from imgui_bundle import icons_fontawesome_6 as icons
+from imgui_bundle import imgui
+
+from app.explorer.actions import by_id
+from app.explorer.history import History
+from app.explorer.session import Session
+from app.explorer.widgets import (
+    action_button,
+    edit_number,
+    end_of_edit,
+    reset_button,
+    reset_width,
+    row_label,
+    slider_row,
+    tooltip,
+)
+from core.request import PSI_LIMIT, SEED_LIMIT, NoiseMode
+
+SEED_HELP = (
+    "The seed picks one of the many pictures of a prompt; between whole numbers the picture glides from one to the "
+    "next. Drag the picture itself to walk."
+)
+PSI_HELP = "Truncation: 0 is the most typical picture, 1 the model's full variety, above 1 it exaggerates."
+NOISE_HELP = "Fine grain that the generator adds at every layer: the same for all pictures, drawn from a seed, or none."
+NOISE_LABELS: dict[NoiseMode, str] = {"const": "constant", "random": "random", "none": "off"}
+
+
+class LatentPanel:
+    """Seed, psi, noise."""
+
+    title = "Picture controls"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def draw(self, history: History) -> None:
+        self._seed(history)
+        action_button(self._session, by_id("surprise"), f"{icons.ICON_FA_DICE}  Surprise me")
+        slider_row(history, "psi", "psi", -1.0, 2.0, PSI_HELP, limit=(-PSI_LIMIT, PSI_LIMIT))
+        self._noise(history)
+
+    def _seed(self, history: History) -> None:
+        row_label("seed x, y", SEED_HELP)
+        spacing = 6.0
+        width = (imgui.get_content_region_avail().x - reset_width() - 4 - spacing) / 2
+        limit = float(SEED_LIMIT)
+        for field in ("seed_x", "seed_y"):
+            imgui.set_next_item_width(width)
+            changed, value = imgui.drag_float(f"##{field}", getattr(history.scene, field), 0.01, -limit, limit, "%.2f")
+            if changed:
+                edit_number(history, field, "seed", value, -limit, limit)
+            end_of_edit(history)
+            tooltip(SEED_HELP)
+            if field == "seed_x":
+                imgui.same_line(0, spacing)
+        reset_button(history, "seed", "seed_x", "seed_y")
+
+    def _noise(self, history: History) -> None:
+        scene = history.scene
+        row_label("noise", NOISE_HELP)
+        spacing = 6.0
+        width = imgui.get_content_region_avail().x - reset_width() - 4
+        seeded = scene.noise == "random"
+        imgui.set_next_item_width((width - spacing) / 2 if seeded else width)
+        if imgui.begin_combo("##noise", NOISE_LABELS[scene.noise]):
+            for mode, label in NOISE_LABELS.items():
+                if imgui.selectable(label, scene.noise == mode)[0]:
+                    history.step("noise", lambda scene, mode=mode: replace(scene, noise=mode))
+            imgui.end_combo()
+        tooltip(NOISE_HELP)
+        if seeded:
+            imgui.same_line(0, spacing)
+            imgui.set_next_item_width((width - spacing) / 2)
+            largest = 2**31 - 1  # of the widget; a scene may hold larger ones
+            changed, value = imgui.drag_int("##noise_seed", min(scene.noise_seed, largest), 0.1, 0, largest, "seed %d")
+            if changed:
+                seed = min(max(value, 0), largest)
+                history.apply("noise seed", lambda scene: replace(scene, noise_seed=seed))
+            end_of_edit(history)
+            tooltip("Which random noise is drawn; equal seeds give equal noise.")
+        reset_button(history, "noise", "noise", "noise_seed")

@@ -1,0 +1,83 @@
+"""Play: a closed path through the seeds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from imgui_bundle import ImVec2, imgui
+from imgui_bundle import icons_fontawesome_6 as icons
+
+from app.explorer.actions import by_id
+from app.explorer.history import History
+from app.explorer.scene import PathShape
+from app.explorer.session import Session
+from app.explorer.widgets import action_button, reset_button, reset_width, row_label, slider_row, tooltip
+
+PATH_HELP = "The way play takes through the seeds; every path is closed, so the end meets the beginning."
+PATH_LABELS: dict[PathShape, str] = {"circle": "circle", "eight": "figure eight", "line": "there and back"}
+
+
+class MotionPanel:
+    """Play, pause, the path and its speed."""
+
+    title = "Play"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def draw(self, history: History) -> None:
+        session = self._session
+        transport = session.transport
+        icon = icons.ICON_FA_PAUSE if transport.playing else icons.ICON_FA_PLAY
+        square = imgui.get_frame_height()
+        play = by_id("play")
+        width = imgui.get_content_region_avail().x - square - 6
+        action_button(session, play, f"{icon}  {play.label(session)}###play", width, accent=True)
+        imgui.same_line(0, 6)
+        action_button(session, by_id("rewind"), f"{icons.ICON_FA_BACKWARD_STEP}##rewind", square)
+
+        scene = history.scene
+        seconds = scene.loop_seconds
+        row_label("position", "Where the picture is along the path; drag to scrub.")
+        imgui.set_next_item_width(-reset_width() - 4)
+        position = transport.time % seconds
+        changed, position = imgui.slider_float(
+            "##position", position, 0.0, seconds, f"%.1f of {seconds:.1f} s", imgui.SliderFlags_.always_clamp
+        )
+        if changed:
+            # A full turn is the start again; inside the loop the slider stays at its right end while it is held.
+            transport.time = min(position, seconds * (1 - 1e-6))
+        tooltip(
+            "Where the picture is along the path; drag to scrub. Not a change of the scene, so undo leaves it alone."
+        )
+
+        row_label("path", PATH_HELP)
+        imgui.set_next_item_width(-reset_width() - 4)
+        if imgui.begin_combo("##path", PATH_LABELS[scene.path]):
+            for shape, label in PATH_LABELS.items():
+                if imgui.selectable(label, shape == scene.path, 0, ImVec2(0, 0))[0]:
+                    history.step("path", lambda scene, shape=shape: replace(scene, path=shape))
+            imgui.end_combo()
+        tooltip(PATH_HELP)
+        reset_button(history, "path", "path")
+        slider_row(
+            history,
+            "path_size",
+            "reach",
+            0.1,
+            10.0,
+            "How far from the seed the path goes, in seeds.",
+            limit=(0.0, 1000.0),
+            shown="%.1f seeds",
+        )
+        slider_row(
+            history,
+            "loop_seconds",
+            "speed",
+            1.0,
+            60.0,
+            "How long one round takes.",
+            limit=(0.1, 3600.0),
+            shown="%.1f s a round",
+            logarithmic=True,
+        )

@@ -1,0 +1,175 @@
+"""Renders on a thread of its own: at most one request waits, and the newest one wins. No GUI and no torch here.
+
+The engine is made on this thread by a callable given to it, so that importing torch and reading a checkpoint never hold
+up the window. What goes wrong becomes a `Failed` value; the engine that worked, and the last frame, stay.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from core.request import Frame, RenderRequest
+
+
+class Renderer(Protocol):
+    """What the thread needs of an engine; `core.engine.Engine` is one."""
+
+    @property
+    def info(self) -> Any: ...
+
+    def render(self, request: RenderRequest) -> Frame: ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint is ready; frames from now on are its."""
+
+    path: Path
+    info: Any
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Loading or rendering did not work."""
+
+    during: Literal["load", "render"]
+    message: str
+    """One line for people."""
+    detail: str
+    """The traceback, for the log only."""
+
+
+Event = Loaded | Failed
+
+
+class RenderThread:
+    """Owns the engine. Every method may be called from any thread and returns at once, apart from `close`."""
+
+    def __init__(self, open_engine: Callable[[Path], Renderer]) -> None:
+        self._open_engine = open_engine
+        self._wake = threading.Condition()
+        self._waiting_path: Path | None = None
+        self._waiting: RenderRequest | None = None
+        self._last: RenderRequest | None = None
+        self._loading: Path | None = None
+        self._rendering = False
+        self._has_engine = False
+        self._closed = False
+        self._frame: Frame | None = None
+        self._events: list[Event] = []
+        # Not a daemon: an interpreter that goes away under a thread inside torch crashes; so it waits for one frame.
+        self._thread = threading.Thread(target=self._run, name="render")
+        self._thread.start()
+
+    def load(self, path: Path) -> None:
+        """Open a checkpoint, then render the last request with it. A later call replaces one that has not begun."""
+        with self._wake:
+            self._waiting_path = path
+            self._wake.notify()
+
+    def submit(self, request: RenderRequest) -> None:
+        """Render this next; it replaces the request that waits, if one does."""
+        with self._wake:
+            self._waiting = request
+            self._wake.notify()
+
+    def take_frame(self) -> Frame | None:
+        """The newest frame, once; None when there is nothing new."""
+        with self._wake:
+            frame, self._frame = self._frame, None
+            return frame
+
+    def take_events(self) -> list[Event]:
+        """What happened since the last call, oldest first."""
+        with self._wake:
+            events, self._events = self._events, []
+            return events
+
+    @property
+    def loading(self) -> Path | None:
+        """The checkpoint being opened or waiting to be."""
+        with self._wake:
+            return self._waiting_path or self._loading
+
+    @property
+    def busy(self) -> bool:
+        """Whether a frame or an event is still to come, or waits to be taken."""
+        with self._wake:
+            waits = self._waiting is not None and self._has_engine
+            at_work = self._waiting_path is not None or self._loading is not None or self._rendering
+            return waits or at_work or self._frame is not None or bool(self._events)
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Stop after what is being rendered now; True when the thread has ended within `timeout` seconds."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        engine: Renderer | None = None
+        while True:
+            with self._wake:
+                while not (
+                    self._closed or self._waiting_path is not None or (self._waiting is not None and engine is not None)
+                ):
+                    self._wake.wait()
+                if self._closed:
+                    return
+                path, self._waiting_path = self._waiting_path, None
+                if path is not None:
+                    self._loading = path
+                else:
+                    request, self._waiting = self._waiting, None
+                    self._last = request
+                    self._rendering = True
+            if path is not None:
+                engine = self._load(path) or engine
+            else:
+                assert engine is not None
+                assert request is not None
+                self._render(engine, request)
+
+    def _load(self, path: Path) -> Renderer | None:
+        engine: Renderer | None = None
+        try:
+            engine = self._open_engine(path)
+            event: Event = Loaded(path, engine.info)
+        except Exception as error:  # noqa: BLE001 (whatever a loader raises must reach the window, never end the thread)
+            event = Failed("load", _one_line(error), traceback.format_exc())
+        with self._wake:
+            self._loading = None
+            self._events.append(event)
+            if engine is not None:
+                self._has_engine = True
+                if self._waiting is None:
+                    self._waiting = self._last
+        return engine
+
+    def _render(self, engine: Renderer, request: RenderRequest) -> None:
+        frame: Frame | None = None
+        failed: Failed | None = None
+        try:
+            frame = engine.render(request)
+        except Exception as error:  # noqa: BLE001 (as above: the last good frame stays, the message is shown)
+            failed = Failed("render", _one_line(error), traceback.format_exc())
+        with self._wake:
+            self._rendering = False
+            if frame is not None:
+                self._frame = frame
+            if failed is not None:
+                self._events.append(failed)
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    # ValueError and OSError are how this program speaks to people; anything else says its kind for a report.
+    if isinstance(error, ValueError | OSError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,404 @@
+"""What happens between the controls and the picture, once a frame of the window: no GUI and no torch here.
+
+    history.scene + transport.time -> RenderRequest -> render thread -> Frame -> shown, recorded, saved
+
+The panels edit `history`; `tick` carries the change onwards and takes what came back.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from app.explorer.history import History
+from app.explorer.recorder import OpenWriter, Recorder
+from app.explorer.render_thread import Failed, Loaded, Renderer, RenderThread
+from app.explorer.scene import Scene
+from app.explorer.settings import Store
+from app.explorer.transport import Transport
+from core.request import SEEDS_PER_ROW, Frame, RenderRequest
+
+log = logging.getLogger(__name__)
+
+AUTOSAVE_PAUSE_S = 0.5
+TOAST_S = 6.0
+ERROR_TOAST_S = 20.0
+LOG_LINES = 200
+RATE_WINDOW_S = 1.0
+
+Level = Literal["info", "error"]
+DialogWish = Literal["open", "save_picture", "output_folder"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """A line for the person at the window: a toast for a while, then a line of the log panel."""
+
+    level: Level
+    text: str
+    at: float
+    """On the session's clock, seconds."""
+    clock: str
+    """Time of day."""
+    path: Path | None = None
+    """A file it speaks of, whose folder can be opened."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the session asks of the rest of the program; tests give their own."""
+
+    open_engine: Callable[[Path], Renderer]
+    open_writer: OpenWriter
+    write_image: Callable[[Path, Frame, Any], None]
+    """(path, frame, model info): write a PNG with its metadata."""
+    bundled_checkpoint: Callable[[], Path]
+    read_examples: Callable[[Path], tuple[str, ...]] = lambda path: ()
+    """Prompts that a checkpoint suggests."""
+    clock: Callable[[], float] = time.monotonic
+
+
+class Session:
+    """The explorer without its window. Belongs to the UI thread; `close` it."""
+
+    def __init__(self, services: Services, store: Store, checkpoint: Path | None = None) -> None:
+        self._services = services
+        self._store = store
+        self._clock = services.clock
+        self.messages: deque[Message] = deque(maxlen=LOG_LINES)
+        self.toasts: list[Message] = []
+        self.dialog_wish: DialogWish | None = None
+        """Which file dialog to show next; the window takes it."""
+        self.quit_wish = False
+        problem = store.prepare()
+        if problem:
+            self.tell_error(problem)
+        self.settings, problem = store.load_settings()
+        if problem:
+            self.tell_error(problem)
+        restored, problem = store.load_scene()
+        if problem:
+            self.tell_error(problem)
+        self.is_new = restored is None
+        """Whether there was no earlier session to go on with."""
+        scene = first_scene() if restored is None else restored
+        if checkpoint is not None:
+            scene = replace(scene, checkpoint=str(checkpoint.resolve()))
+        self.history = History(scene, clock=self._clock)
+        self.transport = Transport()
+        self.recorder: Recorder | None = None
+        self.info: Any = None
+        """The loaded model's `ModelInfo`; None until there is one."""
+        self.examples: tuple[str, ...] = ()
+        """Prompts to try, as the checkpoint suggests them."""
+        self.frame: Frame | None = None
+        """The picture on screen."""
+        self.frame_count = 0
+        self.failed_load: str | None = None
+        """Why the last checkpoint asked for did not load; None once one does."""
+        self._arrivals: deque[float] = deque()
+        self._submitted: RenderRequest | None = None
+        self._saved_revision = self.history.revision if restored is not None and checkpoint is None else -1
+        self._seen_revision = self.history.revision
+        self._changed_at = self._clock()
+        self._save_problem: str | None = None
+        self._saver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="save")
+        self._saving: list[tuple[Path, Future[None]]] = []
+        self._random = random.Random()
+        self._asked: str | None = None
+        self._named = scene.checkpoint
+        self._loop_seconds = scene.loop_seconds
+        self.shown_zoom = 1
+        """The whole zoom the viewport used last."""
+        self.render = RenderThread(services.open_engine)
+
+    # Once a frame
+
+    def tick(self) -> None:
+        """One round: `dispatch`, then `collect`. The window calls these around drawing. Neither ever blocks."""
+        self.dispatch()
+        self.collect()
+
+    def dispatch(self) -> None:
+        """After the panels were drawn: carry their changes onwards."""
+        now = self._clock()
+        self._follow_checkpoint()
+        self.transport.tick(now)
+        self._keep_place()
+        request = self.history.scene.request(self.transport.time)
+        if request != self._submitted:
+            self._submitted = request
+            self.render.submit(request)
+        self._autosave(now)
+
+    def collect(self) -> None:
+        """Before the panels are drawn: take what came back from the threads."""
+        now = self._clock()
+        for event in self.render.take_events():
+            self._handle(event)
+        frame = self.render.take_frame()
+        if frame is not None:
+            self.frame = frame
+            self.frame_count += 1
+            self._arrivals.append(now)
+            if self.recorder is not None:
+                self.recorder.offer(frame.pixels)
+        while self._arrivals and now - self._arrivals[0] > RATE_WINDOW_S:
+            self._arrivals.popleft()
+        self._look_after_recorder()
+        self._look_after_saves()
+        self.toasts = [toast for toast in self.toasts if now - toast.at < toast_seconds(toast)]
+
+    def _keep_place(self) -> None:
+        """Another speed goes on from the same place on the path."""
+        seconds = self.history.scene.loop_seconds
+        if seconds != self._loop_seconds:
+            self.transport.time = (self.transport.time % self._loop_seconds) / self._loop_seconds * seconds
+            self._loop_seconds = seconds
+
+    @property
+    def lively(self) -> bool:
+        """Whether something moves or is about to, so that the window should not doze."""
+        return (
+            self.transport.playing
+            or self.recorder is not None
+            or self.render.busy
+            or bool(self.toasts)
+            or bool(self._saving)
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Whether the picture on screen is the one the scene asks for."""
+        request = self.history.scene.request(self.transport.time)
+        return self.frame is not None and self.frame.request == request and not self.render.busy
+
+    @property
+    def frames_per_second(self) -> float:
+        """New pictures in the last second."""
+        return len(self._arrivals) / RATE_WINDOW_S
+
+    @property
+    def vocabulary(self) -> frozenset[str]:
+        return self.info.vocabulary if self.info is not None else frozenset()
+
+    # Messages
+
+    def tell(self, text: str, path: Path | None = None) -> None:
+        self._add(Message("info", text, self._clock(), time.strftime("%H:%M:%S"), path))
+        log.info("%s", text)
+
+    def tell_error(self, text: str) -> None:
+        """Show what went wrong; the same error again moves its toast up instead of making another."""
+        self.toasts = [toast for toast in self.toasts if toast.text != text]
+        self._add(Message("error", text, self._clock(), time.strftime("%H:%M:%S")))
+        log.error("%s", text)
+
+    def _add(self, message: Message) -> None:
+        self.messages.append(message)
+        self.toasts = [*self.toasts, message][-4:]
+
+    # Checkpoints
+
+    def open_checkpoint(self, path: Path) -> None:
+        """Load another checkpoint; the scene names it once it has loaded."""
+        self._load(str(path.expanduser().resolve()))
+
+    def open_bundled(self) -> None:
+        self._load("")
+
+    def _follow_checkpoint(self) -> None:
+        """Load what the scene names when that changed: at the start, and by undo and redo."""
+        wanted = self.history.scene.checkpoint
+        if self._asked is None or wanted != self._named:
+            self._load(wanted)
+        self._named = wanted
+
+    def _load(self, name: str) -> None:
+        self._asked = name
+        try:
+            path = Path(name) if name else self._services.bundled_checkpoint()
+        except (ValueError, OSError) as error:
+            self.failed_load = str(error)
+            self.tell_error(str(error))
+            return
+        self.render.load(path)
+
+    def _handle(self, event: Loaded | Failed) -> None:
+        if isinstance(event, Failed):
+            log.error("%s failed: %s\n%s", event.during, event.message, event.detail)
+            if event.during == "load":
+                self.failed_load = event.message
+            self.tell_error(event.message)
+            return
+        self.info = event.info
+        self.examples = self._services.read_examples(event.path)
+        self.failed_load = None
+        self._arrivals.clear()
+        name = self._name_of(event.path)
+        if name:
+            self.settings = self.settings.with_recent(event.path)
+            self._save_settings()
+        if name == self._asked and name != self.history.scene.checkpoint:
+            self.history.step("open checkpoint", lambda scene: replace(scene, checkpoint=name))
+            self._named = name
+
+    def _name_of(self, path: Path) -> str:
+        """How a scene names this checkpoint: "" for the bundled one, wherever it is installed."""
+        try:
+            return "" if path == self._services.bundled_checkpoint() else str(path)
+        except (ValueError, OSError):
+            return str(path)
+
+    # Seeds
+
+    def surprise(self) -> None:
+        """Go to a random whole seed."""
+        seed = self._random.randrange(100_000)
+        self.history.step(
+            "random seed",
+            lambda scene: replace(scene, seed_x=float(seed % SEEDS_PER_ROW), seed_y=float(seed // SEEDS_PER_ROW)),
+        )
+
+    # Pictures and videos
+
+    def save_picture(self, path: Path | None = None) -> None:
+        """Write the picture on screen as PNG, off the UI thread; without a path, under a fresh name in the folder."""
+        if self.frame is None:
+            self.tell_error("There is no picture to save yet.")
+            return
+        frame, info = self.frame, self.info
+        try:
+            target = self._fresh_path(frame.request, ".png") if path is None else path
+        except OSError as error:
+            self._tell_unwritable(error)
+            return
+        future = self._saver.submit(self._services.write_image, target, frame, info)
+        self._saving.append((target, future))
+
+    def toggle_recording(self) -> None:
+        if self.recorder is not None:
+            self.recorder.stop()
+            return
+        if self.frame is None:
+            self.tell_error("There is no picture to record yet.")
+            return
+        try:
+            path = self._fresh_path(self.frame.request, ".mp4")
+        except OSError as error:
+            self._tell_unwritable(error)
+            return
+        self.recorder = Recorder(path, self._services.open_writer, smooth=self.history.scene.smooth, clock=self._clock)
+        self.recorder.offer(self.frame.pixels)
+
+    def set_output_dir(self, folder: Path) -> None:
+        self.settings = replace(self.settings, output_dir=str(folder))
+        self._save_settings()
+
+    def set_text_scale(self, scale: float) -> None:
+        self.settings = replace(self.settings, text_scale=min(max(scale, 0.6), 2.5))
+        self._save_settings()
+
+    def _save_settings(self) -> None:
+        problem = self._store.save_settings(self.settings)
+        if problem:
+            self.tell_error(problem)
+
+    def _tell_unwritable(self, error: OSError) -> None:
+        self.tell_error(
+            f"The output folder {self.settings.output_dir} cannot be used ({error.strerror or error}). "
+            "Choose another one in the Save panel."
+        )
+
+    def _fresh_path(self, request: RenderRequest, suffix: str) -> Path:
+        folder = Path(self.settings.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = file_stem(request)
+        taken = {path for path, _ in self._saving}
+        number = 1
+        while (path := folder / f"{stem}-{number:03d}{suffix}").exists() or path in taken:
+            number += 1
+        return path
+
+    def _look_after_recorder(self) -> None:
+        recorder = self.recorder
+        result = None if recorder is None else recorder.result
+        if result is None:
+            return
+        self.recorder = None
+        if result.error is not None:
+            self.tell_error(f"Recording stopped: {result.error}")
+            return
+        left_out = f" ({result.skipped} pictures left out: the encoder fell behind)" if result.skipped else ""
+        self.tell(f"Recorded {result.seconds:.1f} s to {result.path}{left_out}", result.path)
+
+    def _look_after_saves(self) -> None:
+        waiting: list[tuple[Path, Future[None]]] = []
+        for path, future in self._saving:
+            if not future.done():
+                waiting.append((path, future))
+                continue
+            error = future.exception()
+            if error is None:
+                self.tell(f"Saved {path}", path)
+            else:
+                log.error("saving %s failed", path, exc_info=error)
+                self.tell_error(f"The picture was not saved: {error}")
+        self._saving = waiting
+
+    # Keeping
+
+    def _autosave(self, now: float) -> None:
+        if self.history.revision != self._seen_revision:
+            self._seen_revision = self.history.revision
+            self._changed_at = now
+        if self._seen_revision != self._saved_revision and now - self._changed_at >= AUTOSAVE_PAUSE_S:
+            self._save_scene()
+
+    def _save_scene(self) -> None:
+        self._saved_revision = self.history.revision
+        problem = self._store.save_scene(self.history.scene)
+        if problem and problem != self._save_problem:
+            self.tell_error(problem)  # once, not at every change
+        self._save_problem = problem
+
+    def close(self) -> None:
+        """Save the scene, close the recording, let the render thread end. Waits for the frame being rendered."""
+        if self.recorder is not None:
+            self.recorder.stop()
+        if self._saved_revision != self.history.revision:
+            self._save_scene()
+        self.render.close(timeout=0.0)  # it is no daemon: the interpreter waits for it, the window need not
+        if self.recorder is not None:
+            self.recorder.join()
+            self._look_after_recorder()
+        self._saver.shutdown(wait=True)
+        self._look_after_saves()
+
+
+def first_scene() -> Scene:
+    """What a newcomer sees first."""
+    return Scene(prompt="snowy mountains at sunset, watercolor", psi=0.7)
+
+
+def toast_seconds(toast: Message) -> float:
+    """How long a toast stays."""
+    return ERROR_TOAST_S if toast.level == "error" else TOAST_S
+
+
+def file_stem(request: RenderRequest) -> str:
+    """A file name that says what the picture is: some words of the prompt and the seed."""
+    words = re.sub(r"[^\w]+", "-", request.prompt.lower()).strip("-_")[:48].strip("-_") or "picture"
+    return f"{words}-seed{_number(request.seed_x)}" + (f"_{_number(request.seed_y)}" if request.seed_y else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -1,0 +1,152 @@
+"""What the explorer keeps between starts: settings, the autosaved scene, the log. Plain JSON, written atomically.
+
+Reading never stops a start: what cannot be read gives defaults and a message for the window.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from app.explorer.scene import Scene, SceneError
+
+log = logging.getLogger(__name__)
+
+RECENTS = 8
+
+
+def config_dir() -> Path:
+    """The folder of this program's settings; GLISSANDO_CONFIG_DIR overrides it."""
+    chosen = os.environ.get("GLISSANDO_CONFIG_DIR")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = os.environ.get("APPDATA")
+        return Path(base or Path.home() / "AppData" / "Roaming") / "Glissando"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "Glissando"
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return Path(base or Path.home() / ".config") / "glissando"
+
+
+def _pictures_dir() -> str:
+    pictures = Path.home() / "Pictures"
+    return str(pictures / "Glissando" if pictures.is_dir() else Path.home() / "Glissando")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What belongs to the person rather than to the picture."""
+
+    recents: tuple[str, ...] = ()
+    """Checkpoints opened before, newest first."""
+    output_dir: str = field(default_factory=_pictures_dir)
+    """Where pictures and videos go."""
+    text_scale: float = 1.0
+
+    def with_recent(self, path: Path) -> Settings:
+        name = str(path)
+        return replace(self, recents=(name, *(other for other in self.recents if other != name))[:RECENTS])
+
+
+class Store:
+    """Reads and writes the files in one folder. Every method reports trouble by its return value, never by raising."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = config_dir() if folder is None else folder
+
+    @property
+    def layout_path(self) -> Path:
+        """Where the window's panel layout is kept (by the GUI library)."""
+        return self.folder / "layout.ini"
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / "glissando.log"
+
+    def prepare(self) -> str | None:
+        """Make the folder; a message when that does not work and nothing will be kept."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return f"Settings will not be kept: {self.folder} cannot be made ({error.strerror or error})"
+        return None
+
+    def load_settings(self) -> tuple[Settings, str | None]:
+        data, problem = self._read("settings.json")
+        if data is None:
+            return Settings(), problem
+        try:
+            return _settings_from(data), None
+        except (TypeError, ValueError) as error:
+            return Settings(), f"Settings start afresh: {self.folder / 'settings.json'}: {error}"
+
+    def save_settings(self, settings: Settings) -> str | None:
+        return self._write("settings.json", asdict(settings))
+
+    def load_scene(self) -> tuple[Scene | None, str | None]:
+        """The scene of the last session, or None."""
+        data, problem = self._read("scene.json")
+        if data is None:
+            return None, problem
+        try:
+            return Scene.from_json(data), None
+        except SceneError as error:
+            return None, f"The last scene was not restored: {error}"
+
+    def save_scene(self, scene: Scene) -> str | None:
+        return self._write("scene.json", scene.to_json())
+
+    def _read(self, name: str) -> tuple[Any, str | None]:
+        path = self.folder / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8")), None
+        except FileNotFoundError:
+            return None, None
+        except (OSError, ValueError) as error:
+            return None, f"{path} was not read: {error}"
+
+    def _write(self, name: str, data: dict[str, Any]) -> str | None:
+        path = self.folder / name
+        try:
+            write_atomically(path, json.dumps(data, ensure_ascii=False, indent=1))
+        except OSError as error:
+            return f"{path} was not written: {error.strerror or error}"
+        return None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text`: a reader, also one after a crash, sees the old or the new. Raises `OSError`."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        # A lone surrogate, which a keyboard can send, is no reason to lose the scene.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _settings_from(data: object) -> Settings:
+    if not isinstance(data, dict):
+        raise ValueError(f"expected a JSON object, got {type(data).__name__}")
+    default = Settings()
+    recents = data.get("recents", [])
+    output_dir = data.get("output_dir", default.output_dir)
+    text_scale = data.get("text_scale", default.text_scale)
+    if not isinstance(recents, list) or not all(isinstance(item, str) for item in recents):
+        raise ValueError(f"recents: expected a list of paths, got {recents!r}")
+    if not isinstance(output_dir, str) or not output_dir:
+        raise ValueError(f"output_dir: expected a path, got {output_dir!r}")
+    if not isinstance(text_scale, int | float) or not 0.5 <= text_scale <= 3.0:
+        raise ValueError(f"text_scale: expected a number from 0.5 to 3, got {text_scale!r}")
+    return Settings(recents=tuple(recents[:RECENTS]), output_dir=output_dir, text_scale=float(text_scale))

@@ -1,0 +1,32 @@
+"""The line at the window's lower edge: which model, on what, and how fast."""
+
+from __future__ import annotations
+
+from imgui_bundle import imgui
+
+from app.explorer import theme
+from app.explorer.session import Session
+from app.explorer.widgets import tooltip
+
+
+def draw_status(session: Session) -> None:
+    """The model on the left, its speed on the right."""
+    info = session.info
+    if info is None:
+        text = "loading model…" if session.render.loading is not None else "no model"
+        imgui.text_colored(theme.DIM, text)
+        return
+    imgui.text_colored(
+        theme.DIM, f"{info.name}  ·  {info.resolution} × {info.resolution}  ·  {info.precision} on {info.device}"
+    )
+    tooltip(
+        f"{info.path}\n{info.parameters / 1e6:.1f} million parameters, {info.images_seen:,} pictures seen in training"
+    )
+    frame = session.frame
+    if frame is None:
+        return
+    rate = session.frames_per_second
+    text = f"{frame.render_ms:.1f} ms a frame  ·  " + (f"{rate:.0f} frames/s" if rate else "still")
+    imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(text).x - 24)
+    imgui.text_colored(theme.DIM, text)
+    tooltip("The time the model took for this picture, and how many new pictures came in the last second.")

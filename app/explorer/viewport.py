@@ -1,0 +1,267 @@
+"""The picture: drawn at a whole zoom, dragged to walk through the seeds, and what the window has to say over it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from imgui_bundle import ImVec2, ImVec4, imgui, imspinner
+from imgui_bundle import icons_fontawesome_6 as icons
+
+from app.explorer import theme
+from app.explorer.actions import by_id
+from app.explorer.history import History
+from app.explorer.session import Message, Session
+from app.explorer.texture import Region, Texture
+from app.explorer.widgets import tooltip
+from core.request import SEED_LIMIT
+
+# Dragging across this many pixels of an unscaled screen goes one seed further.
+PIXELS_PER_SEED = 180.0
+
+ZOOMS = (0, 1, 2, 3, 4, 6, 8, 10, 12, 16)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the picture is, in framebuffer pixels from the top left of the window."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    zoom: float
+
+
+def fitting_zoom(width: int, height: int, available_width: float, available_height: float) -> float:
+    """The largest whole zoom that fits, or, for a picture larger than the place, the fraction that does."""
+    fraction = min(available_width / width, available_height / height)
+    return float(math.floor(fraction)) if fraction >= 1.0 else max(fraction, 1e-3)
+
+
+class Viewport:
+    """The picture's window with its toolbar and toasts."""
+
+    title = "Picture"
+
+    def __init__(self, session: Session, texture: Texture, open_folder: Callable[[Path], None]) -> None:
+        self._session = session
+        self._texture = texture
+        self._open_folder = open_folder
+        self._uploaded = 0
+        self.placement: Placement | None = None
+        """Where the picture was drawn last; for the tests that compare pixels."""
+
+    def draw(self, history: History) -> None:
+        self._toolbar(history)
+        origin = imgui.get_cursor_screen_pos()
+        area = imgui.get_content_region_avail()
+        frame = self._session.frame
+        if frame is None:
+            self._placeholder(origin, area)
+        else:
+            self._picture(history, origin, area)
+            if self._session.render.loading is not None:
+                self._badge(origin, "Loading model…")
+        self._toasts(origin, area)
+
+    def _toolbar(self, history: History) -> None:
+        scene = history.scene
+        session = self._session
+        imgui.set_cursor_pos(ImVec2(imgui.get_cursor_pos_x() + 10, imgui.get_cursor_pos_y() + 8))
+        imgui.push_item_width(imgui.get_font_size() * 6.5)
+        shown = "fit" if scene.zoom == 0 else f"{scene.zoom}×"
+        if imgui.begin_combo("##zoom", f"{icons.ICON_FA_MAGNIFYING_GLASS}  {shown}"):
+            for zoom in ZOOMS:
+                if imgui.selectable("fit" if zoom == 0 else f"{zoom}×", zoom == scene.zoom)[0]:
+                    history.step("zoom", lambda scene, zoom=zoom: replace(scene, zoom=zoom))
+            imgui.end_combo()
+        imgui.pop_item_width()
+        tooltip("Screen pixels for each pixel of the picture; fit takes the largest whole zoom.")
+        imgui.same_line()
+        changed, smooth = imgui.checkbox("smooth", scene.smooth)
+        if changed:
+            history.step("smooth", lambda scene: replace(scene, smooth=smooth))
+        tooltip(by_id("smooth").tooltip)
+        recorder = session.recorder
+        if recorder is not None:
+            imgui.same_line(0, 24)
+            imgui.push_style_color(imgui.Col_.text, theme.RED)
+            imgui.align_text_to_frame_padding()
+            word = "finishing" if recorder.stopping else "recording"
+            imgui.text_unformatted(f"{icons.ICON_FA_CIRCLE}  {word}  {recorder.seconds:.1f} s")
+            imgui.pop_style_color()
+        if session.frame is not None:
+            hint = "drag the picture to walk through the seeds"
+            width = imgui.calc_text_size(hint).x
+            if imgui.get_content_region_avail().x > width:
+                imgui.same_line()
+                right = imgui.get_window_width() - width - 16
+                if right > imgui.get_cursor_pos_x() + 12:
+                    imgui.set_cursor_pos_x(right)
+                    imgui.align_text_to_frame_padding()
+                    imgui.text_colored(theme.FAINT, hint)
+                else:
+                    imgui.new_line()
+        imgui.set_cursor_pos_y(imgui.get_cursor_pos_y() + 2)
+
+    def _picture(self, history: History, origin: ImVec2, area: ImVec2) -> None:
+        session, scene = self._session, history.scene
+        frame = session.frame
+        assert frame is not None
+        scale = max(imgui.get_io().display_framebuffer_scale.x, 1.0)
+        margin = 12.0
+        if scene.zoom:
+            zoom = float(scene.zoom)
+        else:
+            zoom = fitting_zoom(frame.width, frame.height, (area.x - 2 * margin) * scale, (area.y - 2 * margin) * scale)
+        session.shown_zoom = max(round(zoom), 1)
+        if self._uploaded != session.frame_count:
+            self._texture.upload(frame.pixels)
+            self._uploaded = session.frame_count
+        # Whole framebuffer pixels, or squares of one size would not be.
+        width, height = frame.width * zoom / scale, frame.height * zoom / scale
+        x = math.floor((origin.x + (area.x - width) / 2) * scale) / scale
+        y = math.floor((origin.y + (area.y - height) / 2) * scale) / scale
+        self.placement = Placement(
+            round(x * scale), round(y * scale), round(width * scale), round(height * scale), zoom
+        )
+        if area.x < 1 or area.y < 1:
+            return
+        corner = ImVec2(origin.x + area.x, origin.y + area.y)
+        draw_list = imgui.get_window_draw_list()
+        draw_list.push_clip_rect(origin, corner, True)
+        if scene.smooth or zoom < 1.0:
+            self._draw_texture(self._texture.smooth(), x, y, x + width, y + height)
+        else:
+            unit = zoom / scale
+            # Only what is visible is enlarged: a large picture at a large zoom would exceed what a texture can be.
+            region = Region(
+                max(math.floor((origin.x - x) / unit), 0),
+                max(math.floor((origin.y - y) / unit), 0),
+                min(math.ceil((corner.x - x) / unit), frame.width),
+                min(math.ceil((corner.y - y) / unit), frame.height),
+            )
+            texture_id = self._texture.sharp(region, round(zoom))
+            self._draw_texture(
+                texture_id, x + region.x0 * unit, y + region.y0 * unit, x + region.x1 * unit, y + region.y1 * unit
+            )
+        draw_list.pop_clip_rect()
+        left, top = max(x, origin.x), max(y, origin.y)
+        right, bottom = min(x + width, corner.x), min(y + height, corner.y)
+        imgui.set_cursor_screen_pos(ImVec2(left, top))
+        imgui.invisible_button("##canvas", ImVec2(max(right - left, 1.0), max(bottom - top, 1.0)))
+        self._walk(history)
+
+    def _draw_texture(self, texture_id: int, left: float, top: float, right: float, bottom: float) -> None:
+        imgui.get_window_draw_list().add_image(imgui.ImTextureRef(texture_id), ImVec2(left, top), ImVec2(right, bottom))
+
+    def _walk(self, history: History) -> None:
+        """A drag on the picture moves over the seed plane: one undo step."""
+        if imgui.is_item_hovered() or imgui.is_item_active():
+            imgui.set_mouse_cursor(imgui.MouseCursor_.hand)
+        if imgui.is_item_active() and imgui.is_mouse_dragging(0, 1.0):
+            delta = imgui.get_io().mouse_delta
+            if delta.x or delta.y:
+                step = 1.0 / (PIXELS_PER_SEED * imgui.get_font_size() / theme.FONT_SIZE)
+                limit = float(SEED_LIMIT)
+
+                def move(scene: Any) -> Any:
+                    return replace(
+                        scene,
+                        seed_x=min(max(scene.seed_x + delta.x * step, -limit), limit),
+                        seed_y=min(max(scene.seed_y + delta.y * step, -limit), limit),
+                    )
+
+                history.apply("walk", move)
+            imgui.set_tooltip(f"{history.scene.seed_x:.2f}, {history.scene.seed_y:.2f}")
+        if imgui.is_item_deactivated():
+            history.end_gesture()
+
+    def _placeholder(self, origin: ImVec2, area: ImVec2) -> None:
+        """No picture yet: it is on its way, or why it is not."""
+        session = self._session
+        failed = session.failed_load if session.render.loading is None else None
+        middle = ImVec2(origin.x + area.x / 2, origin.y + area.y / 2)
+        if failed is None:
+            radius = imgui.get_font_size() * 1.6
+            imgui.set_cursor_screen_pos(ImVec2(middle.x - radius, middle.y - radius * 2.2))
+            imspinner.spinner_ang("##loading", radius, 4.0, imgui.ImColor(theme.ACCENT), imgui.ImColor(theme.FRAME))
+            _centred("loading model…", middle.x, middle.y + radius * 0.7, theme.DIM)
+            return
+        width = min(area.x - 40, imgui.get_font_size() * 34)
+        imgui.set_cursor_screen_pos(ImVec2(middle.x - width / 2, origin.y + area.y * 0.34))
+        imgui.begin_group()
+        imgui.text_colored(theme.RED, f"{icons.ICON_FA_TRIANGLE_EXCLAMATION}  The model did not load")
+        imgui.push_text_wrap_pos(middle.x + width / 2 - imgui.get_window_pos().x)
+        imgui.text_unformatted(failed)
+        imgui.pop_text_wrap_pos()
+        imgui.spacing()
+        if imgui.button("Open checkpoint…"):
+            by_id("open").run(session)
+        imgui.same_line()
+        if imgui.button("Open the bundled checkpoint"):
+            by_id("open_bundled").run(session)
+        imgui.end_group()
+
+    def _badge(self, origin: ImVec2, text: str) -> None:
+        size = imgui.calc_text_size(text)
+        at = ImVec2(origin.x + 12, origin.y + 8)
+        draw_list = imgui.get_window_draw_list()
+        background = imgui.color_convert_float4_to_u32(ImVec4(0.05, 0.06, 0.08, 0.9))
+        draw_list.add_rect_filled(at, ImVec2(at.x + size.x + 24, at.y + size.y + 12), background, 6.0)
+        draw_list.add_text(ImVec2(at.x + 12, at.y + 6), imgui.color_convert_float4_to_u32(theme.TEXT), text)
+
+    def _toasts(self, origin: ImVec2, area: ImVec2) -> None:
+        """Messages at the lower right of the picture's window, newest lowest; above everything, taking no focus."""
+        bottom = origin.y + area.y - 14
+        width = min(imgui.get_font_size() * 26, area.x - 28)
+        if width < 80:
+            return
+        for message in reversed(list(self._session.toasts)):
+            bottom = self._toast(message, origin.x + area.x - 14, bottom, width) - 8
+
+    def _toast(self, message: Message, right: float, bottom: float, width: float) -> float:
+        """Draws one; returns its top."""
+        error = message.level == "error"
+        imgui.set_next_window_pos(ImVec2(right, bottom), imgui.Cond_.always, ImVec2(1.0, 1.0))
+        imgui.set_next_window_size(ImVec2(width, 0))
+        imgui.push_style_color(imgui.Col_.window_bg, ImVec4(0.12, 0.13, 0.165, 0.97))
+        imgui.push_style_color(imgui.Col_.border, theme.RED if error else theme.FRAME_ACTIVE)
+        imgui.push_style_var(imgui.StyleVar_.window_border_size, 1.0)
+        flags = (
+            imgui.WindowFlags_.no_decoration
+            | imgui.WindowFlags_.no_docking
+            | imgui.WindowFlags_.no_saved_settings
+            | imgui.WindowFlags_.no_focus_on_appearing
+            | imgui.WindowFlags_.no_nav
+            | imgui.WindowFlags_.no_move
+        )
+        imgui.begin(f"##toast {message.at} {hash(message.text)}", None, flags)
+        icon = icons.ICON_FA_TRIANGLE_EXCLAMATION if error else icons.ICON_FA_CIRCLE_CHECK
+        imgui.text_colored(theme.RED if error else theme.GREEN, icon)
+        imgui.same_line()
+        imgui.push_text_wrap_pos(width - imgui.get_frame_height() - 14)
+        imgui.text_unformatted(message.text)
+        imgui.pop_text_wrap_pos()
+        imgui.same_line(width - imgui.get_frame_height() - 6)
+        imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
+        if imgui.small_button(f"{icons.ICON_FA_XMARK}##dismiss"):
+            self._session.toasts = [toast for toast in self._session.toasts if toast is not message]
+        imgui.pop_style_color()
+        if message.path is not None and imgui.small_button(f"{icons.ICON_FA_FOLDER_OPEN}  Show in folder"):
+            self._open_folder(message.path)
+        top = imgui.get_window_pos().y
+        imgui.end()
+        imgui.pop_style_var()
+        imgui.pop_style_color(2)
+        return float(top)
+
+
+def _centred(text: str, x: float, y: float, colour: ImVec4) -> None:
+    size = imgui.calc_text_size(text)
+    imgui.set_cursor_screen_pos(ImVec2(x - size.x / 2, y))
+    imgui.text_colored(colour, text)

@@ -1,0 +1,173 @@
+"""Small pieces that the panels share: rows with a label on the left and a reset on the right, tooltips, buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import icons_fontawesome_6 as icons
+
+from app.explorer import theme
+from app.explorer.actions import Action
+from app.explorer.history import History
+from app.explorer.scene import Scene
+from app.explorer.session import Session
+
+_DEFAULT = Scene()
+LABEL_EM = 5.2
+
+
+def tooltip(text: str) -> None:
+    """Explain the last item when the pointer rests on it."""
+    if text and imgui.is_item_hovered(
+        imgui.HoveredFlags_.for_tooltip | imgui.HoveredFlags_.delay_normal | imgui.HoveredFlags_.allow_when_disabled
+    ):
+        imgui.begin_tooltip()
+        imgui.push_text_wrap_pos(imgui.get_font_size() * 22)
+        imgui.text_unformatted(text)
+        imgui.pop_text_wrap_pos()
+        imgui.end_tooltip()
+
+
+def dim_text(text: str, colour: ImVec4 = theme.DIM) -> None:
+    """Text of secondary importance."""
+    imgui.push_style_color(imgui.Col_.text, colour)
+    imgui.text_unformatted(text)
+    imgui.pop_style_color()
+
+
+def wrapped_text(text: str, colour: ImVec4) -> None:
+    """Text that breaks at the panel's edge."""
+    imgui.push_text_wrap_pos(0.0)
+    dim_text(text, colour)
+    imgui.pop_text_wrap_pos()
+
+
+def row_label(text: str, help_text: str) -> None:
+    """The left column of a control's row."""
+    imgui.align_text_to_frame_padding()
+    imgui.push_style_color(imgui.Col_.text, theme.DIM)
+    imgui.text_unformatted(text)
+    imgui.pop_style_color()
+    tooltip(help_text)
+    imgui.same_line(imgui.get_style().window_padding.x + imgui.get_font_size() * LABEL_EM)
+
+
+def reset_width() -> float:
+    """What a row leaves for its reset button."""
+    return imgui.get_frame_height()
+
+
+def reset_button(history: History, name: str, *fields: str) -> None:
+    """At the row's right end: back to the default; greyed when it is there."""
+    at_default = all(getattr(history.scene, field) == getattr(_DEFAULT, field) for field in fields)
+    imgui.same_line(0, 4)
+    imgui.begin_disabled(at_default)
+    imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
+    imgui.push_style_color(imgui.Col_.text, theme.FAINT if at_default else theme.DIM)
+    if imgui.button(f"{icons.ICON_FA_ARROW_ROTATE_LEFT}##reset {name}", ImVec2(reset_width(), 0)):
+        values = {field: getattr(_DEFAULT, field) for field in fields}
+        history.step(f"reset {name}", lambda scene: replace(scene, **values))
+    imgui.pop_style_color(2)
+    imgui.end_disabled()
+    if not at_default:
+        tooltip(f"Reset {name}")
+
+
+def slider_row(
+    history: History,
+    field: str,
+    label: str,
+    low: float,
+    high: float,
+    help_text: str,
+    *,
+    limit: tuple[float, float] | None = None,
+    shown: str = "%.2f",
+    logarithmic: bool = False,
+) -> None:
+    """A float of the scene as a slider. Ctrl-click types a value, up to `limit`; a drag is one undo step."""
+    row_label(label, help_text)
+    imgui.set_next_item_width(-reset_width() - 4)
+    flags = imgui.SliderFlags_.none if limit else imgui.SliderFlags_.always_clamp
+    if logarithmic:
+        flags |= imgui.SliderFlags_.logarithmic
+    changed, value = imgui.slider_float(f"##{field}", getattr(history.scene, field), low, high, shown, flags)
+    if changed:
+        edit_number(history, field, label, value, *(limit or (low, high)))
+    end_of_edit(history)
+    tooltip(help_text)
+    reset_button(history, label, field)
+
+
+def edit_number(history: History, field: str, name: str, value: float, low: float, high: float) -> None:
+    """Within a gesture, set a float of the scene, clamped; what is no number changes nothing."""
+    if value != value:
+        return
+    clamped = min(max(value, low), high)
+    history.apply(name, lambda scene: replace(scene, **{field: clamped}))
+
+
+def end_of_edit(history: History) -> None:
+    """After a slider or a field: letting go of it closes the undo step."""
+    if imgui.is_item_deactivated_after_edit():
+        history.end_gesture()
+
+
+def wide_button(label: str, width: float = -1.0, *, accent: bool = False, colour: ImVec4 | None = None) -> bool:
+    """A button of a given width; -1 fills the row."""
+    pushed = 0
+    if accent:
+        imgui.push_style_color(imgui.Col_.button, theme.ACCENT_DIM)
+        imgui.push_style_color(imgui.Col_.button_hovered, ImVec4(theme.ACCENT.x, theme.ACCENT.y, theme.ACCENT.z, 0.55))
+        imgui.push_style_color(imgui.Col_.button_active, ImVec4(theme.ACCENT.x, theme.ACCENT.y, theme.ACCENT.z, 0.75))
+        pushed = 3
+    if colour is not None:
+        imgui.push_style_color(imgui.Col_.text, colour)
+        pushed += 1
+    pressed = imgui.button(label, ImVec2(width, 0))
+    imgui.pop_style_color(pushed)
+    return bool(pressed)
+
+
+def action_button(session: Session, action: Action, label: str, width: float = -1.0, *, accent: bool = False) -> None:
+    """A button that does an action, with its explanation and shortcut on hover."""
+    imgui.begin_disabled(not action.enabled(session))
+    if wide_button(label, width, accent=accent):
+        action.run(session)
+    imgui.end_disabled()
+    shortcut = f" ({action.shortcut})" if action.shortcut else ""
+    tooltip((action.tooltip or action.label(session)) + shortcut)
+
+
+def quiet_button(label: str) -> bool:
+    """A small icon without a frame, beside a heading."""
+    imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
+    imgui.push_style_color(imgui.Col_.text, theme.DIM)
+    pressed = imgui.small_button(label)
+    imgui.pop_style_color(2)
+    return bool(pressed)
+
+
+def fitted(text: str, width: float) -> str:
+    """`text`, shortened with an ellipsis to `width` pixels."""
+    if imgui.calc_text_size(text).x <= width:
+        return text
+    while text and imgui.calc_text_size(text + "…").x > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def flow(widths: list[float], draw: Callable[[int], None]) -> None:
+    """Items of known widths one after another, wrapped at the panel's edge."""
+    right = imgui.get_cursor_screen_pos().x + imgui.get_content_region_avail().x
+    spacing = imgui.get_style().item_spacing.x * 0.7
+    x = imgui.get_cursor_screen_pos().x
+    for index, width in enumerate(widths):
+        if index > 0 and x + spacing + width <= right:
+            imgui.same_line(0, spacing)
+            x += spacing + width
+        else:
+            x = imgui.get_cursor_screen_pos().x + width
+        draw(index)

@@ -1,0 +1,293 @@
+"""The window: puts session, panels, viewport and menus together and runs them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if sys.platform.startswith("linux"):
+    # The window is GLFW's on X11; PyOpenGL would otherwise guess EGL or Wayland and find no context.
+    os.environ.setdefault("PYOPENGL_PLATFORM", "x11")
+
+from imgui_bundle import hello_imgui, imgui, immapp
+
+from app.errors import UserError
+from app.explorer import theme
+from app.explorer.dialogs import Dialogs, show_in_folder
+from app.explorer.menus import draw_menus, run_shortcuts
+from app.explorer.panels import Panel
+from app.explorer.panels.latent import LatentPanel
+from app.explorer.panels.log import LogPanel
+from app.explorer.panels.motion import MotionPanel
+from app.explorer.panels.output import OutputPanel
+from app.explorer.panels.prompt import PromptPanel
+from app.explorer.session import Services, Session
+from app.explorer.settings import Store
+from app.explorer.status import draw_status
+from app.explorer.texture import GlTexture, Texture
+from app.explorer.viewport import Viewport
+from core.checkpoints import bundled_checkpoint, read_header
+
+if TYPE_CHECKING:
+    from app.explorer.render_thread import Renderer
+    from core.request import Frame
+
+log = logging.getLogger(__name__)
+
+SIZE = (1280, 800)
+MAX_FPS = 60.0  # where nothing else, such as vsync, keeps the window from drawing as fast as it can
+DOZING_FPS = 5.0
+
+
+def run(checkpoint: Path | None = None) -> int:
+    """Open the explorer on `checkpoint`, or on the last one used, and return the exit code when its window is closed.
+
+    Raises `UserError` when no window can be opened.
+    """
+    store = Store()
+    handler = _log_to(store)
+    try:
+        session = Session(real_services(), store, checkpoint)
+        try:
+            Explorer(session).run()
+        finally:
+            session.close()
+    finally:
+        if handler is not None:
+            logging.getLogger("app.explorer").removeHandler(handler)
+            handler.close()
+    return 0
+
+
+def real_services() -> Services:
+    """The engine, the video writer and the PNG writer of this program; each is imported where it is first used."""
+    return Services(
+        open_engine=_open_engine,
+        open_writer=_open_writer,
+        write_image=_write_image,
+        bundled_checkpoint=bundled_checkpoint,
+        read_examples=_read_examples,
+    )
+
+
+class Explorer:
+    """The window's parts. `params` is what HelloImGui runs; tests add their own callbacks to it."""
+
+    def __init__(
+        self,
+        session: Session,
+        texture: Texture | None = None,
+        layout: Path | None = None,
+        *,
+        native_dialogs: bool | None = None,
+    ) -> None:
+        self.session = session
+        self.viewport = Viewport(session, texture or GlTexture(), show_in_folder)
+        self.dialogs = Dialogs(session, native=native_dialogs)
+        self.panels: tuple[Panel, ...] = (
+            PromptPanel(session),
+            LatentPanel(session),
+            MotionPanel(session),
+            OutputPanel(session),
+            LogPanel(session),
+            self.viewport,
+        )
+        self._frames = 0
+        self._drop_callback: Any = None
+        self.params = self._runner_params(layout or Store().layout_path)
+
+    def run(self) -> None:
+        """Show the window until it is closed."""
+        try:
+            immapp.run(self.params, immapp.AddOnsParams())
+        except RuntimeError as error:
+            if self._frames:
+                raise
+            raise UserError(
+                f"No window can be opened: {error}. On a machine without a display, use `glissando generate`."
+            ) from error
+
+    def _runner_params(self, layout: Path) -> hello_imgui.RunnerParams:
+        params = hello_imgui.RunnerParams()
+        window = params.app_window_params
+        window.window_title = "Glissando"
+        window.window_geometry.size = SIZE
+        window.restore_previous_geometry = True
+        params.ini_folder_type = hello_imgui.IniFolderType.absolute_path
+        params.ini_filename = str(layout)
+        params.ini_filename_use_app_window_title = False
+        inner = params.imgui_window_params
+        inner.default_imgui_window_type = hello_imgui.DefaultImGuiWindowType.provide_full_screen_dock_space
+        inner.show_menu_bar = True
+        inner.show_menu_app = False
+        inner.show_menu_view = False
+        inner.show_status_bar = True
+        inner.show_status_fps = False
+        inner.remember_theme = False
+        inner.remember_status_bar_settings = False
+        params.docking_params = self._docking()
+        # ImGui smooths its own edges; multisampling would cost a software renderer most of its time.
+        params.renderer_backend_options.open_gl_options.anti_aliasing_samples = 0
+        params.fps_idling.fps_max = MAX_FPS
+        params.fps_idling.fps_idle = DOZING_FPS
+        callbacks = params.callbacks
+        callbacks.default_icon_font = hello_imgui.DefaultIconFont.font_awesome6
+        callbacks.load_additional_fonts = theme.load_fonts
+        callbacks.setup_imgui_config = _configure
+        callbacks.setup_imgui_style = theme.apply
+        callbacks.post_init = self._after_init
+        callbacks.pre_new_frame = self._before_frame
+        callbacks.show_menus = self._guarded("menus", self._menus)
+        callbacks.show_gui = self._guarded("window", self._every_frame)
+        callbacks.show_status = self._guarded("status", lambda: draw_status(self.session))
+        callbacks.before_imgui_render = self._after_drawing
+        return params
+
+    def _docking(self) -> hello_imgui.DockingParams:
+        split = hello_imgui.DockingSplit
+        down = imgui.Dir.down
+        docking = hello_imgui.DockingParams()
+        # The main dock space is the picture's; the left column is cut from it, then cut into rows from the top.
+        docking.docking_splits = [
+            split("MainDockSpace", "Controls", imgui.Dir.left, 0.315),
+            split("Controls", "Rest", down, 0.552),
+            split("Rest", "Rest2", down, 0.636),
+            split("Rest2", "Rest3", down, 0.312),
+        ]
+        places = {
+            PromptPanel.title: "Controls",
+            LatentPanel.title: "Rest",
+            MotionPanel.title: "Rest2",
+            OutputPanel.title: "Rest3",
+            LogPanel.title: "Rest3",
+            Viewport.title: "MainDockSpace",
+        }
+        windows = []
+        for panel in self.panels:
+            window = hello_imgui.DockableWindow(panel.title, places[panel.title])
+            window.gui_function = self._guarded(panel.title, partial(self._draw, panel))
+            window.can_be_closed = panel is not self.viewport
+            window.is_visible = not isinstance(panel, LogPanel)
+            if panel is self.viewport:
+                window.imgui_window_flags = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
+            windows.append(window)
+        docking.dockable_windows = windows
+        docking.main_dock_space_node_flags = (
+            imgui.DockNodeFlags_.auto_hide_tab_bar | imgui.DockNodeFlags_.passthru_central_node
+        )
+        return docking
+
+    def _draw(self, panel: Panel) -> None:
+        panel.draw(self.session.history)
+
+    def _before_frame(self) -> None:
+        self.session.collect()
+        idling = self.params.fps_idling
+        idling.enable_idling = not self.session.lively
+
+    def _menus(self) -> None:
+        draw_menus(self.session, self.params)
+
+    def _every_frame(self) -> None:
+        imgui.get_style().font_scale_main = self.session.settings.text_scale
+        run_shortcuts(self.session)
+        self.dialogs.draw()
+        if self.session.quit_wish:
+            self.params.app_shall_exit = True
+
+    def _after_drawing(self) -> None:
+        self._frames += 1
+        # Not in the first frame: the loader's imports would hold it up.
+        if self._frames > 1:
+            self.session.dispatch()
+
+    def _after_init(self) -> None:
+        """A file dropped on the window is a checkpoint to open."""
+        if hello_imgui.get_runner_params().platform_backend_type == hello_imgui.PlatformBackendType.null:
+            return
+        import glfw
+        from imgui_bundle.glfw_utils import glfw_window_hello_imgui
+
+        self._drop_callback = lambda window, paths: self.drop(paths)
+        glfw.set_drop_callback(glfw_window_hello_imgui(), self._drop_callback)
+
+    def drop(self, paths: list[str]) -> None:
+        """Files were dropped on the window."""
+        if not paths:
+            return
+        if len(paths) > 1:
+            self.session.tell_error(f"Drop one checkpoint at a time; got {len(paths)} files.")
+            return
+        self.session.open_checkpoint(Path(paths[0]))
+
+    def _guarded(self, name: str, draw: Callable[[], None]) -> Callable[[], None]:
+        """A programming error in one panel must not take the window, and the picture, with it."""
+
+        def guarded() -> None:
+            state = imgui.internal.ErrorRecoveryState()
+            imgui.internal.error_recovery_store_state(state)
+            try:
+                draw()
+            except Exception as error:  # noqa: BLE001 (the boundary to the C++ loop, where an exception would end the program)
+                log.exception("drawing %s failed", name)
+                imgui.internal.error_recovery_try_to_recover_state(state)
+                self.session.tell_error(
+                    f"Internal error in {name}: {type(error).__name__}: {error}. The log has details."
+                )
+
+        return guarded
+
+
+def _configure() -> None:
+    io = imgui.get_io()
+    # Without keyboard navigation of widgets: Space plays, also after a button was clicked.
+    io.config_flags = imgui.ConfigFlags_.docking_enable
+    io.config_windows_move_from_title_bar_only = True
+    io.config_drag_click_to_input_text = True
+
+
+def _log_to(store: Store) -> logging.Handler | None:
+    """Tracebacks go to a file beside the settings."""
+    try:
+        store.folder.mkdir(parents=True, exist_ok=True)
+        handler = RotatingFileHandler(store.log_path, maxBytes=2**20, backupCount=1, encoding="utf-8", delay=True)
+    except OSError:
+        return None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("app.explorer")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    return handler
+
+
+def _open_engine(path: Path) -> Renderer:
+    from core.engine import Engine  # imports torch: on the render thread, after the window is there
+
+    return Engine.open(path)
+
+
+def _open_writer(path: Path, fps: int, size: tuple[int, int]) -> Any:
+    from app.video import VideoWriter
+
+    return VideoWriter(path, fps, size)
+
+
+def _write_image(path: Path, frame: Frame, info: Any) -> None:
+    from app.images import save_png
+
+    save_png(path, frame, info)
+
+
+def _read_examples(path: Path) -> tuple[str, ...]:
+    try:
+        examples = read_header(path).notes.get("examples", [])
+    except (ValueError, OSError):
+        return ()
+    return tuple(example for example in examples if isinstance(example, str))[:6] if isinstance(examples, list) else ()
