@@ -28,6 +28,26 @@ FPS_LIMIT = 240
 CRF = "16"
 
 
+def check_output(path: Path, fps: int | Fraction, size: int | tuple[int, int]) -> None:
+    """Find out before any work whether a video can be written like this. Raises `UserError`; makes missing folders."""
+    if path.suffix.lower() != ".mp4":
+        raise UserError(f"{path}: expected a name that ends in .mp4")
+    if not 1 <= fps <= FPS_LIMIT:
+        raise UserError(f"fps: expected frames per second from 1 to {FPS_LIMIT}, got {fps}")
+    for side in (size,) if isinstance(size, int) else size:
+        if not 16 <= side <= SIZE_LIMIT:
+            raise UserError(f"size: expected pixels from 16 to {SIZE_LIMIT}, got {side}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        existed = path.exists()
+        with path.open("ab"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
 class VideoWriter:
     """Writes [H, W, 3] uint8 frames at a constant rate.
 
@@ -42,13 +62,7 @@ class VideoWriter:
     def __init__(
         self, path: Path, fps: int | Fraction, size: int | tuple[int, int] = 512, *, smooth: bool = False
     ) -> None:
-        if path.suffix.lower() != ".mp4":
-            raise UserError(f"{path}: expected a name that ends in .mp4")
-        if not 1 <= fps <= FPS_LIMIT:
-            raise UserError(f"fps: expected frames per second from 1 to {FPS_LIMIT}, got {fps}")
-        for side in (size,) if isinstance(size, int) else size:
-            if not 16 <= side <= SIZE_LIMIT:
-                raise UserError(f"size: expected pixels from 16 to {SIZE_LIMIT}, got {side}")
+        check_output(path, fps, size)
         self.path = path
         self.fps = Fraction(fps)
         self.size = size
@@ -58,10 +72,9 @@ class VideoWriter:
         self._stream: Any = None
         self._closed = False
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._output = _Output(path)
         except OSError as error:
-            raise UserError(f"{path}: cannot write the video: {reason(error)}; choose another place") from error
+            raise _cannot_write(path, error) from error
         self._container = av.open(
             self._output,
             mode="w",
@@ -100,6 +113,9 @@ class VideoWriter:
             raise self._failed(error) from error
         finally:
             self._output.finish()
+            if self._stream is None:
+                # No frame, no video: an empty file would only look like one.
+                self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -223,6 +239,10 @@ def whole_fragments(path: Path) -> tuple[int, int]:
             if kind == b"mdat":
                 count, end = count + 1, position
     return count, end
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path}: cannot write the video: {reason(error)}; choose another place")
 
 
 def _even(side: float) -> int:

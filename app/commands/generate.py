@@ -1,0 +1,69 @@
+"""`glissando generate`: one PNG a seed, and a contact sheet of them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from app.commands.arguments import NOISES, add_engine_arguments, open_engine, parse_seeds, prompt_text
+from app.errors import UserError
+
+# The sheet keeps its pictures in memory; beyond this many nobody looks at them on one page.
+SHEET_LIMIT = 1024
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The arguments of this subcommand."""
+    parser = subparsers.add_parser(
+        "generate",
+        help="pictures of one prompt, one per seed, and a contact sheet",
+        description="Write DIR/seedNNNN.png for each seed, and DIR/sheet.png. A PNG says how it was made.",
+    )
+    add_engine_arguments(parser)
+    parser.add_argument("--prompt", required=True, type=prompt_text, help='the text; "" is allowed')
+    parser.add_argument("--seeds", default="0-15", help="ranges and lists: 0-3,7,-1 (default %(default)s)")
+    parser.add_argument("--psi", type=float, default=1.0, help="truncation: 1 is none, 0 the average (default 1)")
+    parser.add_argument("--noise", choices=NOISES, default="const", help="per-pixel noise (default %(default)s)")
+    parser.add_argument("--noise-seed", type=int, default=0, metavar="N", help="which noise, for --noise random")
+    parser.add_argument("--out", type=Path, default=Path("glissando-out"), metavar="DIR", help="default %(default)s")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render every seed and write the files. The arguments are checked before the model is loaded."""
+    from core.request import SEED_LIMIT, RenderRequest
+
+    seeds = parse_seeds(args.seeds)
+    requests = [
+        RenderRequest(
+            prompt=args.prompt, seed_x=seed % SEED_LIMIT, psi=args.psi, noise=args.noise, noise_seed=args.noise_seed
+        )
+        for seed in seeds
+    ]
+    _make_folder(args.out)
+
+    from tqdm import tqdm
+
+    from app.images import contact_sheet, save_png, write_png
+
+    engine = open_engine(args)
+    pictures = []
+    for seed, request in zip(seeds, tqdm(requests, unit="picture", disable=None), strict=True):
+        frame = engine.render(request)
+        save_png(args.out / f"seed{seed:04d}.png", frame, engine.info)
+        if len(pictures) < SHEET_LIMIT:
+            pictures.append(frame.pixels)
+    write_png(args.out / "sheet.png", contact_sheet(pictures))
+    print(f"{len(seeds)} pictures and sheet.png in {args.out}")
+    if len(seeds) > SHEET_LIMIT:
+        print(f"The sheet shows the first {SHEET_LIMIT}.")
+    return 0
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        from app.errors import reason
+
+        raise UserError(f"--out {path}: expected a folder that can be written, got: {reason(error)}") from error

@@ -1,0 +1,70 @@
+"""`glissando train clip` and `glissando train gan`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from app.errors import UserError
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The arguments of this subcommand."""
+    parser = subparsers.add_parser("train", help="train a model on a folder of captioned pictures")
+    kinds = parser.add_subparsers(title="what to train", metavar="WHAT", required=True)
+
+    clip = kinds.add_parser("clip", help="a small CLIP, which a GAN run needs")
+    _add_common(clip)
+    clip.add_argument("--out", type=Path, required=True, metavar="CLIP_RUN", help="the run's folder")
+    clip.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    clip.set_defaults(run=run_clip)
+
+    gan = kinds.add_parser(
+        "gan",
+        help="a StyleGAN-T",
+        description="Start with --data, --clip and --out; go on with --resume RUN alone. Ctrl-C saves the run first.",
+    )
+    _add_common(gan, required=False)
+    gan.add_argument("--clip", type=Path, metavar="CLIP_RUN", help="a run of `glissando train clip`")
+    gan.add_argument("--out", type=Path, metavar="RUN", help="the run's folder, a new one")
+    gan.add_argument("--kimg", type=float, help="how long, in thousands of pictures shown (default: the recipe's)")
+    gan.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    gan.set_defaults(run=run_gan)
+
+
+def _add_common(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    parser.add_argument("--recipe", default=None, help="postcards (the default) or tiny, which is quick")
+    parser.add_argument(
+        "--data", type=Path, required=required, metavar="DIR", help="pictures with a .txt of captions beside each"
+    )
+
+
+def run_clip(args: argparse.Namespace) -> int:
+    """Train a CLIP."""
+    raise NotImplementedError
+
+
+def run_gan(args: argparse.Namespace) -> int:
+    """Start a GAN run, or go on with one."""
+    if args.resume is not None:
+        given = [f"--{name}" for name in ("recipe", "data", "clip", "out") if getattr(args, name) is not None]
+        if given:
+            raise UserError(f"--resume goes on with the run as it was started: leave out {', '.join(given)}")
+    else:
+        missing = [f"--{name}" for name in ("data", "clip", "out") if getattr(args, name) is None]
+        if missing:
+            raise UserError(f"a new run needs {', '.join(missing)}; to go on with one, give --resume RUN alone")
+
+    from dataclasses import replace
+
+    from training.recipes import gan_recipe
+    from training.trainer import resume, train
+
+    if args.resume is not None:
+        resume(args.resume, kimg=args.kimg)
+        return 0
+    config = gan_recipe(args.recipe or "postcards")
+    if args.kimg is not None:
+        config = replace(config, kimg=args.kimg)
+    train(config, args.data, args.clip, args.out)
+    return 0

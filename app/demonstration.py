@@ -1,0 +1,40 @@
+"""What the model can do, in two files: for machines without a display."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from app.images import contact_sheet, write_png
+from app.rendering import export_video
+from core.engine import Engine
+from core.request import RenderRequest
+from core.timeline import prompt_timeline
+
+PROMPTS = (
+    "snowy mountains at sunset, watercolor",
+    "a lighthouse by the sea at night, neon",
+    "a house on green hills at noon, flat poster",
+    "a castle in an autumn forest at dawn, ink drawing",
+    "a cactus in the desert at sunset, pixel art",
+)
+SEEDS = 8
+SECONDS = 10
+FPS = 30
+SIZE = 512
+
+
+def demonstrate(checkpoint: Path, folder: Path) -> tuple[Path, Path]:
+    """Write FOLDER/interpolation.mp4, a loop through the prompts, and FOLDER/sheet.png, each prompt with several seeds.
+
+    Returns their paths. Raises what loading the checkpoint raises, and `UserError` when the folder cannot be written.
+    """
+    engine = Engine.open(checkpoint)
+    sheet, video = folder / "sheet.png", folder / "interpolation.mp4"
+    requests = [RenderRequest(prompt=prompt, seed_x=seed) for prompt in PROMPTS for seed in range(SEEDS)]
+    pictures = [engine.render(request).pixels for request in tqdm(requests, desc="sheet", unit="picture", disable=None)]
+    write_png(sheet, contact_sheet(pictures, columns=SEEDS, labels=PROMPTS))
+    timeline = prompt_timeline(PROMPTS, seconds=SECONDS, loop=True, walk=len(PROMPTS))
+    export_video(engine, timeline, video, frames=SECONDS * FPS, fps=FPS, size=SIZE)
+    return video, sheet
