@@ -22,12 +22,12 @@ from torch import Tensor
 from core.checkpoints import Checkpoint, CheckpointError, load
 from core.latents import blend_embeddings, seed_corners, seed_to_z, truncate
 from core.models import registry
-from core.models.stylegan_t import Generator
+from core.models.stylegan_t_fast import FastSynthesis
 from core.request import IDENTITY_TRANSFORM, Frame, RenderRequest
 from core.text import TextEncoderError, load_text_encoder
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 CACHED_SEEDS = 4096
 # One picture at a time does not feed more cores than this; the synchronisation costs more than they give.
@@ -65,14 +65,13 @@ class Engine:
     def __init__(self, checkpoint: Checkpoint, *, device: str = "auto", precision: str = "auto") -> None:
         self.device = choose_device(device)
         precision = choose_precision(precision, self.device)
-        self._dtype = _DTYPES[precision]
         header = checkpoint.header
         try:
             generator = registry.build(header.family, header.config)
         except ValueError as error:
             raise CheckpointError(f"{checkpoint.path}: {error}") from error
         generator.load_state_dict(checkpoint.part("generator"))
-        self._generator: Generator = generator.to(self.device).eval().requires_grad_(False)
+        generator = generator.to(self.device).eval().requires_grad_(False)
         try:
             self._text = load_text_encoder(header.text, checkpoint.part("text"), self.device)
         except TextEncoderError as error:
@@ -87,6 +86,10 @@ class Engine:
             )
         if self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > MAX_THREADS:
             torch.set_num_threads(MAX_THREADS)
+        # The plain layers' weights are not kept: the fast synthesis has its own copies of them.
+        with torch.inference_mode():
+            self._synthesis = FastSynthesis(generator, DTYPES[precision])
+        self._mapping = generator.mapping
         self._latents: OrderedDict[int, Tensor] = OrderedDict()
         self.info = ModelInfo(
             name=header.name,
@@ -135,7 +138,7 @@ class Engine:
     def w(self, request: RenderRequest) -> Tensor:
         """The style vector of a request: [1, w_dim] float32 on the engine's device."""
         with torch.inference_mode():
-            f_F = truncate(self._latent(request), self._generator.f_avg, request.psi)
+            f_F = truncate(self._latent(request), self._mapping.f_avg, request.psi)
             return torch.cat([f_F, self._embedding(request)])[None]
 
     def _synthesise(self, request: RenderRequest) -> Tensor:
@@ -145,9 +148,7 @@ class Engine:
         transform: Tensor | None = None
         if request.transform != IDENTITY_TRANSFORM:
             transform = torch.tensor(request.transform, dtype=torch.float32, device=self.device).view(3, 3)
-        return self._generator.synthesis(
-            self.w(request), noise=request.noise, transform=transform, generator=generator, dtype=self._dtype
-        )
+        return self._synthesis(self.w(request), noise=request.noise, transform=transform, generator=generator)
 
     def _embedding(self, request: RenderRequest) -> Tensor:
         """[T]: the prompt, or the point between the two prompts."""
@@ -172,8 +173,8 @@ class Engine:
     def _mapped(self, seed: int) -> Tensor:
         f_F = self._latents.get(seed)
         if f_F is None:
-            z_1Z = seed_to_z(seed, self._generator.z_dim)[None].to(self.device)
-            f_F = self._latents[seed] = self._generator.mapping(z_1Z)[0]
+            z_1Z = seed_to_z(seed, len(self._mapping.f_avg))[None].to(self.device)
+            f_F = self._latents[seed] = self._mapping(z_1Z)[0]
             if len(self._latents) > CACHED_SEEDS:
                 self._latents.popitem(last=False)
         else:
@@ -201,7 +202,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """auto or a name to the precision that will be used: the fastest that is safe on this device. Raises `EngineError`."""
+    """auto or a name to the precision to use; auto is the fastest that is safe on the device. Raises `EngineError`."""
     if name not in PRECISIONS:
         raise EngineError(f"precision: expected one of {', '.join(PRECISIONS)}, got {name!r}")
     if name == "auto":
@@ -210,7 +211,7 @@ def choose_precision(name: str, device: torch.device) -> str:
         # Only the matrix units (AMX) make bfloat16 pay on a CPU; the AVX-512 instructions for it are slower than
         # float32.
         return "bfloat16" if has_amx() and _can_convolve(torch.bfloat16, device) else "float32"
-    if name != "float32" and not _can_convolve(_DTYPES[name], device):
+    if name != "float32" and not _can_convolve(DTYPES[name], device):
         raise EngineError(f"precision {name}: {device} cannot do convolutions in it; use auto or float32")
     return name
 
