@@ -133,7 +133,7 @@ class Recorder:
         error: str | None = None
         try:
             self._write_all()
-        except Exception as caught:  # noqa: BLE001 (a full disk, a codec's error: told in the window)
+        except Exception as caught:  # a full disk, a codec's error: told in the window
             log.exception("recording to %s failed", self.path)
             error = " ".join(str(caught).split()) or type(caught).__name__
         with self._wake:

@@ -60,6 +60,7 @@ class Store:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = config_dir() if folder is None else folder
+        self._usable = True
 
     @property
     def layout_path(self) -> Path:
@@ -75,6 +76,7 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            self._usable = False  # said once; every later read and write would only repeat it
             return f"Settings will not be kept: {self.folder} cannot be made ({error.strerror or error})"
         return None
 
@@ -105,6 +107,8 @@ class Store:
 
     def _read(self, name: str) -> tuple[Any, str | None]:
         path = self.folder / name
+        if not self._usable:
+            return None, None
         try:
             return json.loads(path.read_text(encoding="utf-8")), None
         except FileNotFoundError:
@@ -114,6 +118,8 @@ class Store:
 
     def _write(self, name: str, data: dict[str, Any]) -> str | None:
         path = self.folder / name
+        if not self._usable:
+            return None
         try:
             write_atomically(path, json.dumps(data, ensure_ascii=False, indent=1))
         except OSError as error:

@@ -234,7 +234,7 @@ class Explorer:
             imgui.internal.error_recovery_store_state(state)
             try:
                 draw()
-            except Exception as error:  # noqa: BLE001 (the boundary to the C++ loop, where an exception would end the program)
+            except Exception as error:  # the boundary to the C++ loop, where an exception would end the program
                 log.exception("drawing %s failed", name)
                 imgui.internal.error_recovery_try_to_recover_state(state)
                 self.session.tell_error(

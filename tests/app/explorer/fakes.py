@@ -1,0 +1,111 @@
+"""A stand-in engine, as slow as a test wants, and services that write only what a test reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from app.explorer.session import Services, Session
+from app.explorer.settings import Store
+from core.request import Frame, RenderRequest
+
+VOCABULARY = frozenset({"snowy", "mountains", "at", "sunset", "watercolor", "a", "house"})
+
+
+class SlowEngine:
+    """Pictures that depend on the request, after `delay` seconds."""
+
+    def __init__(self, path: Path, delay: float = 0.0, size: int = 8) -> None:
+        self.info = SimpleNamespace(
+            name=path.stem,
+            family="stylegan_t",
+            resolution=size,
+            path=path,
+            sha256="ab" * 32,
+            parameters=1_000_000,
+            images_seen=1000,
+            vocabulary=VOCABULARY,
+            precision="float32",
+            device="cpu",
+        )
+        self.delay = delay
+        self.size = size
+        self.rendered: list[RenderRequest] = []
+
+    def render(self, request: RenderRequest) -> Frame:
+        self.rendered.append(request)
+        time.sleep(self.delay)
+        if request.prompt == "fail":
+            raise RuntimeError("the engine\nfailed")
+        rng = np.random.default_rng(abs(hash(request)) % 2**32)
+        pixels = rng.integers(0, 256, (self.size, self.size, 3), dtype=np.uint8)
+        return Frame(request=request, pixels=pixels, render_ms=self.delay * 1e3)
+
+
+def open_slow_engine(path: Path) -> SlowEngine:
+    """A loader: files named "bad" do not load."""
+    if "bad" in path.name:
+        raise ValueError(f"{path}: expected a checkpoint, got something bad")
+    return SlowEngine(path)
+
+
+class ListWriter:
+    """A video writer that keeps its frames."""
+
+    def __init__(self, path: Path, fps: int, size: tuple[int, int]) -> None:
+        self.path, self.fps, self.size = path, fps, size
+        self.frames: list[Any] = []
+        self.closed = False
+
+    def write(self, pixels: Any) -> None:
+        self.frames.append(pixels)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def write_bytes(path: Path, frame: Frame, info: Any) -> None:
+    """Writes the bare pixels."""
+    path.write_bytes(frame.pixels.tobytes())
+
+
+def make_services(**changes: Any) -> Services:
+    """Fast fakes, with some of them replaced."""
+    values: dict[str, Any] = {
+        "open_engine": open_slow_engine,
+        "open_writer": ListWriter,
+        "write_image": write_bytes,
+        "bundled_checkpoint": lambda: Path("/bundled.safetensors"),
+        **changes,
+    }
+    return Services(**values)
+
+
+def make_session(folder: Path, checkpoint: Path | None = None, **changes: Any) -> Session:
+    """A session that keeps its files in `folder`."""
+    session = Session(make_services(**changes), Store(folder / "config"), checkpoint)
+    session.set_output_dir(folder / "out")
+    return session
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    """Wait for another thread; an AssertionError when it takes too long."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.002)
+
+
+def settle(session: Session) -> None:
+    """Tick until the picture is the scene's and nothing is under way."""
+
+    def settled() -> bool:
+        session.tick()
+        return session.settled
+
+    wait_until(settled)

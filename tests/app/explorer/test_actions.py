@@ -1,0 +1,107 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.explorer.actions import ACTIONS, MENUS, by_id, in_menu
+from app.explorer.scene import Scene
+from app.explorer.session import Session
+from tests.app.explorer.fakes import make_session, settle
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    session = make_session(tmp_path)
+    settle(session)
+    yield session
+    session.close()
+
+
+def test_ids_and_shortcuts_are_unique_and_menus_hold_everything() -> None:
+    ids = [action.id for action in ACTIONS]
+    shortcuts = [s for action in ACTIONS for s in (action.shortcut, action.also) if s]
+    assert len(set(ids)) == len(ids)
+    assert len(set(shortcuts)) == len(shortcuts)
+    assert [action for menu in MENUS for action in in_menu(menu)] == list(ACTIONS)
+
+
+def test_the_promised_shortcuts() -> None:
+    promised = {"play": "Space", "undo": "Ctrl+Z", "redo": "Ctrl+Shift+Z", "save": "Ctrl+S", "record": "Ctrl+R"}
+    assert {name: by_id(name).shortcut for name in promised} == promised
+    assert by_id("open").shortcut == "Ctrl+O"
+
+
+def test_undo_and_redo_name_their_step(session: Session) -> None:
+    undo, redo = by_id("undo"), by_id("redo")
+    assert undo.label(session) == "Undo"
+    assert not undo.enabled(session)
+    session.history.step("psi", lambda scene: replace(scene, psi=0.1))
+    assert undo.label(session) == "Undo psi"
+    undo.run(session)
+    assert redo.label(session) == "Redo psi"
+    redo.run(session)
+    assert session.history.scene.psi == 0.1
+
+
+def test_every_enabled_action_does_something(session: Session) -> None:
+    def everything() -> object:
+        return (
+            session.history.scene,
+            session.transport.playing,
+            session.transport.time,
+            session.dialog_wish,
+            session.quit_wish,
+            session.recorder,
+            session.settings,
+            len(session._saving),
+            session._asked,
+        )
+
+    for action in ACTIONS:
+        session.dialog_wish = None
+        session.transport.time = 3.0
+        session.history.step("test", lambda _: Scene(prompt="a", psi=0.3, zoom=3))
+        session.history.step("test", lambda scene: replace(scene, seed_x=scene.seed_x + 1, prompt_b="b"))
+        if action.id == "redo":
+            session.history.undo()
+        session._asked = "something"
+        assert action.enabled(session), action.id
+        assert action.label(session)
+        before = everything()
+        action.run(session)
+        assert everything() != before, action.id
+    if session.recorder is not None:
+        session.toggle_recording()
+
+
+def test_swap_reset_and_zoom_are_undoable(session: Session) -> None:
+    start = Scene(prompt="a", prompt_b="b", psi=0.3, seed_x=4.0)
+    session.history.step("start", lambda _: start)
+    by_id("swap").run(session)
+    assert (session.history.scene.prompt, session.history.scene.prompt_b) == ("b", "a")
+    session.history.undo()
+    by_id("reset").run(session)
+    assert session.history.scene == Scene(prompt="a")
+    session.history.undo()
+    assert session.history.scene == start
+    session.shown_zoom = 9
+    by_id("zoom_in").run(session)
+    assert session.history.scene.zoom == 10
+    by_id("zoom_out").run(session)
+    assert session.history.scene.zoom == 9
+    by_id("zoom_fit").run(session)
+    assert session.history.scene.zoom == 0
+
+
+def test_zoom_and_text_size_have_bounds(session: Session) -> None:
+    for _ in range(60):
+        by_id("zoom_in").run(session)
+        by_id("text_larger").run(session)
+    assert session.history.scene.zoom == 32
+    assert session.settings.text_scale == 2.5
+    for _ in range(80):
+        by_id("zoom_out").run(session)
+        by_id("text_smaller").run(session)
+    assert session.history.scene.zoom == 1
+    assert session.settings.text_scale == pytest.approx(0.6)

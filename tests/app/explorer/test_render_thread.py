@@ -1,0 +1,188 @@
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.explorer.render_thread import Failed, Loaded, RenderThread
+from core.request import Frame, RenderRequest
+from tests.app.explorer.fakes import SlowEngine, open_slow_engine, wait_until
+
+FILE = Path("model.safetensors")
+
+
+@pytest.fixture
+def thread() -> Iterator[RenderThread]:
+    thread = RenderThread(open_slow_engine)
+    yield thread
+    assert thread.close(timeout=10.0)
+
+
+def next_frame(thread: RenderThread) -> Frame:
+    frames: list[Frame] = []
+
+    def taken() -> bool:
+        frame = thread.take_frame()
+        if frame is not None:
+            frames.append(frame)
+        return bool(frames)
+
+    wait_until(taken)
+    return frames[0]
+
+
+def test_a_request_before_the_engine_is_there_is_rendered_once_it_is(thread: RenderThread) -> None:
+    request = RenderRequest(prompt="early")
+    thread.submit(request)
+    time.sleep(0.02)
+    assert thread.take_frame() is None
+    thread.load(FILE)
+    assert next_frame(thread).request == request
+    assert [type(event) for event in thread.take_events()] == [Loaded]
+
+
+def test_a_slow_engine_shows_at_most_one_stale_frame_and_ends_on_the_last_request() -> None:
+    engine = SlowEngine(FILE, delay=0.2)
+    thread = RenderThread(lambda path: engine)
+    try:
+        thread.load(FILE)
+        wait_until(lambda: bool(thread.take_events()))
+        requests = [RenderRequest(seed_x=float(i)) for i in range(1000)]
+        shown: list[Frame] = []
+
+        def collect() -> bool:
+            frame = thread.take_frame()
+            if frame is not None:
+                shown.append(frame)
+            return bool(shown) and shown[-1].request == requests[-1]
+
+        for request in requests:
+            thread.submit(request)
+            collect()
+            time.sleep(0.0005)
+        sent = len(shown)
+        wait_until(collect, timeout=5.0)
+        # After the last change: the frame that was being rendered, then the one that was asked for last.
+        assert len(shown) - sent <= 2
+        assert shown[-1].request == requests[-1]
+        # What was rendered is what was newest at that moment: their order never goes back, and few were rendered.
+        assert [r.seed_x for r in engine.rendered] == sorted(r.seed_x for r in engine.rendered)
+        assert len(engine.rendered) < 20
+        wait_until(lambda: not thread.busy)
+        assert thread.take_frame() is None
+    finally:
+        assert thread.close(timeout=5.0)
+
+
+def test_submitting_never_waits_for_the_engine() -> None:
+    rendering = threading.Event()
+    go_on = threading.Event()
+
+    class Stuck(SlowEngine):
+        def render(self, request: RenderRequest) -> Frame:
+            rendering.set()
+            assert go_on.wait(10.0)
+            return super().render(request)
+
+    thread = RenderThread(Stuck)
+    try:
+        thread.load(FILE)
+        thread.submit(RenderRequest(prompt="0"))
+        assert rendering.wait(10.0)
+        # The engine is stuck, so these calls return only if they do not wait for it.
+        for i in range(100):
+            thread.submit(RenderRequest(prompt=str(i)))
+            assert thread.busy
+        assert thread.take_frame() is None
+    finally:
+        go_on.set()
+        assert thread.close(timeout=10.0)
+
+
+def test_an_error_becomes_a_value_and_the_next_request_works(thread: RenderThread) -> None:
+    thread.load(FILE)
+    thread.submit(RenderRequest(prompt="good"))
+    assert next_frame(thread).request.prompt == "good"
+    thread.take_events()
+    thread.submit(RenderRequest(prompt="fail"))
+    wait_until(lambda: not thread.busy or thread._events != [])
+    (event,) = thread.take_events()
+    assert isinstance(event, Failed)
+    assert event.during == "render"
+    assert event.message == "RuntimeError: the engine failed"
+    assert "Traceback" in event.detail
+    assert thread.take_frame() is None
+    thread.submit(RenderRequest(prompt="again"))
+    assert next_frame(thread).request.prompt == "again"
+
+
+def test_a_checkpoint_that_does_not_load_leaves_the_engine(thread: RenderThread) -> None:
+    thread.load(FILE)
+    thread.submit(RenderRequest(prompt="a"))
+    next_frame(thread)
+    thread.take_events()
+    thread.load(Path("bad.safetensors"))
+    wait_until(lambda: thread.loading is None)
+    events = thread.take_events()
+    assert [event.message for event in events if isinstance(event, Failed)] == [
+        "bad.safetensors: expected a checkpoint, got something bad"
+    ]
+    thread.submit(RenderRequest(prompt="b"))
+    assert next_frame(thread).request.prompt == "b"
+
+
+def test_another_checkpoint_renders_the_last_request_again(thread: RenderThread) -> None:
+    thread.load(FILE)
+    thread.submit(RenderRequest(prompt="a"))
+    next_frame(thread)
+    thread.load(Path("other.safetensors"))
+    assert next_frame(thread).request.prompt == "a"
+    assert [event.info.name for event in thread.take_events() if isinstance(event, Loaded)] == ["model", "other"]
+
+
+def test_a_waiting_load_is_replaced_by_a_newer_one() -> None:
+    opened: list[Path] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(path: Path) -> SlowEngine:
+        opened.append(path)
+        begun.set()
+        assert go_on.wait(10.0)
+        return SlowEngine(path)
+
+    thread = RenderThread(slow)
+    try:
+        thread.load(Path("a"))
+        assert begun.wait(10.0)
+        thread.load(Path("b"))
+        thread.load(Path("c"))
+        assert thread.loading == Path("c")
+        go_on.set()
+        wait_until(lambda: thread.loading is None)
+        assert opened == [Path("a"), Path("c")]
+    finally:
+        go_on.set()
+        assert thread.close(timeout=10.0)
+
+
+def test_closing_while_it_renders_waits_for_that_frame_only() -> None:
+    engine = SlowEngine(FILE, delay=0.1)
+    thread = RenderThread(lambda path: engine)
+    thread.load(FILE)
+    thread.submit(RenderRequest(prompt="a"))
+    wait_until(lambda: len(engine.rendered) == 1)
+    thread.submit(RenderRequest(prompt="b"))
+    assert thread.close(timeout=5.0)
+    assert len(engine.rendered) == 1
+
+
+def test_document_and_render_thread_import_neither_torch_nor_a_gui() -> None:
+    code = (
+        "import sys; import app.explorer.scene, app.explorer.history, app.explorer.render_thread, "
+        "app.explorer.session, app.explorer.actions; print([m for m in ('torch', 'imgui_bundle', 'OpenGL', 'glfw') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,388 @@
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.explorer.scene import Scene
+from app.explorer.session import ERROR_TOAST_S, Session, file_stem, first_scene
+from app.explorer.settings import Store
+from core.request import Frame, RenderRequest
+from tests.app.explorer.fakes import ListWriter, SlowEngine, make_session, settle, wait_until
+
+
+@pytest.fixture
+def open_session(tmp_path: Path) -> Iterator[Callable[..., Session]]:
+    sessions: list[Session] = []
+
+    def start(checkpoint: Path | None = None, **changes: Any) -> Session:
+        session = make_session(tmp_path, checkpoint, **changes)
+        sessions.append(session)
+        return session
+
+    yield start
+    for session in sessions:
+        session.close()
+        assert session.render.close(timeout=10.0)
+
+
+def errors(session: Session) -> list[str]:
+    return [message.text for message in session.messages if message.level == "error"]
+
+
+def tick_until(session: Session, condition: Callable[[], bool]) -> None:
+    def met() -> bool:
+        session.tick()
+        return condition()
+
+    wait_until(met)
+
+
+def test_a_new_session_shows_the_first_scene(open_session: Callable[..., Session]) -> None:
+    session = open_session()
+    settle(session)
+    assert session.frame is not None
+    assert session.frame.request == first_scene().request()
+    assert session.info.name == "bundled"
+    assert session.is_new
+    assert errors(session) == []
+
+
+def test_the_picture_follows_every_change(open_session: Callable[..., Session]) -> None:
+    session = open_session()
+    settle(session)
+    for scene in (Scene(prompt="x"), Scene(prompt="x", psi=0.3), Scene(prompt="", noise="random", noise_seed=5)):
+        session.history.step("change", lambda _, scene=scene: scene)
+        settle(session)
+        assert session.frame is not None
+        assert session.frame.request == scene.request()
+
+
+def test_an_unchanged_scene_is_rendered_once(open_session: Callable[..., Session]) -> None:
+    session = open_session()
+    settle(session)
+    for _ in range(20):
+        session.tick()
+    assert session.frame_count == 1
+    assert not session.lively
+
+
+def test_play_moves_the_picture_and_pause_holds_it(open_session: Callable[..., Session]) -> None:
+    now = [100.0]
+    session = open_session(clock=lambda: now[0])
+    settle(session)
+    session.transport.toggle()
+    session.tick()
+    now[0] += 0.2
+    settle(session)
+    scene = session.history.scene
+    assert session.frame is not None
+    played = session.frame.request
+    assert (played.seed_x, played.seed_y) == pytest.approx((scene.request(0.2).seed_x, scene.request(0.2).seed_y))
+    assert played.seed_x != scene.seed_x
+    session.transport.toggle()
+    now[0] += 5.0
+    settle(session)
+    assert session.frame.request == played
+    session.transport.rewind()
+    settle(session)
+    assert session.frame.request == scene.request()
+    assert session.history.undo_name is None
+
+
+def test_another_speed_keeps_the_place_on_the_path(open_session: Callable[..., Session]) -> None:
+    session = open_session()
+    session.transport.time = 10.0  # of 8: a quarter of the second round
+    settle(session)
+    before = session.history.scene.request(session.transport.time)
+    session.history.step("speed", lambda scene: replace(scene, loop_seconds=20.0))
+    settle(session)
+    after = session.history.scene.request(session.transport.time)
+    assert (after.seed_x, after.seed_y) == pytest.approx((before.seed_x, before.seed_y))
+
+
+def test_the_scene_is_kept_and_restored(open_session: Callable[..., Session], tmp_path: Path) -> None:
+    now = [0.0]
+    session = open_session(clock=lambda: now[0])
+    session.history.step("prompt", lambda scene: replace(scene, prompt="kept 🏔", psi=0.25))
+    session.tick()
+    path = tmp_path / "config" / "scene.json"
+    now[0] += 1.0
+    session.tick()
+    assert json.loads(path.read_text(encoding="utf-8"))["prompt"] == "kept 🏔"
+    again = open_session()
+    assert again.history.scene == session.history.scene
+    assert not again.is_new
+
+
+def test_closing_keeps_the_last_change(open_session: Callable[..., Session], tmp_path: Path) -> None:
+    session = open_session()
+    session.history.step("prompt", lambda scene: replace(scene, prompt="at the last moment"))
+    session.close()
+    scene, problem = Store(tmp_path / "config").load_scene()
+    assert problem is None
+    assert scene is not None
+    assert scene.prompt == "at the last moment"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"scene": 99}', '{"scene": 1, "psi": 1e999}', "\x00\xff"])
+def test_a_damaged_scene_starts_afresh_and_says_so(
+    open_session: Callable[..., Session], tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "scene.json").write_bytes(text.encode("latin-1"))
+    session = open_session()
+    settle(session)
+    assert session.history.scene == first_scene()
+    assert any("scene" in text for text in errors(session))
+
+
+def test_settings_that_cannot_be_kept_are_said_once_and_the_picture_works(
+    open_session: Callable[..., Session], tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("a file where the folder should be")
+    now = [0.0]
+    session = open_session(clock=lambda: now[0])
+    for i in range(5):
+        session.history.step("prompt", lambda scene, i=i: replace(scene, prompt=str(i)))
+        settle(session)
+        now[0] += 1.0
+    settle(session)
+    assert len(errors(session)) == 1
+    assert "will not be kept" in errors(session)[0]
+    assert session.frame is not None
+    assert session.frame.request.prompt == "4"
+
+
+def test_open_undo_and_redo_a_checkpoint(open_session: Callable[..., Session]) -> None:
+    session = open_session()
+    settle(session)
+    session.open_checkpoint(Path("/models/other.safetensors"))
+    tick_until(session, lambda: session.info.name == "other")
+    settle(session)
+    assert session.history.scene.checkpoint == "/models/other.safetensors"
+    assert session.history.undo_name == "open checkpoint"
+    assert session.settings.recents == ("/models/other.safetensors",)
+    session.history.undo()
+    tick_until(session, lambda: session.info.name == "bundled")
+    assert session.history.redo_name == "open checkpoint"
+    session.history.redo()
+    tick_until(session, lambda: session.info.name == "other")
+    session.open_bundled()
+    tick_until(session, lambda: session.history.scene.checkpoint == "")
+
+
+def test_a_bad_checkpoint_is_told_and_the_picture_stays(open_session: Callable[..., Session]) -> None:
+    session = open_session()
+    settle(session)
+    frame = session.frame
+    session.open_checkpoint(Path("/models/bad.safetensors"))
+    tick_until(session, lambda: bool(errors(session)))
+    assert errors(session) == ["/models/bad.safetensors: expected a checkpoint, got something bad"]
+    assert session.frame is frame
+    assert session.info.name == "bundled"
+    assert session.history.scene.checkpoint == ""
+    assert session.history.undo_name is None
+
+
+def test_a_checkpoint_named_at_the_start_wins_over_the_restored_one(open_session: Callable[..., Session]) -> None:
+    session = open_session()
+    session.open_checkpoint(Path("/models/other.safetensors"))
+    tick_until(session, lambda: session.history.scene.checkpoint != "")
+    session.close()
+    assert open_session().history.scene.checkpoint == "/models/other.safetensors"
+    named = open_session(Path("/models/third.safetensors"))
+    tick_until(named, lambda: named.info is not None)
+    assert named.info.name == "third"
+
+
+def test_no_bundled_checkpoint_is_told(open_session: Callable[..., Session]) -> None:
+    def missing() -> Path:
+        raise ValueError("the bundled checkpoint is missing")
+
+    session = open_session(bundled_checkpoint=missing)
+    session.tick()
+    assert session.failed_load == "the bundled checkpoint is missing"
+    session.open_checkpoint(Path("/models/other.safetensors"))
+    settle(session)
+    assert session.failed_load is None
+    assert session.frame is not None
+
+
+def test_a_render_error_is_told_once_and_the_picture_stays(open_session: Callable[..., Session]) -> None:
+    session = open_session()
+    settle(session)
+    session.history.step("prompt", lambda scene: replace(scene, prompt="fail"))
+    tick_until(session, lambda: bool(errors(session)))
+    assert errors(session) == ["RuntimeError: the engine failed"]
+    assert session.frame is not None
+    assert session.frame.request == first_scene().request()
+    session.history.undo()
+    session.history.step("prompt", lambda scene: replace(scene, prompt="well"))
+    settle(session)
+    assert session.frame.request.prompt == "well"
+
+
+def test_toasts_go_and_the_log_stays(open_session: Callable[..., Session]) -> None:
+    now = [0.0]
+    session = open_session(clock=lambda: now[0])
+    session.tell_error("first")
+    session.tell_error("first")
+    session.tell("second")
+    assert [toast.text for toast in session.toasts] == ["first", "second"]
+    now[0] += ERROR_TOAST_S + 1
+    session.tick()
+    assert session.toasts == []
+    assert [message.text for message in session.messages][-3:] == ["first", "first", "second"]
+
+
+def test_save_picture_writes_what_is_shown_under_a_fresh_name(
+    open_session: Callable[..., Session], tmp_path: Path
+) -> None:
+    session = open_session()
+    session.save_picture()
+    assert errors(session) == ["There is no picture to save yet."]
+    settle(session)
+    assert session.frame is not None
+    for _ in range(3):
+        session.save_picture()
+    tick_until(session, lambda: sum("Saved" in m.text for m in session.messages) == 3)
+    files = sorted((tmp_path / "out").iterdir())
+    assert [file.name for file in files] == [f"snowy-mountains-at-sunset-watercolor-seed0-00{i}.png" for i in (1, 2, 3)]
+    assert files[0].read_bytes() == session.frame.pixels.tobytes()
+
+
+def test_an_output_folder_that_cannot_be_is_told(open_session: Callable[..., Session], tmp_path: Path) -> None:
+    session = open_session()
+    settle(session)
+    (tmp_path / "file").write_text("")
+    session.set_output_dir(tmp_path / "file" / "below")
+    session.save_picture()
+    session.toggle_recording()
+    assert session.recorder is None
+    told = errors(session)
+    assert len(told) == 2
+    assert all("Choose another one" in text for text in told)
+
+
+@pytest.mark.skipif(sys.platform == "win32" or not hasattr(os, "geteuid"), reason="needs POSIX permissions")
+def test_a_picture_that_cannot_be_written_is_told(open_session: Callable[..., Session], tmp_path: Path) -> None:
+    def refuse(path: Path, frame: Frame, info: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    session = open_session(write_image=refuse)
+    settle(session)
+    session.save_picture(tmp_path / "x.png")
+    tick_until(session, lambda: bool(errors(session)))
+    assert "not saved" in errors(session)[0]
+    assert "Permission denied" in errors(session)[0]
+
+
+def test_recording_takes_what_is_shown(open_session: Callable[..., Session], tmp_path: Path) -> None:
+    writers: list[ListWriter] = []
+
+    def open_writer(path: Path, fps: int, size: tuple[int, int]) -> ListWriter:
+        writers.append(ListWriter(path, fps, size))
+        return writers[-1]
+
+    session = open_session(open_writer=open_writer)
+    session.toggle_recording()
+    assert errors(session) == ["There is no picture to record yet."]
+    settle(session)
+    first = session.frame
+    session.toggle_recording()
+    assert session.recorder is not None
+    wait_until(lambda: bool(writers) and len(writers[0].frames) > 0)
+    session.history.step("prompt", lambda scene: replace(scene, prompt="second"))
+    settle(session)
+    second = session.frame
+    before = len(writers[0].frames)
+    wait_until(lambda: len(writers[0].frames) > before + 1)
+    session.toggle_recording()
+    assert session.recorder.stopping
+    tick_until(session, lambda: session.recorder is None)
+    assert writers[0].closed
+    assert any("Recorded" in message.text for message in session.messages)
+    assert first is not None
+    assert second is not None
+    factor = 64  # 8 px to 512
+    for frame, shown in ((first, writers[0].frames[0]), (second, writers[0].frames[-1])):
+        np.testing.assert_array_equal(shown, frame.pixels.repeat(factor, 0).repeat(factor, 1))
+
+
+def test_a_recording_that_fails_is_told(open_session: Callable[..., Session]) -> None:
+    def open_writer(path: Path, fps: int, size: tuple[int, int]) -> ListWriter:
+        raise OSError(28, "No space left on device")
+
+    session = open_session(open_writer=open_writer)
+    settle(session)
+    session.toggle_recording()
+    tick_until(session, lambda: session.recorder is None)
+    assert "No space left" in errors(session)[0]
+
+
+def test_closing_while_recording_closes_the_file(open_session: Callable[..., Session]) -> None:
+    writers: list[ListWriter] = []
+
+    def open_writer(path: Path, fps: int, size: tuple[int, int]) -> ListWriter:
+        writers.append(ListWriter(path, fps, size))
+        return writers[-1]
+
+    session = open_session(open_writer=open_writer)
+    settle(session)
+    session.toggle_recording()
+    session.close()
+    assert writers[0].closed
+    assert len(writers[0].frames) >= 1
+
+
+def test_surprise_is_one_step_to_a_whole_seed(open_session: Callable[..., Session]) -> None:
+    session = open_session()
+    before = session.history.scene
+    session.surprise()
+    scene = session.history.scene
+    assert scene != before
+    assert scene.seed_x.is_integer()
+    assert scene.seed_y.is_integer()
+    session.history.undo()
+    assert session.history.scene == before
+
+
+def test_examples_come_from_the_checkpoint(open_session: Callable[..., Session]) -> None:
+    session = open_session(read_examples=lambda path: (f"from {path.stem}",))
+    settle(session)
+    assert session.examples == ("from bundled",)
+
+
+@pytest.mark.parametrize(
+    ("request_", "stem"),
+    [
+        (RenderRequest(prompt="Snowy Mountains!", seed_x=3.0), "snowy-mountains-seed3"),
+        (RenderRequest(prompt="", seed_x=0.5, seed_y=-2.0), "picture-seed0.5_-2"),
+        (RenderRequest(prompt="../../etc/passwd"), "etc-passwd-seed0"),
+        (RenderRequest(prompt="🏔"), "picture-seed0"),
+        (RenderRequest(prompt="雪山"), "雪山-seed0"),
+        (RenderRequest(prompt="x" * 10_000), "x" * 48 + "-seed0"),
+    ],
+)
+def test_file_names(request_: RenderRequest, stem: str) -> None:
+    assert file_stem(request_) == stem
+
+
+def test_a_slow_engine_does_not_hold_up_the_window(open_session: Callable[..., Session]) -> None:
+    engine = SlowEngine(Path("slow"), delay=0.2)
+    session = open_session(open_engine=lambda path: engine)
+    ticks = 0
+    tick_until(session, lambda: session.info is not None)
+    while session.frame is None:
+        session.history.apply("walk", lambda scene, t=ticks: replace(scene, seed_x=float(t % 1000)))
+        session.tick()
+        ticks += 1
+    # Hundreds of rounds of the window in the time of one frame.
+    assert ticks > 50
+    assert session.history.undo_name == "walk"
