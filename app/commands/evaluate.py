@@ -6,7 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from app.errors import UserError, reason
+from app.commands.arguments import check_writable
+from app.commands.progress import StageBar
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,6 +19,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     postcards.add_argument("checkpoint", metavar="CHECKPOINT", type=Path)
     postcards.add_argument("--captions", type=int, default=2048, metavar="N", help="how many (default 2048)")
+    postcards.add_argument(
+        "--classifier",
+        type=Path,
+        metavar="FILE",
+        help="judge with one of `glissando train classifier` (default: bundled)",
+    )
     postcards.add_argument("--seed", type=int, default=0, help="another seed draws other captions (default 0)")
     postcards.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     postcards.set_defaults(run=run_postcards)
@@ -26,42 +33,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run_postcards(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     if args.json is not None:
-        check_writable(args.json)
-
-    from tqdm import tqdm
+        check_writable("--json", args.json)
 
     from training.metrics.postcards_eval import evaluate, format_table
 
-    bar: tqdm[None] | None = None
-
-    def progress(stage: str, done: int, total: int) -> None:
-        nonlocal bar
-        if bar is None or bar.desc != f"{stage}: ":
-            if bar is not None:
-                bar.close()
-            bar = tqdm(desc=stage, total=total, unit="picture", disable=None, leave=False)
-            bar.set_description(stage)
-        bar.update(done - bar.n)
-
-    try:
-        figures = evaluate(args.checkpoint, captions=args.captions, seed=args.seed, progress=progress)
-    finally:
-        if bar is not None:
-            bar.close()
+    with StageBar() as progress:
+        figures = evaluate(
+            args.checkpoint, captions=args.captions, classifier=args.classifier, seed=args.seed, progress=progress
+        )
     print(format_table(figures))
     if args.json is not None:
         write_json(args.json, figures)
     return 0
-
-
-def check_writable(path: Path) -> None:
-    """Find out before the work, not after it, that a file cannot be written. Raises `UserError`."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a"):
-            pass
-    except OSError as error:
-        raise UserError(f"--json {path}: cannot write there: {reason(error)}; choose another place") from error
 
 
 def write_json(path: Path, values: object) -> None:

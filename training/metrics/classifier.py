@@ -1,15 +1,16 @@
-"""The Postcards classifier: one convolutional trunk and a linear head per attribute, the ruler that `evaluate postcards` measures with.
+"""The Postcards classifier, the ruler that `evaluate postcards` measures with: one trunk, a linear head per attribute.
 
-It is trained from scratch on real Postcards of all triples, held-out ones included: it judges a generator, so it must know more than
-the generator has seen. It looks at 64 x 64 pixels; other sizes are resized to that. Pooled trunk activations are the feature space for
-the Frechet distance and for variety.
+It is trained from scratch on real Postcards of all triples, held-out ones included: it judges a generator, so it must
+know more than the generator has seen. It looks at 64 x 64 pixels; other sizes are resized to that. Pooled trunk
+activations are the feature space for the Frechet distance and for variety.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,7 +41,7 @@ class ClassifierConfig:
 
     resolution: int = 64
     """Pixels a side that the trunk sees."""
-    channels: tuple[int, ...] = (48, 96, 160)
+    channels: tuple[int, ...] = (32, 64, 128)
     """Width of each stage; every stage halves the resolution, then has one residual block."""
 
     def __post_init__(self) -> None:
@@ -95,16 +96,18 @@ class PostcardsClassifier(nn.Module):
         widths = (3, *self.config.channels)
         # The first kernel is larger: ink texture and single pixels of rain must survive its stride.
         self.stages = nn.Sequential(
-            *(Stage(a, b, kernel=5 if i == 0 else 3) for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)))
+            *(Stage(a, b, kernel=5 if i == 0 else 3) for i, (a, b) in enumerate(pairwise(widths)))
         )
-        self.heads = nn.ModuleDict({name: nn.Linear(self.feature_dim, len(values)) for name, values in attributes.items()})
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(self.feature_dim, len(values)) for name, values in attributes.items()}
+        )
 
     @property
     def feature_dim(self) -> int:
         return 2 * self.config.channels[-1]
 
     def features(self, x_N3HW: Tensor) -> Tensor:
-        """Pooled trunk activations [N, feature_dim]: the mean over places (palette, weather), then the maximum (a moon, a cactus)."""
+        """Pooled activations [N, feature_dim]: the mean over places (palette, weather), then the maximum (a moon)."""
         size = self.config.resolution
         if x_N3HW.shape[-1] > size or x_N3HW.shape[-2] > size:
             x_N3HW = functional.interpolate(x_N3HW, size=(size, size), mode="area")
@@ -125,7 +128,8 @@ class PostcardsClassifier(nn.Module):
         was_training = self.training
         self.eval()
         device = next(self.parameters()).device
-        features, indices = [], {name: [] for name in self.attributes}  # type: dict[str, list[Tensor]]
+        features: list[Tensor] = []
+        indices: dict[str, list[Tensor]] = {name: [] for name in self.attributes}
         for start in range(0, len(pictures), batch):
             part = pictures[start : start + batch]
             x_N3HW = part.clamp(-1, 1) if isinstance(part, Tensor) else to_signed(part)
@@ -147,7 +151,8 @@ def to_signed(pictures_NHW3: NDArray[np.uint8]) -> Tensor:
 def save_classifier(path: Path, classifier: PostcardsClassifier, notes: Mapping[str, Any]) -> None:
     """Writes weights and a JSON header in one safetensors file.
 
-    Kernels go in half precision: this costs no accuracy and halves the file. Vectors stay float32, since running variances can be tiny.
+    Kernels go in half precision: this costs no accuracy and halves the file. Vectors stay float32, since running
+    variances can be tiny.
     """
     tensors = {
         key: (value.half() if value.ndim > 1 else value).contiguous()
@@ -173,39 +178,54 @@ class LoadedClassifier:
 
     @classmethod
     def open(cls, path: Path | None = None) -> Self:
-        """Loads `path`, or the bundled classifier. Raises `ClassifierError` for a file that is missing, foreign, newer or broken."""
+        """Loads `path`, or the bundled classifier. `ClassifierError` for a missing, foreign, newer or broken file."""
         path = BUNDLED if path is None else path
         if not path.is_file():
             raise ClassifierError(f"{path}: expected a Postcards classifier file, found none there; {_HOW_TO_TRAIN}")
         try:
             with safetensors.safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - a safetensors handle is no dict
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the handle is no dict
         except (safetensors.SafetensorError, OSError) as error:
             raise ClassifierError(f"{path}: not a readable safetensors file ({error}); {_HOW_TO_TRAIN}") from error
         if METADATA_KEY not in metadata:
             raise ClassifierError(f"{path}: a safetensors file, but no Postcards classifier; {_HOW_TO_TRAIN}")
-        header = json.loads(metadata[METADATA_KEY])
-        if header["format_version"] > FORMAT_VERSION:
-            raise ClassifierError(
-                f"{path}: format version {header['format_version']}, this program reads up to {FORMAT_VERSION}; update Glissando"
-            )
-        config = {field.name: header["config"][field.name] for field in fields(ClassifierConfig)}
-        config["channels"] = tuple(config["channels"])
-        attributes = {name: tuple(values) for name, values in header["attributes"].items()}
-        model = PostcardsClassifier(attributes, ClassifierConfig(**config))
+        attributes, config, notes = _read_header(path, metadata[METADATA_KEY])
+        model = PostcardsClassifier(attributes, config)
         expected = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
         wrong = sorted(set(expected) ^ set(tensors)) or [k for k, v in expected.items() if tensors[k].shape != v.shape]
         if wrong:
             raise ClassifierError(f"{path}: its tensors do not fit its header (first: {wrong[0]}); {_HOW_TO_TRAIN}")
         model.load_state_dict({key: value.float() for key, value in tensors.items()}, strict=False)
-        model.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        return cls(model=model.requires_grad_(False), notes=header["notes"])
+        model.to(memory_format=torch.channels_last).eval()
+        return cls(model=model.requires_grad_(False), notes=notes)
 
 
-def check_attributes(classifier: PostcardsClassifier, attributes: Mapping[str, tuple[str, ...]], path: Path | None) -> None:
+def _read_header(path: Path, text: str) -> tuple[dict[str, tuple[str, ...]], ClassifierConfig, dict[str, Any]]:
+    """(attributes, config, notes) of a classifier file's JSON header."""
+    try:
+        header = json.loads(text)
+        if header["format_version"] > FORMAT_VERSION:
+            raise ClassifierError(
+                f"{path}: format version {header['format_version']}, "
+                f"but this Glissando reads up to {FORMAT_VERSION}; update it"
+            )
+        attributes = {str(name): tuple(values) for name, values in header["attributes"].items()}
+        shape = header["config"]
+        config = ClassifierConfig(resolution=shape["resolution"], channels=tuple(shape["channels"]))
+        return attributes, config, dict(header["notes"])
+    except ClassifierError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ClassifierError(f"{path}: its header is damaged ({error!r}); {_HOW_TO_TRAIN}") from error
+
+
+def check_attributes(
+    classifier: PostcardsClassifier, attributes: Mapping[str, tuple[str, ...]], path: Path | None
+) -> None:
     """Raises `ClassifierError` when the classifier was trained on other attributes than the data set has now."""
     if classifier.attributes != dict(attributes):
         raise ClassifierError(
-            f"{path or BUNDLED}: trained for the attributes {classifier.attributes}, but Postcards now has {dict(attributes)}; {_HOW_TO_TRAIN}"
+            f"{path or BUNDLED}: trained for the attributes {classifier.attributes}, "
+            f"but Postcards now has {dict(attributes)}; {_HOW_TO_TRAIN}"
         )

@@ -1,13 +1,13 @@
-"""Trains the Postcards classifier on freshly rendered pictures: `glissando train classifier --out FILE`, minutes on two cores.
+"""Trains the Postcards classifier on freshly rendered pictures: `glissando train classifier --out FILE`.
 
-Mild augmentation (flip, shift, blur, noise, colour) keeps it from leaning on details that only the exact renderer gets right, because
-what it will judge are a generator's pictures. Everything is drawn from one seed.
+Minutes on two cores. Mild augmentation (flip, shift, blur, noise, colour) keeps it from leaning on details that only
+the exact renderer gets right, because what it will judge are a generator's pictures. Everything is drawn from one seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.datasets.postcards import ATTRIBUTES
+from training.datasets.postcards import ATTRIBUTES, GENERATOR_VERSION
 from training.metrics.classifier import ClassifierConfig, PostcardsClassifier, save_classifier, to_signed
 from training.metrics.postcards_sets import label_indices, render_pictures, sample_labels
 
@@ -28,11 +28,11 @@ Progress = Callable[[str, int, int], None]
 class TrainClassifierConfig:
     """What to train on and for how long."""
 
-    pictures: int = 24_000
+    pictures: int = 20_000
     """Rendered for training, of all attribute triples."""
     held_out: int = 4_096
     """Rendered for the accuracy that is reported; other seeds, never trained on."""
-    epochs: int = 6
+    epochs: int = 5
     batch: int = 64
     lr: float = 3e-3
     """Peak of the one-cycle schedule."""
@@ -40,7 +40,7 @@ class TrainClassifierConfig:
     seed: int = 0
     workers: int = 2
     """Processes that render."""
-    model: ClassifierConfig = ClassifierConfig()
+    model: ClassifierConfig = field(default_factory=ClassifierConfig)
 
     def __post_init__(self) -> None:
         for name in ("pictures", "held_out", "epochs", "batch", "workers"):
@@ -93,14 +93,18 @@ def train_classifier(
 
     labels = sample_labels(config.pictures, split="all", seed=(TRAIN_STREAM, config.seed))
     pictures = render_pictures(
-        labels, size, seed=(TRAIN_STREAM, config.seed), workers=config.workers, progress=lambda d, n: report("training pictures", d, n)
+        labels,
+        size,
+        seed=(TRAIN_STREAM, config.seed),
+        workers=config.workers,
+        progress=lambda d, n: report("training pictures", d, n),
     )
     targets = {name: torch.from_numpy(values) for name, values in label_indices(labels).items()}
 
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     model = PostcardsClassifier(ATTRIBUTES, config.model)
-    model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last).train()
     steps_an_epoch = config.pictures // config.batch
     steps = steps_an_epoch * config.epochs
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
@@ -123,7 +127,11 @@ def train_classifier(
 
     model.eval()
     accuracy = held_out_accuracy(model, config, report)
-    notes: dict[str, Any] = {"training": asdict(config), "held_out_accuracy": accuracy}
+    notes: dict[str, Any] = {
+        "postcards_version": GENERATOR_VERSION,
+        "training": asdict(config),
+        "held_out_accuracy": accuracy,
+    }
     save_classifier(out, model, notes)
     return accuracy
 

@@ -1,11 +1,12 @@
-"""Distances between two sets of feature vectors: Frechet (Heusel et al. 2017, arXiv 1706.08500) and kernel (KID, arXiv 1801.01401).
+"""Distances between two sets of feature vectors: Frechet (FID, arXiv 1706.08500) and kernel (KID, arXiv 1801.01401).
 
 The Frechet distance is
 
     |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^(1/2)).
 
-S1 S2 is not symmetric, and a general matrix square root of it is slow and can come out complex. S1^(1/2) S2 S1^(1/2) has the same
-eigenvalues and is symmetric and positive semi-definite, so two symmetric eigen-decompositions in float64 give the trace.
+S1 S2 is not symmetric, and a general matrix square root of it is slow and can come out complex. S1^(1/2) S2 S1^(1/2)
+has the same eigenvalues and is symmetric and positive semi-definite, so two symmetric eigen-decompositions in float64
+give the trace.
 """
 
 from __future__ import annotations
@@ -61,12 +62,12 @@ def fid(features_a_ND: Features, features_b_MD: Features) -> float:
 
 
 def kid(features_a_ND: Features, features_b_MD: Features) -> float:
-    """The unbiased squared maximum mean discrepancy with the kernel (x . y / D + 1)^3; near 0, and may be slightly negative."""
+    """The unbiased squared maximum mean discrepancy with the kernel (x . y / D + 1)^3; may be slightly negative."""
     a_ND = np.asarray(features_a_ND, dtype=np.float64)
     b_MD = np.asarray(features_b_MD, dtype=np.float64)
     if a_ND.ndim != 2 or b_MD.ndim != 2 or a_ND.shape[1] != b_MD.shape[1] or min(len(a_ND), len(b_MD)) < 2:
         raise ValueError(
-            f"features: expected [N, D] and [M, D] with N, M >= 2, got the shapes {list(a_ND.shape)} and {list(b_MD.shape)}"
+            f"features: expected [N, D] and [M, D] with N, M >= 2, got {list(a_ND.shape)} and {list(b_MD.shape)}"
         )
     n, m, dim = len(a_ND), len(b_MD), a_ND.shape[1]
     kernel_aa = (a_ND @ a_ND.T / dim + 1.0) ** 3

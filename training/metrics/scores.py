@@ -1,6 +1,7 @@
-"""The counting behind the Postcards evaluation, apart from any model: labels, predictions and features in, fractions out.
+"""The counting behind the Postcards evaluation, apart from any model: predictions and features in, fractions out.
 
-Predictions and labels are dictionaries attribute -> [N] arrays of value indices; captions say what they name as attribute -> value.
+Predictions and labels are dictionaries attribute -> [N] arrays of value indices; captions say what they name as
+attribute -> value.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ def named_accuracy(
 ) -> dict[str, float | None]:
     """The fraction of pictures whose predicted value is the one the caption names, per attribute.
 
-    A caption that does not name an attribute leaves it to z, so it does not count there. An attribute that no caption names has no
-    accuracy: None.
+    A caption that does not name an attribute leaves it to z, so it does not count there. An attribute that no caption
+    names has no accuracy: None.
     """
     result: dict[str, float | None] = {}
     for name in vocabulary:
@@ -47,9 +48,10 @@ def swap_consistency(
 ) -> tuple[dict[str, float | None], dict[str, float | None]]:
     """What changing one attribute's words does to the picture at a fixed seed: (changed, kept).
 
-    `swapped[i]` is the attribute whose words pair i changes and `new_values[i]` what they now say. changed[name]: among the pairs that
-    swap `name`, the fraction whose picture shows the new value. kept[name]: among the pairs that swap another attribute, the fraction
-    whose prediction of `name` is the same before and after, whether or not the caption names it.
+    `swapped[i]` is the attribute whose words pair i changes and `new_values[i]` what they now say. changed[name]:
+    among the pairs that swap `name`, the fraction whose picture shows the new value. kept[name]: among the pairs that
+    swap another attribute, the fraction whose prediction of `name` is the same before and after, whether or not the
+    caption names it.
     """
     changed: dict[str, float | None] = {}
     kept: dict[str, float | None] = {}
@@ -69,16 +71,17 @@ def mean_pairwise_distance(features_ND: NDArray[np.floating]) -> float:
     x_ND = np.asarray(features_ND, dtype=np.float64)
     if x_ND.ndim != 2 or len(x_ND) < 2:
         raise ValueError(f"features: expected [N, D] with at least two rows, got the shape {list(x_ND.shape)}")
-    # The differences themselves, not |a|^2 + |b|^2 - 2 a.b: identical rows must give exactly 0. One row at a time keeps memory small.
+    # The differences themselves, not |a|^2 + |b|^2 - 2 a.b: identical rows must give exactly 0. One row at a time
+    # keeps memory small.
     total = sum(float(np.linalg.norm(x_ND[i + 1 :] - x_ND[i], axis=1).sum()) for i in range(len(x_ND) - 1))
     return total / (len(x_ND) * (len(x_ND) - 1) / 2)
 
 
 def variety(generated_CSD: NDArray[np.floating], real_CSD: NDArray[np.floating]) -> float:
-    """How much the seed changes a picture, as a share of what it changes in real pictures: 0 is one picture a caption, 1 is like real.
+    """How much the seed changes a picture, relative to real pictures of the same caption.
 
-    Features of C captions x S seeds. For each caption the mean pairwise distance over seeds, generated divided by real; the mean of
-    these ratios.
+    0 is one picture a caption, 1 is as varied as real ones. Features of C captions x S seeds. For each caption the mean
+    pairwise distance over seeds, generated divided by real; then the mean of these ratios.
     """
     if len(generated_CSD) != len(real_CSD) or not len(real_CSD):
         raise ValueError(f"variety: expected the same captions twice, got {len(generated_CSD)} and {len(real_CSD)}")

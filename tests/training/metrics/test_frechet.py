@@ -14,7 +14,7 @@ def random_features(seed: int, count: int = 200, dim: int = 6) -> np.ndarray:
 
 
 def plain_frechet(a: np.ndarray, b: np.ndarray) -> float:
-    """The textbook form: the root of the product's trace from the eigenvalues of S1 S2, a matrix that is not symmetric."""
+    """The textbook form: the trace of the root from the eigenvalues of S1 S2, a matrix that is not symmetric."""
     s1, s2 = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     eigenvalues = np.linalg.eigvals(s1 @ s2)
     shift = a.mean(0) - b.mean(0)
