@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.checkpoints import bundled_checkpoint, load
-from core.engine import DTYPES, Engine, choose_device, choose_precision
+from core.engine import DTYPES, Engine, choose_device, choose_precision, load_generator
 from core.models import registry
 from core.models.layers import CLAMP, LEAK, up_convolution, upsample
 from core.models.stylegan_t import Block, Convolution, Generator, ResidualConvolution, ToRGB
@@ -50,10 +50,8 @@ def bench_engine(path: Path | None, *, rounds: int = 7, lite: bool = True) -> di
     device = choose_device("auto")
     precision = choose_precision("auto", device)
     checkpoint = load(path if path is not None else bundled_checkpoint())
-    generator = registry.build(checkpoint.header.family, checkpoint.header.config)
-    generator.load_state_dict(checkpoint.part("generator"))
+    generator = load_generator(checkpoint)
     models = [_measure(checkpoint.header.name, generator, device, precision, rounds, Engine(checkpoint))]
-    del generator
     if lite:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

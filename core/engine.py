@@ -22,6 +22,7 @@ from torch import Tensor
 from core.checkpoints import Checkpoint, CheckpointError, load
 from core.latents import blend_embeddings, seed_corners, seed_to_z, truncate
 from core.models import registry
+from core.models.stylegan_t import Generator
 from core.models.stylegan_t_fast import FastSynthesis
 from core.request import IDENTITY_TRANSFORM, Frame, RenderRequest
 from core.text import TextEncoderError, load_text_encoder
@@ -66,12 +67,7 @@ class Engine:
         self.device = choose_device(device)
         precision = choose_precision(precision, self.device)
         header = checkpoint.header
-        try:
-            generator = registry.build(header.family, header.config)
-        except ValueError as error:
-            raise CheckpointError(f"{checkpoint.path}: {error}") from error
-        generator.load_state_dict(checkpoint.part("generator"))
-        generator = generator.to(self.device).eval().requires_grad_(False)
+        generator = load_generator(checkpoint).to(self.device)
         try:
             self._text = load_text_encoder(header.text, checkpoint.part("text"), self.device)
         except TextEncoderError as error:
@@ -180,6 +176,20 @@ class Engine:
         else:
             self._latents.move_to_end(seed)
         return f_F
+
+
+def load_generator(checkpoint: Checkpoint) -> Generator:
+    """The plain generator of a checkpoint: float32, on the CPU, in evaluation mode, without gradients."""
+    # On the meta device first: initial weights would only be thrown away. A copy of each tensor, because those of the
+    # checkpoint are views of its file, which somebody may overwrite.
+    with torch.device("meta"):
+        generator = registry.build(checkpoint.header.family, checkpoint.header.config)
+    state = {
+        name: tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()
+        for name, tensor in checkpoint.part("generator").items()
+    }
+    generator.load_state_dict(state, assign=True)
+    return generator.eval().requires_grad_(False)
 
 
 def choose_device(name: str) -> torch.device:

@@ -202,9 +202,13 @@ def _open(path: Path) -> BinaryIO:
             f"{path}: expected a checkpoint file, got a folder. Name the .safetensors file inside it."
         )
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise CheckpointError(f"{path}: expected a checkpoint file, got something that is not a regular file.")
         return path.open("rb")
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file. Check the path.") from None
+    except CheckpointError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         raise CheckpointError(f"{path}: cannot open it ({error}).") from error
 
