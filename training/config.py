@@ -45,6 +45,8 @@ class GanConfig:
     """Weight of the squared spherical distance between a picture's embedding and its caption's."""
     mismatch: float = 0.5
     """Share of the discriminator's fake loss that goes to real pictures under another's caption (GigaGAN, section 3.3); 0 is off."""
+    taps: tuple[int, ...] = (1, 2, 4)
+    """Which of the feature network's taps get a head, counted from 0, the shallowest."""
     pixel_channels: int = 48
     """Width of the convolutional head on the pixels; 0 leaves it out. A feature network trained on little misses fine texture."""
     augment: tuple[str, ...] = ("translation",)
@@ -88,6 +90,8 @@ class GanConfig:
         for policy in self.augment:
             if policy not in POLICIES:
                 raise ValueError(f"augment: expected some of {', '.join(POLICIES)}, got {policy!r}")
+        if not self.taps or len(set(self.taps)) < len(self.taps) or min(self.taps) < 0:
+            raise ValueError(f"taps: expected different whole numbers from 0, got {self.taps!r}")
         if not self.prompts:
             raise ValueError("prompts: expected at least one prompt for the sample grid, got none")
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.checkpoints import native
 from core.models.stylegan_t import Generator
-from training.clip import ClipModel
+from training.clip.model import ClipModel
 
 Render = Callable[[list[str], Tensor], Tensor]
 """Prompts and latents [N, Z] to pictures [N, 3, R, R] in [-1, 1]."""
@@ -53,7 +53,7 @@ def save_snapshot(
         notes=dict(notes),
     )
     tensors = {f"generator.{key}": value.half() for key, value in generator.state_dict().items()}
-    tensors |= {f"text.{key}": _half(value) for key, value in clip.text_tower.state_dict().items()}
+    tensors |= {f"text.{key}": _half(value) for key, value in clip.text_state_dict().items()}
     native.save(path, header, tensors)
 
 

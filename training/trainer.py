@@ -24,12 +24,12 @@ from core.models.stylegan_t import Generator
 from core.runlog import RunLog
 from core.words import words
 from training.augment import augment, blur
-from training.clip import ClipModel, load_clip
+from training.clip.model import ClipModel, load_clip
 from training.config import GanConfig
 from training.datasets.folder import BatchStream, FolderDataset, load_folder
 from training.discriminators.projected import Discriminator
 from training.ema import Ema
-from training.interrupt import StopRequest
+from training.interrupt import Interrupt
 from training.losses import generator_hinge, hinge_fake, hinge_real, spherical_distance
 from training.snapshots import save_sample_grid, save_snapshot
 
@@ -59,8 +59,13 @@ class GanTrainer:
         torch.manual_seed(config.seed)
         shape = preset("stylegan_t", config.preset, resolution=config.resolution, text_dim=clip.embed_dim)
         self.generator = Generator(shape).to(device, memory_format=torch.channels_last)
+        if max(config.taps) >= len(clip.tap_channels):
+            raise RunError(f"taps: the feature network has {len(clip.tap_channels)}, counted from 0; got {config.taps}")
         self.discriminator = Discriminator(
-            clip.tap_channels, clip.embed_dim, resolution=config.resolution, pixel_channels=config.pixel_channels
+            [clip.tap_channels[tap] for tap in config.taps],
+            clip.embed_dim,
+            resolution=config.resolution,
+            pixel_channels=config.pixel_channels,
         ).to(device)
         self.ema = Ema(self.generator, half_life=config.ema_half_life * config.batch * 1000)
         self.optimiser_g = _adam(self.generator, config.learning_rate_g)
@@ -88,15 +93,15 @@ class GanTrainer:
         fake = augment(blur(fake, sigma), config.augment, self.rng)
         real = augment(blur(real, sigma), config.augment, self.rng)
         with self._autocast():
-            fake_features = self.clip.features(fake)
+            fake_taps, embedding = self._features(fake)
             with torch.no_grad():
-                real_features = self.clip.features(real)
+                real_taps, _ = self._features(real)
 
         # Discriminator.
         self.discriminator.requires_grad_(True)
         with self._autocast():
-            real_outs = self.discriminator(real_features.taps, real)
-            fake_outs = self.discriminator([tap.detach() for tap in fake_features.taps], fake.detach())
+            real_outs = self.discriminator(real_taps, real)
+            fake_outs = self.discriminator([tap.detach() for tap in fake_taps], fake.detach())
             logits_real = self.discriminator.logits(real_outs, c)
             logits_fake = self.discriminator.logits(fake_outs, c)
             loss_fake = hinge_fake(logits_fake)
@@ -110,9 +115,9 @@ class GanTrainer:
         # Generator.
         self.discriminator.requires_grad_(False)
         with self._autocast():
-            logits = self.discriminator.logits(self.discriminator(fake_features.taps, fake), c)
+            logits = self.discriminator.logits(self.discriminator(fake_taps, fake), c)
             adversarial = generator_hinge(logits)
-            distance = spherical_distance(fake_features.embedding.float(), c).mean()
+            distance = spherical_distance(embedding.float(), c).mean()
         _update(self.optimiser_g, adversarial + config.guidance * distance)
 
         self.images_seen += len(real)
@@ -132,6 +137,12 @@ class GanTrainer:
         draws = torch.rand(len(rows), generator=self.rng).tolist()
         captions = [self.data.captions[row][int(draw * len(self.data.captions[row]))] for row, draw in zip(rows, draws, strict=True)]
         return images.float() / 127.5 - 1, captions
+
+    def _features(self, x_N3HW: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The taps that have a head, and the embedding that guidance compares with the caption's."""
+        features = self.clip.features(x_N3HW)
+        assert features.embedding is not None
+        return [features.taps[tap] for tap in self.config.taps], features.embedding
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
@@ -228,7 +239,7 @@ def _run(
 ) -> Path:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dataset = load_folder(data, config.resolution)
-    model = load_clip(clip).to(device)
+    model = load_clip(clip, device)
     trainer = GanTrainer(config, dataset, model, device)
     if state is not None:
         trainer.load_state_dict(state)
@@ -241,7 +252,7 @@ def _run(
         save_sample_grid(out / "samples" / f"{kimg:06d}.png", trainer.render, config.prompts, grid_z(config, trainer.generator.z_dim))
         save_snapshot(latest, trainer.ema.module, model, name=out.resolve().name, images_seen=trainer.images_seen, vocabulary=vocabulary, notes=_notes(config, data))
 
-    with RunLog(out / "log.jsonl") as log, StopRequest() as stop, tqdm(total=total, initial=trainer.images_seen, unit="img") as bar:
+    with RunLog(out / "log.jsonl") as log, Interrupt() as stop, tqdm(total=total, initial=trainer.images_seen, unit="img") as bar:
         log.write("start", images=trainer.images_seen, config=config.to_json(), pictures=len(dataset), threads=torch.get_num_threads())
         steps, clock = 0, time.perf_counter()
         if trainer.images_seen == 0:

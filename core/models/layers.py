@@ -89,8 +89,9 @@ def upsample(x_NCHW: Tensor) -> Tensor:
 
 
 def bias_activation(x_NCHW: Tensor, bias_C: Tensor, *, gain: float, clamp: float) -> Tensor:
-    """Bias, leaky ReLU 0.2, gain, and a clamp at +-`clamp`, in every precision."""
-    y = F.leaky_relu(x_NCHW + bias_C[:, None, None].to(x_NCHW.dtype), LEAK)
+    """Bias, leaky ReLU 0.2, gain, and a clamp at +-`clamp`, in every precision. Overwrites `x_NCHW`, which must not be used again."""
+    # Working in place halves the memory traffic, which is what elementwise work costs on a CPU.
+    y = F.leaky_relu_(x_NCHW.add_(bias_C[:, None, None].to(x_NCHW.dtype)), LEAK)
     if gain != 1.0:
         y = y * gain
     return F.hardtanh(y, -clamp, clamp)

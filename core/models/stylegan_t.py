@@ -178,7 +178,7 @@ class Convolution(nn.Module):
         y = modulated_conv2d(x, self.weight, self.style(w_NW), up=self.up)
         field = self.noise(len(x), noise, generator)
         if field is not None:
-            y = y + field.to(y.dtype)
+            y = y.add_(field.to(y.dtype))
         # The clamp is at +-256 outside blocks and +-256 sqrt 1/2 inside them.
         return bias_activation(y, self.bias, gain=self.gain, clamp=CLAMP if self.up else CLAMP * math.sqrt(0.5))
 
