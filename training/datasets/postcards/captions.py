@@ -61,7 +61,13 @@ def words(text: str) -> list[str]:
 
 def vocabulary() -> tuple[str, ...]:
     """Every lower-case word a caption can use, sorted; hyphenated words whole and in parts."""
-    texts = [phrase for forms in PHRASES.values() for values in forms.values() for tuple_ in values.values() for phrase in tuple_]
+    texts = [
+        phrase
+        for forms in PHRASES.values()
+        for values in forms.values()
+        for tuple_ in values.values()
+        for phrase in tuple_
+    ]
     texts += [*SCENES, *LIST_SCENES, *OPENINGS, *MEETINGS, "an"]
     found = {word for text in texts for word in words(text.replace("~", ""))}
     found |= {part for word in found for part in word.split("-")}

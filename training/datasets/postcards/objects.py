@@ -36,7 +36,8 @@ class _Pen:
 
     def above(self, distance: Array, y: float) -> Array:
         """The part of a shape above a height."""
-        return np.maximum(distance, self.view.y - np.float32(self.at(0, y)[1]))
+        part: Array = np.maximum(distance, self.view.y - np.float32(self.at(0, y)[1]))
+        return part
 
     def add(self, distance: Array, colour: Rgb, neon: Rgb, role: Role = "object", outline: float = 1.0) -> None:
         self.scene.add(self.view, distance, self.scene.lit(colour), role, rgb(neon), outline)
@@ -65,7 +66,7 @@ def add_object(scene: Scene, rng: np.random.Generator) -> None:
     draw[name](scene, rng)
 
 
-def _foot(scene: Scene, rng: np.random.Generator) -> float:
+def _foot(rng: np.random.Generator) -> float:
     return float(rng.uniform(0.885, 0.915))
 
 
@@ -76,7 +77,7 @@ def _shadow(scene: Scene, x: float, foot: float, half: float) -> None:
 
 
 def _house(scene: Scene, rng: np.random.Generator) -> None:
-    height, foot = float(rng.uniform(0.37, 0.44)), _foot(scene, rng)
+    height, foot = float(rng.uniform(0.37, 0.44)), _foot(rng)
     pen = _Pen(scene, scene.object_x, foot, height, 0.62)
     _shadow(scene, scene.object_x, foot, 0.55 * height)
     roof: Rgb = ((0.86, 0.22, 0.18), (0.78, 0.26, 0.30), (0.90, 0.36, 0.16))[int(rng.integers(3))]
@@ -88,12 +89,14 @@ def _house(scene: Scene, rng: np.random.Generator) -> None:
     pen.add(top, roof, (1.0, 0.25, 0.25))
     if scene.attributes.season == "snowy":
         pen.snow(pen.above(top, 0.68))
-    pen.add(pen.box(side * 0.14 - 0.10, 0.0, side * 0.14 + 0.10, 0.34), (0.46, 0.28, 0.20), (0.9, 0.5, 0.3), "detail", 0.7)
+    pen.add(
+        pen.box(side * 0.14 - 0.10, 0.0, side * 0.14 + 0.10, 0.34), (0.46, 0.28, 0.20), (0.9, 0.5, 0.3), "detail", 0.7
+    )
     pen.glow(pen.box(-side * 0.22 - 0.10, 0.18, -side * 0.22 + 0.10, 0.38), (1.0, 0.84, 0.30))
 
 
 def _pines(scene: Scene, rng: np.random.Generator) -> None:
-    foot, height = _foot(scene, rng), float(rng.uniform(0.44, 0.52))
+    foot, height = _foot(rng), float(rng.uniform(0.44, 0.52))
     middle = scene.object_x
     spread = float(rng.uniform(0.12, 0.15))
     places = [(middle - spread, 0.74), (middle + spread, 0.80), (middle, 1.0)]
@@ -122,7 +125,9 @@ def _sailboat(scene: Scene, rng: np.random.Generator) -> None:
         for dy, half in ((-0.035, 0.1), (0.05, 0.14)):
             ripple = ellipse(view, x + float(rng.uniform(-0.15, 0.15)), foot + dy, half, 0.006)
             ripple = np.maximum(ripple, pond)
-            scene.add(view, ripple, (palette.water * 0.6 + palette.sky_low * 0.4).astype(np.float32), "light", rgb(ICE), 0.0)
+            scene.add(
+                view, ripple, (palette.water * 0.6 + palette.sky_low * 0.4).astype(np.float32), "light", rgb(ICE), 0.0
+            )
     pen = _Pen(scene, x, foot, height, 0.55)
     side = float(rng.choice([-1.0, 1.0]))
     sail: Rgb = ((1.0, 0.98, 0.94), (1.0, 0.95, 0.80), (0.98, 0.86, 0.84))[int(rng.integers(3))]
@@ -137,15 +142,18 @@ def _sailboat(scene: Scene, rng: np.random.Generator) -> None:
 
 
 def _cactus(scene: Scene, rng: np.random.Generator) -> None:
-    height, foot = float(rng.uniform(0.42, 0.50)), _foot(scene, rng)
+    height, foot = float(rng.uniform(0.42, 0.50)), _foot(rng)
     pen = _Pen(scene, scene.object_x, foot, height, 0.46)
     _shadow(scene, scene.object_x, foot, 0.24 * height)
     side = float(rng.choice([-1.0, 1.0]))
     low, high = float(rng.uniform(0.34, 0.42)), float(rng.uniform(0.48, 0.55))
     trunk = pen.capsule(0.0, -0.05, 0.0, 0.87, 0.115)
-    arm = union(pen.capsule(0.0, low, side * 0.33, low, 0.075), pen.capsule(side * 0.33, low, side * 0.33, low + 0.30, 0.08))
+    arm = union(
+        pen.capsule(0.0, low, side * 0.33, low, 0.075), pen.capsule(side * 0.33, low, side * 0.33, low + 0.30, 0.08)
+    )
     other = union(
-        pen.capsule(0.0, high, -side * 0.31, high, 0.07), pen.capsule(-side * 0.31, high, -side * 0.31, high + 0.22, 0.075)
+        pen.capsule(0.0, high, -side * 0.31, high, 0.07),
+        pen.capsule(-side * 0.31, high, -side * 0.31, high + 0.22, 0.075),
     )
     body = np.maximum(union(trunk, arm, other), pen.view.y - np.float32(foot))
     pen.add(body, (0.26, 0.68, 0.24), (0.45, 1.0, 0.20))
@@ -160,7 +168,7 @@ def _cactus(scene: Scene, rng: np.random.Generator) -> None:
 
 
 def _castle(scene: Scene, rng: np.random.Generator) -> None:
-    height, foot = float(rng.uniform(0.42, 0.48)), _foot(scene, rng)
+    height, foot = float(rng.uniform(0.42, 0.48)), _foot(rng)
     pen = _Pen(scene, scene.object_x, foot, height, 0.66)
     _shadow(scene, scene.object_x, foot, 0.62 * height)
     stone: Rgb = ((0.72, 0.70, 0.76), (0.78, 0.72, 0.70), (0.66, 0.68, 0.78))[int(rng.integers(3))]
@@ -188,7 +196,7 @@ def _castle(scene: Scene, rng: np.random.Generator) -> None:
 
 
 def _lighthouse(scene: Scene, rng: np.random.Generator) -> None:
-    height, foot = float(rng.uniform(0.48, 0.53)), _foot(scene, rng)
+    height, foot = float(rng.uniform(0.48, 0.53)), _foot(rng)
     pen = _Pen(scene, scene.object_x, foot, height, 0.42)
     red: Rgb = ((0.88, 0.18, 0.16), (0.90, 0.26, 0.14), (0.82, 0.14, 0.26))[int(rng.integers(3))]
     rock = pen.convex((-0.34, -0.04), (0.34, -0.04), (0.24, 0.10), (-0.22, 0.12))

@@ -112,6 +112,7 @@ def rgb(colour: Rgb) -> Array:
 
 
 def mix(a: Array, b: Array, t: float) -> Array:
+    """From colour a (t = 0) to colour b (t = 1)."""
     return (a + (b - a) * np.float32(t)).astype(np.float32)
 
 
@@ -154,14 +155,16 @@ def make_palette(attributes: Attributes, rng: np.random.Generator) -> Palette:
     time, season = attributes.time, attributes.season
 
     def sky(colour: Rgb) -> Array:
-        return np.clip(sky_turn @ rgb(colour) * np.float32(sky_value), 0, 1).astype(np.float32)
+        colour_3: Array = np.clip(sky_turn @ rgb(colour) * np.float32(sky_value), 0, 1).astype(np.float32)
+        return colour_3
 
     def ground(colour: Rgb) -> Array:
         light = rgb(LIGHT[time])
-        if min(colour) > 0.7:
+        if min(colour) > 0.7:  # snow
             light = rgb(SNOW_LIGHT[time])
         lit = ground_turn @ rgb(colour) * light
-        return np.clip(lit * np.float32(ground_value), 0, 1).astype(np.float32)
+        colour_3: Array = np.clip(lit * np.float32(ground_value), 0, 1).astype(np.float32)
+        return colour_3
 
     top, low = sky(SKY[time][0]), sky(SKY[time][1])
     if attributes.weather == "rain":

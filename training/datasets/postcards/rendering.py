@@ -4,9 +4,13 @@ import numpy as np
 import numpy.typing as npt
 
 from training.datasets.postcards.attributes import ATTRIBUTES, Attributes
-from training.datasets.postcards.scene import build_scene
+from training.datasets.postcards.objects import add_object
+from training.datasets.postcards.palette import make_palette
+from training.datasets.postcards.scene import Scene
 from training.datasets.postcards.shapes import Canvas
+from training.datasets.postcards.sky import add_body, add_clouds, add_fog, place_body, place_stars, rain_streaks
 from training.datasets.postcards.styles import BLOCKS, PAINTERS
+from training.datasets.postcards.terrain import add_bushes, add_terrain
 
 GENERATOR_VERSION = 1
 """Counts changes of the renderer that change pictures."""
@@ -39,3 +43,32 @@ def render(attributes: Attributes, seed: int, resolution: int) -> npt.NDArray[np
         image = painted.reshape(3, resolution, 2, resolution, 2).mean(axis=(2, 4))
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(pixels.transpose(1, 2, 0))
+
+
+def build_scene(attributes: Attributes, canvas: Canvas, rng: np.random.Generator) -> Scene:
+    """Draws everything the attributes leave open and places the shapes, back to front."""
+    scene = Scene(
+        attributes=attributes,
+        palette=make_palette(attributes, rng),
+        canvas=canvas,
+        horizon=float(rng.uniform(0.62, 0.70)),
+        object_x=float(rng.uniform(0.28, 0.72)),
+    )
+    place_body(scene, rng)
+    place_stars(scene, rng)
+    if attributes.weather == "cloudy":
+        add_clouds(scene, rng)
+    add_body(scene)
+    add_terrain(scene, rng)
+    if attributes.weather == "foggy":
+        add_fog(scene, rng, ((0.46, 0.05, 0.55), (0.60, 0.045, 0.62), (0.73, 0.04, 0.50)), 0.22)
+    before = len(scene.items)
+    add_object(scene, rng)
+    scene.object_items = slice(before, len(scene.items))
+    if attributes.season == "autumn":
+        add_bushes(scene, rng)
+    if attributes.weather == "foggy":
+        add_fog(scene, rng, ((0.385, 0.028, 0.35), (0.93, 0.035, 0.50)), 0.05)
+    if attributes.weather == "rain":
+        scene.rain = rain_streaks(canvas.full, rng)
+    return scene

@@ -49,20 +49,25 @@ class Canvas:
 
 
 def circle(view: View, x: float, y: float, radius: float) -> Array:
+    """A disc about (x, y)."""
     dx, dy = view.x - np.float32(x), view.y - np.float32(y)
-    return np.sqrt(dx * dx + dy * dy) - np.float32(radius)
+    distance: Array = np.sqrt(dx * dx + dy * dy) - np.float32(radius)
+    return distance
 
 
 def ellipse(view: View, x: float, y: float, a: float, b: float) -> Array:
     """Half axes a (x) and b (y); the distance is exact on the edge and right in order of magnitude near it."""
     dx, dy = (view.x - np.float32(x)) / np.float32(a), (view.y - np.float32(y)) / np.float32(b)
-    return (np.sqrt(dx * dx + dy * dy) - np.float32(1)) * np.float32(min(a, b))
+    distance: Array = (np.sqrt(dx * dx + dy * dy) - np.float32(1)) * np.float32(min(a, b))
+    return distance
 
 
 def box(view: View, x0: float, y0: float, x1: float, y1: float) -> Array:
+    """A rectangle between two corners."""
     dx = np.abs(view.x - np.float32((x0 + x1) / 2)) - np.float32((x1 - x0) / 2)
     dy = np.abs(view.y - np.float32((y0 + y1) / 2)) - np.float32((y1 - y0) / 2)
-    return np.maximum(dx, dy)
+    distance: Array = np.maximum(dx, dy)
+    return distance
 
 
 def convex(view: View, points: Sequence[Point]) -> Array:
@@ -96,10 +101,12 @@ def below(view: View, line: Array) -> Array:
     """Everything under the curve y = line(x); line is [w] over the view's columns."""
     slope = np.gradient(line, view.x[0]) if line.size > 1 else np.zeros_like(line)
     flatten = (1 / np.sqrt(1 + slope * slope)).astype(np.float32)
-    return (line[None, :] - view.y) * flatten[None, :]
+    distance: Array = (line[None, :] - view.y) * flatten[None, :]
+    return distance
 
 
 def union(*distances: Array) -> Array:
+    """All of the shapes together."""
     result = distances[0]
     for other in distances[1:]:
         result = np.minimum(result, other)

@@ -17,12 +17,14 @@ def _column(colour: Array) -> Array:
 
 def _cover(distance: Array, size: int) -> Array:
     """Share of a pixel inside the shape, from the distance of its centre."""
-    return np.clip(np.float32(0.5) - distance * np.float32(size), 0, 1)
+    cover: Array = np.clip(np.float32(0.5) - distance * np.float32(size), 0, 1)
+    return cover
 
 
 def _soft(distance: Array, width: float) -> Array:
     """A soft edge of the given full width, centred on the true one."""
-    return np.clip(np.float32(0.5) - distance * np.float32(1 / width), 0, 1)
+    cover: Array = np.clip(np.float32(0.5) - distance * np.float32(1 / width), 0, 1)
+    return cover
 
 
 def _over(image: Array, shape: Shape, cover: Array, colour: Array) -> None:
@@ -70,7 +72,8 @@ def _faded(scene: Scene, shape: Shape) -> Array:
     t = np.clip((y - first) / np.float32(max(last - first, 1e-3)), 0, 1)
     target = scene.palette.sky_low if shape.fade > 0 else shape.colour * np.float32(0.55)
     rows = shape.colour[:, None] + (target - shape.colour)[:, None] * (t * np.float32(abs(shape.fade)))[None, :]
-    return rows[:, :, None].astype(np.float32)
+    faded: Array = rows[:, :, None].astype(np.float32)
+    return faded
 
 
 def _paint_rain(scene: Scene, image: Array, colour: Array, alpha: float) -> None:
@@ -99,7 +102,8 @@ def paint_plain(scene: Scene, rng: np.random.Generator) -> Array:
 
 def _vivid(colour: Array, saturation: float) -> Array:
     grey = np.float32(colour @ np.array([0.299, 0.587, 0.114], np.float32))
-    return np.clip(grey + (colour - grey) * np.float32(saturation), 0, 1).astype(np.float32)
+    vivid: Array = np.clip(grey + (colour - grey) * np.float32(saturation), 0, 1).astype(np.float32)
+    return vivid
 
 
 def _flat(scene: Scene, sky_steps: int = 4) -> Array:
@@ -115,7 +119,11 @@ def _flat(scene: Scene, sky_steps: int = 4) -> Array:
         x, y, radius = scene.body
         strength = 1.0 if scene.attributes.sky == "sun" else 0.3
         for reach, alpha in ((2.3, 0.22 * strength), (1.6, 0.32 * strength)):
-            _veil(image, np.float32(alpha) * _cover(circle(scene.canvas.full, x, y, radius * reach), size), scene.palette.body)
+            _veil(
+                image,
+                np.float32(alpha) * _cover(circle(scene.canvas.full, x, y, radius * reach), size),
+                scene.palette.body,
+            )
     for item in scene.items:
         if isinstance(item, Veil):
             _veil(image, np.floor(item.alpha * 3.4 + np.float32(0.5)) / 3.4, item.colour)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from training.datasets.postcards.palette import mix, rgb
-from training.datasets.postcards.scene import Scene, add_bush
+from training.datasets.postcards.scene import Scene
 from training.datasets.postcards.shapes import Array, below, box, circle, convex, ellipse, union, wave
 
 BODY_CLEAR = 0.37
@@ -97,7 +97,7 @@ def _hills(scene: Scene, rng: np.random.Generator) -> None:
         elif index == 1:
             for _ in range(int(rng.integers(2, 4))):
                 x = float(rng.uniform(0.05, 0.95))
-                add_bush(scene, rng, x, float(np.interp(x, view.x[0], line)), float(rng.uniform(0.03, 0.04)))
+                _add_bush(scene, rng, x, float(np.interp(x, view.x[0], line)), float(rng.uniform(0.03, 0.04)))
 
 
 def _desert(scene: Scene, rng: np.random.Generator) -> None:
@@ -122,7 +122,9 @@ def _desert(scene: Scene, rng: np.random.Generator) -> None:
         crest = float(rng.uniform(0.2, 0.8))
         x = view.x[0]
         rise = np.where(x < crest, (x - crest) * 0.5, (crest - x) * 1.1).astype(np.float32)
-        line = np.float32(height) - np.float32(amplitude) * np.exp(rise * np.float32(4)) + wave(x, rng, 0.012, (1.0, 2.3))
+        line = (
+            np.float32(height) - np.float32(amplitude) * np.exp(rise * np.float32(4)) + wave(x, rng, 0.012, (1.0, 2.3))
+        )
         dune = below(view, line.astype(np.float32))
         colour = mix(palette.middle, palette.near, index / 2)
         scene.add(view, dune, colour, "ground", palette.neon_near if index else palette.neon_far, 1.0, 0.1)
@@ -169,7 +171,7 @@ def _sea(scene: Scene, rng: np.random.Generator) -> None:
         for _ in range(3):
             bx = float(rng.uniform(0.04, 0.7 * reach))
             by = float(np.interp(bx, np.sort(x), line[np.argsort(x)]))
-            add_bush(scene, rng, bx if side == 0 else 1 - bx, by + 0.01, float(rng.uniform(0.03, 0.042)))
+            _add_bush(scene, rng, bx if side == 0 else 1 - bx, by + 0.01, float(rng.uniform(0.03, 0.042)))
     shore = np.float32(0.865) + wave(view.x[0], rng, 0.016, (0.6, 1.4))
     foam = below(view, shore - np.float32(0.018))
     scene.add(view, foam, mix(palette.water, palette.snow, 0.75), "light", rgb((0.7, 0.9, 1.0)), 0.0)
@@ -228,3 +230,26 @@ def _tree(
         scene.add(part, crown, colour, "foliage", neon, 1.0)
         light = circle(part, x - 0.28 * radius, y - 0.25 * radius, 0.5 * radius)
         scene.add(part, light, np.clip(colour * np.float32(1.15), 0, 1), "light", neon, 0.0, alpha=0.6)
+
+
+def add_bushes(scene: Scene, rng: np.random.Generator) -> None:
+    """Autumn foliage in the foreground corners, away from the object."""
+    for x in (0.07, 0.93, 0.5 + (0.5 - scene.object_x) * 1.5):
+        if abs(x - scene.object_x) < 0.26:
+            continue
+        x, y = x + float(rng.uniform(-0.05, 0.05)), float(rng.uniform(0.89, 0.96))
+        radius = float(rng.uniform(0.065, 0.095))
+        _add_bush(scene, rng, x, y, radius)
+
+
+def _add_bush(scene: Scene, rng: np.random.Generator, x: float, y: float, radius: float) -> None:
+    """One round bush in autumn colours, standing on y."""
+    view = scene.canvas.view(x - 1.8 * radius, y - 1.5 * radius, x + 1.8 * radius, y + radius)
+    distance = union(
+        circle(view, x - 0.75 * radius, y + 0.1 * radius, 0.75 * radius),
+        circle(view, x, y - 0.35 * radius, 0.95 * radius),
+        circle(view, x + 0.8 * radius, y + 0.1 * radius, 0.7 * radius),
+    )
+    distance = np.maximum(distance, view.y - np.float32(y + 0.6 * radius))
+    colour = scene.palette.foliage[int(rng.integers(3))]
+    scene.add(view, distance, colour, "foliage", rgb((1.0, 0.35, 0.08)), outline=0.9, fade=-0.2)

@@ -115,11 +115,26 @@ PHRASES: dict[str, dict[str, Phrases]] = {
                 "with nothing in front",
                 "without any object",
             ),
-            "house": ("with a house", "with a cottage", "with a small house in front", "with a house in the foreground"),
+            "house": (
+                "with a house",
+                "with a cottage",
+                "with a small house in front",
+                "with a house in the foreground",
+            ),
             "pine trees": ("with pine trees", "with pines", "with pine trees in front", "with pines in the foreground"),
             "sailboat": ("with a sailboat", "with a boat", "with a sailing boat", "with a sailboat in the foreground"),
-            "cactus": ("with a cactus", "with a tall cactus", "with a cactus in front", "with a cactus in the foreground"),
-            "castle": ("with a castle", "with an old castle", "with a castle in front", "with a castle in the foreground"),
+            "cactus": (
+                "with a cactus",
+                "with a tall cactus",
+                "with a cactus in front",
+                "with a cactus in the foreground",
+            ),
+            "castle": (
+                "with a castle",
+                "with an old castle",
+                "with a castle in front",
+                "with a castle in the foreground",
+            ),
             "lighthouse": (
                 "with a lighthouse",
                 "with a striped lighthouse",
@@ -144,7 +159,12 @@ PHRASES: dict[str, dict[str, Phrases]] = {
             "pixel art": ("pixel art of", "a pixel art picture of", "an 8-bit picture of", "pixel art showing"),
             "ink drawing": ("an ink drawing of", "a pen and ink drawing of", "an ink sketch of", "a line drawing of"),
             "neon": ("a neon picture of", "neon art of", "a glowing neon drawing of", "neon lines showing"),
-            "watercolor": ("a watercolor of", "a watercolor painting of", "a watercolour of", "a painting in watercolor of"),
+            "watercolor": (
+                "a watercolor of",
+                "a watercolor painting of",
+                "a watercolour of",
+                "a painting in watercolor of",
+            ),
         },
         "suffix": {
             "plain": ("plain style", "in a plain style", "plain illustration", "simple illustration"),

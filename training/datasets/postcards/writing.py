@@ -1,8 +1,8 @@
 """Writes a Postcards data set: pictures, captions beside them, and an index.
 
-    OUT/dataset.json            settings, vocabulary, whether it is complete
-    OUT/postcards.jsonl         one line a picture: file, seed, attributes, captions with what each names
-    OUT/00000/000000.png, .txt  a thousand pictures a folder; one caption a line
+OUT/dataset.json            settings, vocabulary, whether it is complete
+OUT/postcards.jsonl         one line a picture: file, seed, attributes, captions with what each names
+OUT/00000/000000.png, .txt  a thousand pictures a folder; one caption a line
 """
 
 import json
@@ -66,8 +66,8 @@ def write_dataset(
 ) -> Path:
     """Writes `count` pictures of resolution x resolution pixels; returns the folder.
 
-    Picture i depends on (seed, split, i) only: an interrupted run goes on where it stopped, a finished one is left as it
-    is, and a larger `count` adds to it. DatasetError for settings out of range and for a non-empty folder that holds
+    Picture i depends on (seed, split, i) only: an interrupted run goes on where it stopped, a finished one is left as
+    it is, and a larger `count` adds to it. DatasetError for settings out of range and for a non-empty folder that holds
     anything but this data set; OSError where the folder cannot be written.
     """
     if count < 1:
@@ -110,7 +110,9 @@ def write_dataset(
 def _is_finished(folder: Path, settings: dict[str, Any], count: int) -> bool:
     """Whether the folder holds all of it already. DatasetError where it holds something else."""
     if folder.exists() and not folder.is_dir():
-        raise DatasetError(f"{folder}: expected a folder to write the data set into; it is a file. Choose another name.")
+        raise DatasetError(
+            f"{folder}: expected a folder to write the data set into; it is a file. Choose another name."
+        )
     if not folder.exists() or not any(folder.iterdir()):
         return False
     advice = "Choose an empty folder, or remove this one."
@@ -119,7 +121,9 @@ def _is_finished(folder: Path, settings: dict[str, Any], count: int) -> bool:
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
         found = None
     if not isinstance(found, dict) or found.get("kind") != "postcards":
-        raise DatasetError(f"{folder}: expected an empty folder or a Postcards data set; it holds other files. {advice}")
+        raise DatasetError(
+            f"{folder}: expected an empty folder or a Postcards data set; it holds other files. {advice}"
+        )
     for key, value in settings.items():
         if found.get(key) != value:
             raise DatasetError(
@@ -127,7 +131,9 @@ def _is_finished(folder: Path, settings: dict[str, Any], count: int) -> bool:
             )
     have = found.get("count")
     if not isinstance(have, int) or have > count:
-        raise DatasetError(f"{folder}: holds a Postcards data set of {have} pictures; expected at most {count}. {advice}")
+        raise DatasetError(
+            f"{folder}: holds a Postcards data set of {have} pictures; expected at most {count}. {advice}"
+        )
     return bool(found.get("complete")) and have == count
 
 
