@@ -125,7 +125,7 @@ def test_each_value_changes_the_picture(name: str) -> None:
         assert difference(means[a], means[b]) > (0.8 if name == "sky" else 2.0), (a, b)
 
 
-# The mean colours of the four quarters, generator version 1. A change here makes new pictures: count GENERATOR_VERSION up.
+# Mean colours of the four quarters at generator version 1. Whoever changes them changes GENERATOR_VERSION too.
 REMEMBERED = {
     ("sea", "noon", "cloudy", "sailboat", "plain"): [
         [[175, 208, 192], [153, 196, 199]],
