@@ -1,0 +1,1 @@
+"""Data sets: Postcards, and folders of captioned pictures."""
