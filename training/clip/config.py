@@ -31,7 +31,7 @@ class ClipConfig:
     embed_dim: int = 128
 
     batch: int = 256
-    steps: int = 1200
+    steps: int = 1000
     learning_rate: float = 1e-3
     """At the end of the warm-up; from there it falls to 0 along a half cosine."""
     warmup: int = 100

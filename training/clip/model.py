@@ -138,7 +138,7 @@ def load_clip(path: str | os.PathLike[str], device: str | torch.device = "cpu") 
                 raise ClipError(f"{file}: expected format version {FORMAT_VERSION}, got {version}; update glissando")
             header = ClipHeader(**fields)
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, json.JSONDecodeError, TypeError) as error:
+    except (SafetensorError, OSError, json.JSONDecodeError, TypeError, AttributeError) as error:
         raise ClipError(
             f"{file}: expected a whole {FILE_NAME}, but it cannot be read ({error}); copy it again"
         ) from error
