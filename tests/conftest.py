@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Before torch is imported, here and in child processes: models this small lose time to a second thread, and tests share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY_TEXT_CFG: dict[str, Any] = {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
 TINY_VOCABULARY = ("a", "at", "house", "mountains", "painting", "sea", "snowy", "sunset", "the", "watercolor")
