@@ -66,7 +66,7 @@ def _recents(session: Session) -> None:
     if not imgui.begin_menu("Open recent", bool(recents)):
         return
     for name in recents:
-        if imgui.menu_item(f"{Path(name).name}##{name}", "", False)[0]:
+        if imgui.menu_item(f"{Path(name).name}###{name}", "", False)[0]:
             session.open_checkpoint(Path(name))
         tooltip(name)
     imgui.end_menu()

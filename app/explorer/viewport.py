@@ -249,7 +249,7 @@ class Viewport:
         imgui.pop_text_wrap_pos()
         imgui.same_line(width - imgui.get_frame_height() - 6)
         imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
-        if imgui.small_button(f"{icons.ICON_FA_XMARK}##dismiss"):
+        if imgui.small_button(f"{icons.ICON_FA_XMARK}###dismiss"):
             self._session.toasts = [toast for toast in self._session.toasts if toast is not message]
         imgui.pop_style_color()
         if message.path is not None and imgui.small_button(f"{icons.ICON_FA_FOLDER_OPEN}  Show in folder"):

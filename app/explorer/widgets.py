@@ -66,7 +66,7 @@ def reset_button(history: History, name: str, *fields: str) -> None:
     imgui.begin_disabled(at_default)
     imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
     imgui.push_style_color(imgui.Col_.text, theme.FAINT if at_default else theme.DIM)
-    if imgui.button(f"{icons.ICON_FA_ARROW_ROTATE_LEFT}##reset {name}", ImVec2(reset_width(), 0)):
+    if imgui.button(f"{icons.ICON_FA_ARROW_ROTATE_LEFT}###reset {name}", ImVec2(reset_width(), 0)):
         values = {field: getattr(_DEFAULT, field) for field in fields}
         history.step(f"reset {name}", lambda scene: replace(scene, **values))
     imgui.pop_style_color(2)

@@ -98,6 +98,8 @@ class Explorer:
             LogPanel(session),
             self.viewport,
         )
+        self.may_doze = True
+        """Whether to draw fewer frames while nothing happens; a test engine's input does not count as something."""
         self._frames = 0
         self._drop_callback: Any = None
         self.params = self._runner_params(layout or Store().layout_path)
@@ -189,7 +191,7 @@ class Explorer:
     def _before_frame(self) -> None:
         self.session.collect()
         idling = self.params.fps_idling
-        idling.enable_idling = not self.session.lively
+        idling.enable_idling = self.may_doze and not self.session.lively
 
     def _menus(self) -> None:
         draw_menus(self.session, self.params)

@@ -41,7 +41,7 @@ class LatentPanel:
 
     def draw(self, history: History) -> None:
         self._seed(history)
-        action_button(self._session, by_id("surprise"), f"{icons.ICON_FA_DICE}  Surprise me")
+        action_button(self._session, by_id("surprise"), f"{icons.ICON_FA_DICE}  Surprise me###surprise")
         slider_row(history, "psi", "psi", -1.0, 2.0, PSI_HELP, limit=(-PSI_LIMIT, PSI_LIMIT))
         self._noise(history)
 

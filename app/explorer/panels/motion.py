@@ -34,7 +34,7 @@ class MotionPanel:
         width = imgui.get_content_region_avail().x - square - 6
         action_button(session, play, f"{icon}  {play.label(session)}###play", width, accent=True)
         imgui.same_line(0, 6)
-        action_button(session, by_id("rewind"), f"{icons.ICON_FA_BACKWARD_STEP}##rewind", square)
+        action_button(session, by_id("rewind"), f"{icons.ICON_FA_BACKWARD_STEP}###rewind", square)
 
         scene = history.scene
         seconds = scene.loop_seconds

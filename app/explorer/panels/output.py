@@ -42,7 +42,7 @@ class OutputPanel:
         dim_text(_shortened(folder, width))
         tooltip(f"Pictures and videos go to {folder}")
         imgui.same_line(imgui.get_style().window_padding.x + width + 6)
-        if imgui.button(f"{icons.ICON_FA_FOLDER_OPEN}##folder", ImVec2(square, 0)):
+        if imgui.button(f"{icons.ICON_FA_FOLDER_OPEN}###folder", ImVec2(square, 0)):
             session.dialog_wish = "output_folder"
         tooltip("Choose another folder for pictures and videos.")
 

@@ -45,7 +45,7 @@ class PromptPanel:
         imgui.spacing()
         self._heading("Blend with a second prompt", "At blend 0 the picture follows the first prompt, at 1 the second.")
         imgui.same_line(0, 6)
-        if quiet_button(f"{icons.ICON_FA_RIGHT_LEFT}##swap"):
+        if quiet_button(f"{icons.ICON_FA_RIGHT_LEFT}###swap"):
             by_id("swap").run(self._session)
         tooltip("Swap the two prompts.")
         self._field(history, "prompt_b", "Second prompt…", lines=2)
@@ -119,7 +119,7 @@ class PromptPanel:
         self._heading("Try one of these", "Click an example to make it the prompt.")
         if len(examples) > SHOWN_EXAMPLES:
             imgui.same_line(0, 6)
-            if quiet_button(f"{icons.ICON_FA_ROTATE}##more examples"):
+            if quiet_button(f"{icons.ICON_FA_ROTATE}###more examples"):
                 self._first_example = (self._first_example + SHOWN_EXAMPLES) % len(examples)
             tooltip("Show other examples.")
         available = imgui.get_content_region_avail().x

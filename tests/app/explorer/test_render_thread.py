@@ -182,7 +182,8 @@ def test_closing_while_it_renders_waits_for_that_frame_only() -> None:
 def test_document_and_render_thread_import_neither_torch_nor_a_gui() -> None:
     code = (
         "import sys; import app.explorer.scene, app.explorer.history, app.explorer.render_thread, "
-        "app.explorer.session, app.explorer.actions; print([m for m in ('torch', 'imgui_bundle', 'OpenGL', 'glfw') if m in sys.modules])"
+        "app.explorer.session, app.explorer.actions; "
+        "print([m for m in ('torch', 'imgui_bundle', 'OpenGL', 'glfw') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
