@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.datasets.postcards import ATTRIBUTES, GENERATOR_VERSION
 from training.metrics.scores import Predictions
 
 FORMAT_VERSION = 1
@@ -220,12 +221,16 @@ def _read_header(path: Path, text: str) -> tuple[dict[str, tuple[str, ...]], Cla
         raise ClassifierError(f"{path}: its header is damaged ({error!r}); {_HOW_TO_TRAIN}") from error
 
 
-def check_attributes(
-    classifier: PostcardsClassifier, attributes: Mapping[str, tuple[str, ...]], path: Path | None
-) -> None:
-    """Raises `ClassifierError` when the classifier was trained on other attributes than the data set has now."""
-    if classifier.attributes != dict(attributes):
+def check_fits_postcards(loaded: LoadedClassifier, path: Path | None) -> None:
+    """Raises `ClassifierError` when the classifier was trained on other Postcards than this Glissando draws."""
+    attributes, version = loaded.model.attributes, loaded.notes.get("postcards_version")
+    if attributes != ATTRIBUTES:
         raise ClassifierError(
-            f"{path or BUNDLED}: trained for the attributes {classifier.attributes}, "
-            f"but Postcards now has {dict(attributes)}; {_HOW_TO_TRAIN}"
+            f"{path or BUNDLED}: trained for the attributes {attributes}, "
+            f"but Postcards now has {ATTRIBUTES}; {_HOW_TO_TRAIN}"
+        )
+    if version != GENERATOR_VERSION:
+        raise ClassifierError(
+            f"{path or BUNDLED}: trained on version {version} of Postcards, "
+            f"which is now at {GENERATOR_VERSION}; {_HOW_TO_TRAIN}"
         )

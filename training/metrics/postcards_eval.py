@@ -32,8 +32,7 @@ from core import checkpoints
 from core.latents import seed_to_z
 from core.models import registry
 from core.text import load_text_encoder
-from training.datasets.postcards import ATTRIBUTES
-from training.metrics.classifier import LoadedClassifier, check_attributes
+from training.metrics.classifier import LoadedClassifier, check_fits_postcards
 from training.metrics.frechet import fid
 from training.metrics.postcards_sets import (
     CaptionSet,
@@ -107,7 +106,7 @@ def evaluate(
     if captions < 16:
         raise ValueError(f"captions: expected at least 16, got {captions!r}")
     loaded = LoadedClassifier.open(classifier)
-    check_attributes(loaded.model, ATTRIBUTES, classifier)
+    check_fits_postcards(loaded, classifier)
     file = checkpoints.load(checkpoint)
     render, z_dim = renderer(file)
     result = evaluate_generator(

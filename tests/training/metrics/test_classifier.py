@@ -10,14 +10,14 @@ import pytest
 import safetensors.torch
 import torch
 
-from training.datasets.postcards import ATTRIBUTES
+from training.datasets.postcards import ATTRIBUTES, GENERATOR_VERSION
 from training.metrics.classifier import (
     METADATA_KEY,
     ClassifierConfig,
     ClassifierError,
     LoadedClassifier,
     PostcardsClassifier,
-    check_attributes,
+    check_fits_postcards,
     save_classifier,
     to_signed,
 )
@@ -124,10 +124,14 @@ def test_newer_formats_and_wrong_tensors(tmp_path: Path) -> None:
         LoadedClassifier.open(path)
 
 
-def test_a_classifier_for_other_attributes_is_refused() -> None:
+def test_a_classifier_for_other_postcards_is_refused() -> None:
+    version = {"postcards_version": GENERATOR_VERSION}
     with pytest.raises(ClassifierError, match="trained for the attributes"):
-        check_attributes(tiny(), ATTRIBUTES, None)
-    check_attributes(PostcardsClassifier(ATTRIBUTES, TINY), ATTRIBUTES, None)
+        check_fits_postcards(LoadedClassifier(model=tiny(), notes=version), None)
+    model = PostcardsClassifier(ATTRIBUTES, TINY)
+    check_fits_postcards(LoadedClassifier(model=model, notes=version), None)
+    with pytest.raises(ClassifierError, match="trained on version 0 of Postcards"):
+        check_fits_postcards(LoadedClassifier(model=model, notes={"postcards_version": 0}), None)
 
 
 @pytest.mark.parametrize("values", [{"channels": ()}, {"channels": (8, 0)}, {"resolution": 18}, {"resolution": 0}])
