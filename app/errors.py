@@ -9,4 +9,7 @@ class UserError(ValueError):
 
 def reason(error: OSError) -> str:
     """The system's words for an error, without the number and the path that str() puts around them."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        # From making or entering a folder; "file exists" alone would puzzle.
+        return "part of the path is a file, not a folder"
     return (error.strerror or str(error) or type(error).__name__).lower()

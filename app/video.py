@@ -147,7 +147,7 @@ class VideoWriter:
         stream.time_base = 1 / self.fps
         # A short look-ahead and a key frame every half second bound what a killed export can lose.
         stream.codec_context.gop_size = max(1, math.ceil(self.fps / 2))
-        stream.options = {"preset": "veryfast", "crf": CRF, "rc-lookahead": "10", "bf": "0"}
+        stream.options = {"preset": "veryfast", "crf": CRF, "rc-lookahead": "10", "bf": "0", "sc_threshold": "0"}
         stream.codec_context.colorspace = 1
         stream.codec_context.color_primaries = 1
         stream.codec_context.color_trc = 1
