@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.errors import UserError, reason
+from app.files import cannot_write, check_writable
 
 # H.264 levels end at 8192; PyAV's encoder and most players agree.
 SIZE_LIMIT = 8192
@@ -37,15 +38,7 @@ def check_output(path: Path, fps: int | Fraction, size: int | tuple[int, int]) -
     for side in (size,) if isinstance(size, int) else size:
         if not 16 <= side <= SIZE_LIMIT:
             raise UserError(f"size: expected pixels from 16 to {SIZE_LIMIT}, got {side}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        existed = path.exists()
-        with path.open("ab"):
-            pass
-        if not existed:
-            path.unlink()
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+    check_writable(path)
 
 
 class VideoWriter:
@@ -74,7 +67,7 @@ class VideoWriter:
         try:
             self._output = _Output(path)
         except OSError as error:
-            raise _cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
         self._container = av.open(
             self._output,
             mode="w",
@@ -239,10 +232,6 @@ def whole_fragments(path: Path) -> tuple[int, int]:
             if kind == b"mdat":
                 count, end = count + 1, position
     return count, end
-
-
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path}: cannot write the video: {reason(error)}; choose another place")
 
 
 def _even(side: float) -> int:

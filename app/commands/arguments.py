@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.errors import UserError, reason
+from app.errors import UserError
 
 if TYPE_CHECKING:
     from core.engine import Engine
@@ -89,16 +89,3 @@ def parse_seeds(text: str) -> list[int]:
             raise UserError(f"--seeds: expected at most {MOST_SEEDS} seeds, got {part.strip()}")
         seeds.update(dict.fromkeys(range(first, last + 1)))
     return list(seeds)
-
-
-def check_writable(option: str, path: Path) -> None:
-    """Find out before the work, not after it, that a file cannot be written. Raises `UserError`."""
-    existed = path.exists()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a"):
-            pass
-        if not existed:
-            path.unlink()
-    except OSError as error:
-        raise UserError(f"{option} {path}: cannot write there: {reason(error)}; choose another place") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from app.files import check_writable, write_json
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The arguments of this subcommand."""
@@ -12,10 +14,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     kinds = parser.add_subparsers(title="what to measure", metavar="WHAT", required=True)
     engine = kinds.add_parser("engine", help="ms a frame, plain float32 and the fast mode")
     engine.add_argument("checkpoint", metavar="CHECKPOINT", nargs="?", type=Path, help="the bundled one if none")
+    engine.add_argument("--rounds", type=int, default=7, metavar="N", help="medians of so many (default 7)")
+    engine.add_argument("--no-lite", action="store_true", help="leave out the large reference model")
     engine.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     engine.set_defaults(run=run_engine)
 
 
 def run_engine(args: argparse.Namespace) -> int:
     """Measure the engine and print a table."""
-    raise NotImplementedError
+    if args.json is not None:
+        check_writable(args.json)
+
+    from core.bench import bench_engine, format_report
+
+    report = bench_engine(args.checkpoint, rounds=args.rounds, lite=not args.no_lite)
+    print(format_report(report))
+    if args.json is not None:
+        write_json(args.json, report)
+    return 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from app.commands.arguments import check_writable
 from app.commands.progress import StageBar
+from app.files import check_writable, write_json
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run_postcards(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     if args.json is not None:
-        check_writable("--json", args.json)
+        check_writable(args.json)
 
     from training.metrics.postcards_eval import evaluate, format_table
 
@@ -45,8 +44,3 @@ def run_postcards(args: argparse.Namespace) -> int:
     if args.json is not None:
         write_json(args.json, figures)
     return 0
-
-
-def write_json(path: Path, values: object) -> None:
-    """Write figures for other programs."""
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from app.commands.arguments import check_writable
 from app.commands.progress import StageBar
 from app.errors import UserError
+from app.files import check_writable
+
+DEFAULT_RECIPE = "postcards"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,13 +56,16 @@ def _add_common(parser: argparse.ArgumentParser, *, required: bool = True) -> No
 
 
 def run_clip(args: argparse.Namespace) -> int:
-    """Train a CLIP."""
-    raise NotImplementedError
+    """Start a CLIP run, or go on with one."""
+    from training.clip import clip_recipe, train_clip
+
+    print(train_clip(clip_recipe(args.recipe or DEFAULT_RECIPE), args.data, args.out, resume=args.resume))
+    return 0
 
 
 def run_classifier(args: argparse.Namespace) -> int:
     """Train the classifier that judges postcards."""
-    check_writable("--out", args.out)
+    check_writable(args.out)
 
     from training.metrics.classifier_training import TrainClassifierConfig, train_classifier
 
@@ -90,10 +95,10 @@ def run_gan(args: argparse.Namespace) -> int:
     from training.trainer import resume, train
 
     if args.resume is not None:
-        resume(args.resume, kimg=args.kimg)
+        print(resume(args.resume, kimg=args.kimg))
         return 0
-    config = gan_recipe(args.recipe or "postcards")
+    config = gan_recipe(args.recipe or DEFAULT_RECIPE)
     if args.kimg is not None:
         config = replace(config, kimg=args.kimg)
-    train(config, args.data, args.clip, args.out)
+    print(train(config, args.data, args.clip, args.out))
     return 0
