@@ -1,7 +1,7 @@
 """What to render, and what came back: plain values, so that any thread, file or socket can carry them.
 
-A `RenderRequest` says everything that decides the pixels of a frame apart from the checkpoint, the device and the precision.
-Requests are hashable and compare by value; equal requests give bit-equal frames on one engine.
+A `RenderRequest` says everything that decides the pixels of a frame apart from the checkpoint, the device and the
+precision. Requests are hashable and compare by value; equal requests give bit-equal frames on one engine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
 
 IDENTITY_TRANSFORM = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
-# The seed plane: one step in y is this many seeds, so that every integer point is a seed people can share (the StyleGAN3 visualizer's habit).
+# The seed plane: one step in y is this many seeds, so that every integer point is a seed people can share (the
+# StyleGAN3 visualizer's habit).
 SEEDS_PER_ROW = 100
 SEED_LIMIT = 2**32
 
@@ -65,7 +66,9 @@ class RenderRequest:
         if not 0 <= self.noise_seed < SEED_LIMIT:
             raise ValueError(f"noise_seed: expected an integer from 0 to 2**32 - 1, got {self.noise_seed!r}")
         if len(self.transform) != 9 or not all(math.isfinite(v) for v in self.transform):
-            raise ValueError(f"transform: expected 9 finite numbers (a 3 x 3 matrix, row by row), got {self.transform!r}")
+            raise ValueError(
+                f"transform: expected 9 finite numbers (a 3 x 3 matrix, row by row), got {self.transform!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

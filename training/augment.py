@@ -1,6 +1,7 @@
 """Differentiable augmentation (Zhao et al. 2020) and the blur that fades out as training starts.
 
-Reals and fakes go through the same functions; every choice comes from the generator given, so that a resumed run repeats it.
+Reals and fakes go through the same functions; every choice comes from the generator given, so that a resumed run
+repeats it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def _translation(x: Tensor, rng: torch.Generator, ratio: float = 1 / 8) -> Tenso
     reach = max(1, round(h * ratio))
     shift = torch.randint(-reach, reach + 1, (n, 2), generator=rng, device=rng.device).tolist()
     padded = F.pad(x, (reach, reach, reach, reach))
-    return torch.stack([padded[i, :, reach + dy : reach + dy + h, reach + dx : reach + dx + w] for i, (dy, dx) in enumerate(shift)])
+    return torch.stack(
+        [padded[i, :, reach + dy : reach + dy + h, reach + dx : reach + dx + w] for i, (dy, dx) in enumerate(shift)]
+    )
 
 
 def _cutout(x: Tensor, rng: torch.Generator, ratio: float = 0.2) -> Tensor:

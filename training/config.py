@@ -44,11 +44,15 @@ class GanConfig:
     guidance: float = 0.2
     """Weight of the squared spherical distance between a picture's embedding and its caption's."""
     mismatch: float = 0.5
-    """Share of the discriminator's fake loss that goes to real pictures under another's caption (GigaGAN, section 3.3); 0 is off."""
+    """Share of the discriminator's fake loss that goes to real pictures under another's caption (GigaGAN, section 3.3);
+    0 is off.
+    """
     taps: tuple[int, ...] = (1, 2, 4)
     """Which of the feature network's taps get a head, counted from 0, the shallowest."""
     pixel_channels: int = 48
-    """Width of the convolutional head on the pixels; 0 leaves it out. A feature network trained on little misses fine texture."""
+    """Width of the convolutional head on the pixels; 0 leaves it out. A feature network trained on little misses fine
+    texture.
+    """
     augment: tuple[str, ...] = ("translation",)
     """Differentiable augmentation of reals and fakes, from color, translation and cutout."""
     blur_sigma: float = 2.0

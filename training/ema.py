@@ -9,7 +9,9 @@ from torch import nn
 
 
 class Ema:
-    """A slow copy of a module. The half-life is `half_life` images, but never more than `rampup` of the images seen so far."""
+    """A slow copy of a module. The half-life is `half_life` images, but never more than `rampup` of the images seen so
+    far.
+    """
 
     def __init__(self, module: nn.Module, *, half_life: float, rampup: float = 0.05) -> None:
         self.module = copy.deepcopy(module).eval().requires_grad_(False)

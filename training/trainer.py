@@ -1,15 +1,17 @@
 """StyleGAN-T phase 1: everything in the generator but the text encoder (sections 3 and 4 of the paper).
 
-A run is a folder: config.json, log.jsonl, state.pt (to resume exactly), samples/ and snapshots/, and latest.safetensors, which the
-explorer opens. All randomness comes from one generator whose state is saved, so a resumed run repeats the uninterrupted one.
+A run is a folder: config.json, log.jsonl, state.pt (to resume exactly), samples/ and snapshots/, and
+latest.safetensors, which the explorer opens. All randomness comes from one generator whose state is saved, so a resumed
+run repeats the uninterrupted one.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pickle
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,11 @@ from training.discriminators.projected import Discriminator
 from training.ema import Ema
 from training.interrupt import Interrupt
 from training.losses import generator_hinge, hinge_fake, hinge_real, spherical_distance
+from training.metrics.classifier import LoadedClassifier
+from training.metrics.postcards_eval import quick_eval
 from training.snapshots import save_sample_grid, save_snapshot
 
 STATE_VERSION = 1
-
-Evaluation = Callable[[Callable[[list[str], Tensor], Tensor]], dict[str, float]]
 
 
 class RunError(ValueError):
@@ -89,7 +91,9 @@ class GanTrainer:
         self.generator.mapping.update_average(f.detach())
         fake = self.generator.synthesis(torch.cat([f, c], dim=1), noise="random", generator=self.rng, dtype=self.dtype)
 
-        sigma = config.blur_sigma * max(0.0, 1 - self.images_seen / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0
+        sigma = (
+            config.blur_sigma * max(0.0, 1 - self.images_seen / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0
+        )
         fake = augment(blur(fake, sigma), config.augment, self.rng)
         real = augment(blur(real, sigma), config.augment, self.rng)
         with self._autocast():
@@ -135,7 +139,10 @@ class GanTrainer:
         rows = self.stream.next()
         images = torch.from_numpy(self.data.images[rows]).to(self.device)
         draws = torch.rand(len(rows), generator=self.rng).tolist()
-        captions = [self.data.captions[row][int(draw * len(self.data.captions[row]))] for row, draw in zip(rows, draws, strict=True)]
+        captions = [
+            self.data.captions[row][int(draw * len(self.data.captions[row]))]
+            for row, draw in zip(rows, draws, strict=True)
+        ]
         return images.float() / 127.5 - 1, captions
 
     def _features(self, x_N3HW: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -188,7 +195,8 @@ def _update(optimiser: torch.optim.Adam, loss: Tensor) -> None:
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
-    # One sum tells whether anything is not finite; mending each gradient every step would cost more than the update itself.
+    # One sum tells whether anything is not finite; mending each gradient every step would cost more than the update
+    # itself.
     if not torch.isfinite(torch.stack(torch._foreach_norm(gradients)).sum()):
         for gradient in gradients:
             gradient.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
@@ -199,19 +207,23 @@ def _mean(logits: list[Tensor]) -> Tensor:
     return torch.stack([head.detach().float().mean() for head in logits]).mean()
 
 
-def train(config: GanConfig, data: Path, clip: Path, out: Path, *, evaluation: Evaluation | None = None) -> Path:
+def train(config: GanConfig, data: Path, clip: Path, out: Path) -> Path:
     """Start a run in the new folder `out`; returns the path of its last snapshot.
 
     Raises `RunError` when `out` holds a run already, and what loading the data and the CLIP raise.
     """
     if (out / "state.pt").exists():
-        raise RunError(f"{out} holds a run already: go on with `glissando train gan --resume {out}`, or name another folder")
+        raise RunError(
+            f"{out} holds a run already: go on with `glissando train gan --resume {out}`, or name another folder"
+        )
     out.mkdir(parents=True, exist_ok=True)
-    _write_json(out / "config.json", {"config": config.to_json(), "data": str(data.resolve()), "clip": str(clip.resolve())})
-    return _run(config, data, clip, out, state=None, evaluation=evaluation)
+    _write_json(
+        out / "config.json", {"config": config.to_json(), "data": str(data.resolve()), "clip": str(clip.resolve())}
+    )
+    return _run(config, data, clip, out, state=None)
 
 
-def resume(out: Path, *, kimg: float | None = None, evaluation: Evaluation | None = None) -> Path:
+def resume(out: Path, *, kimg: float | None = None) -> Path:
     """Go on with the run in `out` exactly where its last saved state was taken, up to `kimg` if given."""
     try:
         saved = json.loads((out / "config.json").read_text(encoding="utf-8"))
@@ -219,7 +231,9 @@ def resume(out: Path, *, kimg: float | None = None, evaluation: Evaluation | Non
     except FileNotFoundError:
         raise RunError(f"{out}: expected the folder of a GAN run (with a config.json), found none") from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RunError(f"{out / 'config.json'}: expected what `glissando train gan` wrote there, could not read it: {error}") from None
+        raise RunError(
+            f"{out / 'config.json'}: expected what `glissando train gan` wrote there, could not read it: {error}"
+        ) from None
     if kimg is not None:
         config = replace(config, kimg=kimg)
         _write_json(out / "config.json", {**saved, "config": config.to_json()})
@@ -227,33 +241,56 @@ def resume(out: Path, *, kimg: float | None = None, evaluation: Evaluation | Non
     if (out / "state.pt").exists():
         try:
             state = torch.load(out / "state.pt", map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file; all mean the same here
-            raise RunError(f"{out / 'state.pt'}: could not be read ({type(error).__name__}); the run cannot go on from it") from None
+        except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+            raise RunError(
+                f"{out / 'state.pt'}: could not be read ({type(error).__name__}); the run cannot go on from it"
+            ) from None
         if state.get("version") != STATE_VERSION:
             raise RunError(f"{out / 'state.pt'}: expected state version {STATE_VERSION}, got {state.get('version')!r}")
-    return _run(config, data, clip, out, state=state, evaluation=evaluation)
+    return _run(config, data, clip, out, state=state)
 
 
-def _run(
-    config: GanConfig, data: Path, clip: Path, out: Path, *, state: Mapping[str, Any] | None, evaluation: Evaluation | None
-) -> Path:
+def _run(config: GanConfig, data: Path, clip: Path, out: Path, *, state: Mapping[str, Any] | None) -> Path:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dataset = load_folder(data, config.resolution)
     model = load_clip(clip, device)
     trainer = GanTrainer(config, dataset, model, device)
     if state is not None:
         trainer.load_state_dict(state)
-    vocabulary = _vocabulary(dataset)
+    judge = LoadedClassifier.open().model if config.evaluate_kimg else None
+    vocabulary = tuple(
+        sorted({word for captions in dataset.captions for caption in captions for word in words(caption)})
+    )
     latest = out / "latest.safetensors"
     total = round(config.kimg * 1000)
 
     def snapshot() -> None:
         kimg = trainer.images_seen // 1000
-        save_sample_grid(out / "samples" / f"{kimg:06d}.png", trainer.render, config.prompts, grid_z(config, trainer.generator.z_dim))
-        save_snapshot(latest, trainer.ema.module, model, name=out.resolve().name, images_seen=trainer.images_seen, vocabulary=vocabulary, notes=_notes(config, data))
+        save_sample_grid(
+            out / "samples" / f"{kimg:06d}.png", trainer.render, config.prompts, grid_z(config, trainer.generator.z_dim)
+        )
+        save_snapshot(
+            latest,
+            trainer.ema.module,
+            model,
+            name=out.resolve().name,
+            images_seen=trainer.images_seen,
+            vocabulary=vocabulary,
+            notes=_notes(config, data),
+        )
 
-    with RunLog(out / "log.jsonl") as log, Interrupt() as stop, tqdm(total=total, initial=trainer.images_seen, unit="img") as bar:
-        log.write("start", images=trainer.images_seen, config=config.to_json(), pictures=len(dataset), threads=torch.get_num_threads())
+    with (
+        RunLog(out / "log.jsonl") as log,
+        Interrupt() as stop,
+        tqdm(total=total, initial=trainer.images_seen, unit="img") as bar,
+    ):
+        log.write(
+            "start",
+            images=trainer.images_seen,
+            config=config.to_json(),
+            pictures=len(dataset),
+            threads=torch.get_num_threads(),
+        )
         steps, clock = 0, time.perf_counter()
         if trainer.images_seen == 0:
             snapshot()
@@ -266,10 +303,13 @@ def _run(
                 values = {name: round(value.item(), 5) for name, value in metrics.items()}
                 speed = config.log_steps * config.batch / (time.perf_counter() - clock)
                 log.write("train", images=trainer.images_seen, images_per_s=round(speed, 2), **values)
-                bar.set_postfix(d=f"{values['loss_d']:.2f}", g=f"{values['loss_g']:.2f}", clip=f"{values['guidance']:.2f}")
+                bar.set_postfix(
+                    d=f"{values['loss_d']:.2f}", g=f"{values['loss_g']:.2f}", clip=f"{values['guidance']:.2f}"
+                )
                 clock = time.perf_counter()
-            if _passed(config.evaluate_kimg, before, trainer.images_seen) and evaluation is not None:
-                log.write("evaluate", images=trainer.images_seen, **evaluation(trainer.render))
+            if judge is not None and _passed(config.evaluate_kimg, before, trainer.images_seen):
+                figures = quick_eval(trainer.render, judge, z_dim=trainer.generator.z_dim, resolution=config.resolution)
+                log.write("evaluate", images=trainer.images_seen, **figures)
             if _passed(config.sample_kimg, before, trainer.images_seen):
                 snapshot()
             if _passed(config.save_kimg, before, trainer.images_seen):
@@ -278,7 +318,8 @@ def _run(
         snapshot()
         log.write("stop", images=trainer.images_seen, finished=trainer.images_seen >= total)
     if trainer.images_seen < total:
-        print(f"Stopped at {trainer.images_seen / 1000:.1f} of {config.kimg:g} kimg; go on with: glissando train gan --resume {out}")
+        done = f"{trainer.images_seen / 1000:.1f} of {config.kimg:g} kimg"
+        print(f"Stopped at {done}; go on with: glissando train gan --resume {out}")
     return latest
 
 
@@ -290,10 +331,6 @@ def _passed(every_kimg: float, before: int, now: int) -> bool:
 def grid_z(config: GanConfig, z_dim: int) -> Tensor:
     """The latents of the sample grid's columns, [seeds, Z]."""
     return torch.stack([seed_to_z(seed, z_dim) for seed in range(config.grid_seeds)])
-
-
-def _vocabulary(dataset: FolderDataset) -> tuple[str, ...]:
-    return tuple(sorted({word for captions in dataset.captions for caption in captions for word in words(caption)}))
 
 
 def _notes(config: GanConfig, data: Path) -> dict[str, Any]:

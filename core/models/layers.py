@@ -1,7 +1,7 @@
 """What the generator families share: equalised linear layers, modulated convolution, resampling and activation.
 
-Sources: equalised learning rate from Progressive GAN (section 4.1), weight modulation and demodulation from StyleGAN2 (section 2.2,
-equations 1 to 3), the binomial resampling filter from StyleGAN (section 2).
+Sources: equalised learning rate from Progressive GAN (section 4.1), weight modulation and demodulation from StyleGAN2
+(section 2.2, equations 1 to 3), the binomial resampling filter from StyleGAN (section 2).
 """
 
 from __future__ import annotations
@@ -17,13 +17,21 @@ CLAMP = 256.0
 
 
 class Dense(nn.Module):
-    """Fully connected layer with an equalised learning rate: weights live at unit scale and are scaled as they are used.
+    """Fully connected layer with an equalised learning rate: weights live at unit scale and are scaled as they are
+    used.
 
-    `weight_std` is the initial standard deviation of the stored weight before the learning-rate multiplier is taken out.
+    `weight_std` is the initial standard deviation of the stored weight before the learning-rate multiplier is taken
+    out.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, bias: float | list[float] = 0.0, lr_multiplier: float = 1.0, weight_std: float = 1.0
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        bias: float | list[float] = 0.0,
+        lr_multiplier: float = 1.0,
+        weight_std: float = 1.0,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs) * (weight_std / lr_multiplier))
@@ -49,12 +57,15 @@ def demodulation(weight_OIHW: Tensor, style_NI: Tensor) -> Tensor:
     return (style_NI.square() @ power_OI.T + 1e-8).rsqrt()
 
 
-def modulated_conv2d(x_NIHW: Tensor, weight_OIHW: Tensor, style_NI: Tensor, *, demodulate: bool = True, up: bool = False) -> Tensor:
-    """Convolution whose kernel is scaled per sample by a style, [N, I, H, W] -> [N, O, H, W], or twice the size with `up`.
+def modulated_conv2d(
+    x_NIHW: Tensor, weight_OIHW: Tensor, style_NI: Tensor, *, demodulate: bool = True, up: bool = False
+) -> Tensor:
+    """Convolution whose kernel is scaled per sample by a style, [N, I, H, W] -> [N, O, H, W], or twice the size with
+    `up`.
 
-    Scaling the input and the output instead of the kernel keeps one kernel for the batch (StyleGAN2, equations 1 to 3). The
-    arithmetic runs in the type of `x_NIHW`; the factors are worked out in float32. In half precision weight and style are first
-    divided by their largest magnitude, which demodulation cancels again, so that nothing overflows.
+    Scaling the input and the output instead of the kernel keeps one kernel for the batch (StyleGAN2, equations 1 to 3).
+    The arithmetic runs in the type of `x_NIHW`; the factors are worked out in float32. In half precision weight and
+    style are first divided by their largest magnitude, which demodulation cancels again, so that nothing overflows.
     """
     half = x_NIHW.dtype in (torch.float16, torch.bfloat16)
     if half and demodulate:
@@ -77,7 +88,8 @@ def binomial_filter(channels: int, like: Tensor) -> Tensor:
 def up_convolution(x_NIHW: Tensor, weight_OIHW: Tensor) -> Tensor:
     """Insert zeros (x2), true 3x3 convolution, low-pass: [N, I, H, W] -> [N, O, 2H, 2W].
 
-    A transposed convolution is exactly the first two steps: it scatters the kernel, so it is not flipped as in `conv2d`.
+    A transposed convolution is exactly the first two steps: it scatters the kernel, so it is not flipped as in
+    `conv2d`.
     """
     y = F.conv_transpose2d(x_NIHW, weight_OIHW.transpose(0, 1), stride=2)  # [N, O, 2H + 1, 2W + 1]
     return F.conv2d(y, binomial_filter(y.shape[1], y), padding=1, groups=y.shape[1])
@@ -85,11 +97,15 @@ def up_convolution(x_NIHW: Tensor, weight_OIHW: Tensor) -> Tensor:
 
 def upsample(x_NCHW: Tensor) -> Tensor:
     """Twice the size with the binomial filter; outside the picture counts as zero."""
-    return F.conv_transpose2d(x_NCHW, binomial_filter(x_NCHW.shape[1], x_NCHW), stride=2, padding=1, groups=x_NCHW.shape[1])
+    return F.conv_transpose2d(
+        x_NCHW, binomial_filter(x_NCHW.shape[1], x_NCHW), stride=2, padding=1, groups=x_NCHW.shape[1]
+    )
 
 
 def bias_activation(x_NCHW: Tensor, bias_C: Tensor, *, gain: float, clamp: float) -> Tensor:
-    """Bias, leaky ReLU 0.2, gain, and a clamp at +-`clamp`, in every precision. Overwrites `x_NCHW`, which must not be used again."""
+    """Bias, leaky ReLU 0.2, gain, and a clamp at +-`clamp`, in every precision. Overwrites `x_NCHW`, which must not be
+    used again.
+    """
     # Working in place halves the memory traffic, which is what elementwise work costs on a CPU.
     y = F.leaky_relu_(x_NCHW.add_(bias_C[:, None, None].to(x_NCHW.dtype)), LEAK)
     if gain != 1.0:

@@ -52,7 +52,10 @@ def config_from_dict(family: str, values: Mapping[str, Any]) -> stylegan_t.Confi
     known = {field.name for field in fields(config)}
     wrong = sorted(set(values) ^ known)
     if wrong:
-        raise ValueError(f"configuration of {family}: expected exactly {', '.join(sorted(known))}; missing or unknown: {', '.join(wrong)}")
+        raise ValueError(
+            f"configuration of {family}: expected exactly {', '.join(sorted(known))}; "
+            f"missing or unknown: {', '.join(wrong)}"
+        )
     return config(**values)
 
 

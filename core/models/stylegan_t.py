@@ -1,7 +1,8 @@
-"""The StyleGAN-T generator (Sauer et al. 2023, "StyleGAN-T: Unlocking the Power of GANs for Fast Large-Scale Text-to-Image Synthesis").
+"""The StyleGAN-T generator (Sauer et al. 2023, "StyleGAN-T: Unlocking the Power of GANs for Fast Large-Scale Text-to-
+Image Synthesis").
 
-Read top to bottom: configuration, mapping, Fourier input, convolutions, block, generator.
-Shape letters: N batch, Z latent, F mapped latent, T text, W = F + T, C/I/O channels, H W pixels.
+Read top to bottom: configuration, mapping, Fourier input, convolutions, block, generator. Shape letters: N batch, Z
+latent, F mapped latent, T text, W = F + T, C/I/O channels, H W pixels.
 """
 
 from __future__ import annotations
@@ -40,7 +41,14 @@ class Config:
     """Groups of the GroupNorm before each residual convolution; must divide every block's channels."""
 
     def __post_init__(self) -> None:
-        for name, high in (("text_dim", 8192), ("z_dim", 4096), ("base_channels", 2**22), ("max_channels", 8192), ("convs_per_block", 16), ("norm_groups", 1024)):
+        for name, high in (
+            ("text_dim", 8192),
+            ("z_dim", 4096),
+            ("base_channels", 2**22),
+            ("max_channels", 8192),
+            ("convs_per_block", 16),
+            ("norm_groups", 1024),
+        ):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= high:
                 raise ValueError(f"{name}: expected an integer from 1 to {high}, got {value!r}")
@@ -49,7 +57,8 @@ class Config:
         for resolution in self.resolutions:
             if self.channels(resolution) < 1 or self.channels(resolution) % self.norm_groups:
                 raise ValueError(
-                    f"norm_groups: expected a divisor of the {self.channels(resolution)} channels at {resolution} px, got {self.norm_groups}"
+                    f"norm_groups: expected a divisor of the {self.channels(resolution)} channels at "
+                    f"{resolution} px, got {self.norm_groups}"
                 )
 
     @property
@@ -94,7 +103,7 @@ class Mapping(nn.Module):
 
 
 class FourierInput(nn.Module):
-    """C random Fourier features at 8 x 8, moved and turned by w and by the user (StyleGAN3, section 3 and appendix F)."""
+    """C random Fourier features at 8 x 8, moved and turned by w and by the user (StyleGAN3, section 3, appendix F)."""
 
     frequencies: Tensor
     phases: Tensor
@@ -124,7 +133,9 @@ class FourierInput(nn.Module):
         phases_NC = self.phases + (self.frequencies @ m_N33[:, :2, 2:]).squeeze(2)
         frequencies_NC2 = self.frequencies @ m_N33[:, :2, :2]
         # Frequencies that the user's zoom pushes towards half the sampling rate fade out instead of aliasing.
-        amplitude_NC = (1 - (frequencies_NC2.norm(dim=2) - INPUT_BANDWIDTH) / (INPUT_RESOLUTION / 2 - INPUT_BANDWIDTH)).clamp(0, 1)
+        amplitude_NC = (
+            1 - (frequencies_NC2.norm(dim=2) - INPUT_BANDWIDTH) / (INPUT_RESOLUTION / 2 - INPUT_BANDWIDTH)
+        ).clamp(0, 1)
 
         centres = (torch.arange(INPUT_RESOLUTION, device=w_NW.device, dtype=w_NW.dtype) + 0.5) / INPUT_RESOLUTION - 0.5
         angle = frequencies_NC2[:, :, None, None, 0] * centres + frequencies_NC2[:, :, None, None, 1] * centres[:, None]
@@ -171,9 +182,14 @@ class Convolution(nn.Module):
         side = self.noise_const.shape[-1]
         # Drawn where the generator lives, so that a seed gives the same noise on every device.
         device = generator.device if generator is not None else self.noise_const.device
-        return torch.randn(batch, 1, side, side, generator=generator, device=device).to(self.noise_const.device) * self.noise_strength
+        return (
+            torch.randn(batch, 1, side, side, generator=generator, device=device).to(self.noise_const.device)
+            * self.noise_strength
+        )
 
-    def forward(self, x: Tensor, w_NW: Tensor, noise: NoiseMode = "const", generator: torch.Generator | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, w_NW: Tensor, noise: NoiseMode = "const", generator: torch.Generator | None = None
+    ) -> Tensor:
         """[N, I, H, W] -> [N, O, H, W] ([N, O, 2H, 2W] with `up`)."""
         y = modulated_conv2d(x, self.weight, self.style(w_NW), up=self.up)
         field = self.noise(len(x), noise, generator)
@@ -186,7 +202,8 @@ class Convolution(nn.Module):
 class ResidualConvolution(nn.Module):
     """GroupNorm, then sqrt 2 (h + gamma * conv(h)), gamma per channel and close to zero at the start (LayerScale).
 
-    The skip carries the normalised h, as weights trained by the authors expect; the paper's figure draws it before the norm.
+    The skip carries the normalised h, as weights trained by the authors expect; the paper's figure draws it before the
+    norm.
     """
 
     def __init__(self, channels: int, w_dim: int, resolution: int, groups: int) -> None:
@@ -195,7 +212,9 @@ class ResidualConvolution(nn.Module):
         self.conv = Convolution(channels, channels, w_dim, resolution)
         self.gamma = nn.Parameter(torch.full((channels,), LAYER_SCALE_START))
 
-    def forward(self, x: Tensor, w_NW: Tensor, noise: NoiseMode = "const", generator: torch.Generator | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, w_NW: Tensor, noise: NoiseMode = "const", generator: torch.Generator | None = None
+    ) -> Tensor:
         """[N, C, H, W] -> [N, C, H, W]."""
         h = self.norm(x.float()).to(x.dtype)
         y = self.conv(h, w_NW, noise, generator)
@@ -220,7 +239,9 @@ class ToRGB(nn.Module):
 
 
 class Block(nn.Module):
-    """One resolution: an up-convolution (absent in the first block), N pairs of plain and residual convolutions, and an RGB skip."""
+    """One resolution: an up-convolution (absent in the first block), N pairs of plain and residual convolutions, and an
+    RGB skip.
+    """
 
     def __init__(self, inputs: int | None, channels: int, resolution: int, config: Config) -> None:
         super().__init__()
@@ -238,8 +259,8 @@ class Block(nn.Module):
 class Generator(nn.Module):
     """Latents and text embeddings to pictures.
 
-    `num_ws` styles in order: the Fourier input, then each convolution; the ToRGB of a block shares the index of the next block's
-    first convolution and the last ToRGB has its own.
+    `num_ws` styles in order: the Fourier input, then each convolution; the ToRGB of a block shares the index of the
+    next block's first convolution and the last ToRGB has its own.
     """
 
     def __init__(self, config: Config) -> None:
@@ -287,7 +308,8 @@ class Generator(nn.Module):
     ) -> Tensor:
         """[N, W] or per-layer [N, num_ws, W] -> pictures [N, 3, R, R] in float32, about [-1, 1], unclamped.
 
-        `dtype` is the type of the convolutions; RGB skips are summed in float32. `generator` draws the noise of mode "random".
+        `dtype` is the type of the convolutions; RGB skips are summed in float32. `generator` draws the noise of mode
+        "random".
         """
         if w.ndim == 3 and w.shape[1] != self.num_ws:
             raise ValueError(f"w: expected {self.num_ws} styles, got {w.shape[1]}")

@@ -23,7 +23,8 @@ def test_same_generator_state_same_pictures_and_another_state_others(policy: str
 def test_gradients_reach_the_pictures(policy: str) -> None:
     x = torch.randn(2, 3, 16, 16, requires_grad=True)
     augment(x, (policy,), rng()).square().sum().backward()
-    assert x.grad is not None and x.grad.abs().sum() > 0
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0
 
 
 def test_translation_moves_whole_pixels_by_at_most_an_eighth() -> None:
@@ -33,7 +34,8 @@ def test_translation_moves_whole_pixels_by_at_most_an_eighth() -> None:
     places = moved.flatten(1).argmax(dim=1)
     rows, columns = places // 16 - 8, places % 16 - 8
     assert moved.sum() == 64
-    assert rows.abs().max() == 2 and columns.abs().max() == 2
+    assert rows.abs().max() == 2
+    assert columns.abs().max() == 2
 
 
 def test_cutout_blanks_one_square() -> None:

@@ -27,4 +27,5 @@ def test_spherical_distance_has_finite_gradients_at_both_poles(angle: float) -> 
     a = torch.tensor([[1.0, 0.0]], requires_grad=True)
     b = torch.tensor([[math.cos(angle), math.sin(angle)]])
     spherical_distance(a, b).sum().backward()
-    assert a.grad is not None and torch.isfinite(a.grad).all()
+    assert a.grad is not None
+    assert torch.isfinite(a.grad).all()

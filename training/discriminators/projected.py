@@ -36,7 +36,9 @@ class TokenHead(nn.Module):
 
 
 class PixelHead(nn.Module):
-    """Pictures [N, 3, R, R] -> [N, 64, 64]: strided convolutions down to 8 x 8, and how much the batch varies as one more map."""
+    """Pictures [N, 3, R, R] -> [N, 64, 64]: strided convolutions down to 8 x 8, and how much the batch varies as one
+    more map.
+    """
 
     def __init__(self, resolution: int, channels: int) -> None:
         super().__init__()
@@ -66,9 +68,7 @@ def _deviation(x_GCHW: Tensor) -> Tensor:
 class Discriminator(nn.Module):
     """All heads. `forward` gives each head's output, `logits` scores outputs against text embeddings."""
 
-    def __init__(
-        self, tap_channels: Sequence[int], text_dim: int, *, resolution: int, pixel_channels: int = 0
-    ) -> None:
+    def __init__(self, tap_channels: Sequence[int], text_dim: int, *, resolution: int, pixel_channels: int = 0) -> None:
         """`pixel_channels` 0 leaves the pixel head out."""
         super().__init__()
         heads: list[nn.Module] = [TokenHead(channels) for channels in tap_channels]

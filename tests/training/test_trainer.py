@@ -1,0 +1,210 @@
+"""The GAN trainer on a tiny data set: it runs, learns nothing it should not, and resumes to the same weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from core.checkpoints import load
+from core.engine import Engine
+from core.request import RenderRequest
+from core.runlog import read_log
+from training.clip.config import ClipConfig
+from training.clip.model import ClipHeader, save_clip
+from training.clip.towers import build_clip
+from training.config import GanConfig
+from training.recipes import gan_recipe
+from training.trainer import RunError, resume, train
+
+CONFIG = GanConfig(
+    resolution=16,
+    batch=4,
+    kimg=0.04,
+    log_steps=1,
+    sample_kimg=0.02,
+    save_kimg=0.008,
+    blur_kimg=0.02,
+    pixel_channels=8,
+    taps=(0, 1),
+    augment=("color", "translation", "cutout"),
+    grid_seeds=2,
+    prompts=("a red square",),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve coloured pictures with two captions each."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for index in range(12):
+        colour = rng.integers(0, 256, 3)
+        pixels = np.clip(colour + rng.integers(-20, 20, (16, 16, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+        (folder / f"{index}.txt").write_text(f"square number {index}\ncolour {index}\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP of random weights."""
+    folder = tmp_path_factory.mktemp("clip")
+    config = ClipConfig(
+        image_size=16,
+        patch_size=8,
+        vision_width=32,
+        vision_layers=2,
+        text_width=32,
+        text_layers=1,
+        embed_dim=16,
+        head_width=16,
+    )
+    torch.manual_seed(0)
+    model = build_clip(config.embed_dim, config.vision_cfg(), config.text_cfg())
+    header = ClipHeader(embed_dim=config.embed_dim, vision_cfg=config.vision_cfg(), text_cfg=config.text_cfg())
+    save_clip(folder / "clip.safetensors", model, header)
+    return folder
+
+
+def state(run: Path) -> dict[str, torch.Tensor]:
+    saved = torch.load(run / "state.pt", weights_only=True)
+    parts = {name: saved[name] for name in ("generator", "ema", "discriminator")}
+    return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()} | {
+        "rng": saved["rng"]
+    }
+
+
+def test_a_run_leaves_a_checkpoint_samples_a_log_and_a_state(data: Path, clip: Path, tmp_path: Path) -> None:
+    latest = train(CONFIG, data, clip, tmp_path / "run")
+    checkpoint = load(latest)
+    assert checkpoint.header.images_seen == 40
+    assert {"square", "number", "colour"} <= set(checkpoint.header.vocabulary)
+    frame = Engine.open(latest).render(RenderRequest(prompt="square number 3"))
+    assert frame.pixels.shape == (16, 16, 3)
+    with Image.open(tmp_path / "run" / "samples" / "000000.png") as grid:
+        assert grid.size == (32, 16)
+    rows = read_log(tmp_path / "run" / "log.jsonl", "train")
+    assert [row["images"] for row in rows] == list(range(4, 44, 4))
+    assert all(np.isfinite(row["loss_d"]) and np.isfinite(row["loss_g"]) for row in rows)
+
+
+def test_every_part_moves_and_the_clip_stays(data: Path, clip: Path, tmp_path: Path) -> None:
+    before = (clip / "clip.safetensors").read_bytes()
+    train(replace(CONFIG, kimg=0.004), data, clip, tmp_path / "short")
+    train(CONFIG, data, clip, tmp_path / "long")
+    a, b = state(tmp_path / "short"), state(tmp_path / "long")
+    for part in (
+        "generator.mapping.hidden.weight",
+        "generator.mapping.f_avg",
+        "generator.input.weight",
+        "generator.blocks.1.layers.0.weight",
+        "ema.blocks.0.to_rgb.weight",
+        "discriminator.projections.0.map.weight",
+    ):
+        assert not torch.equal(a[part], b[part]), part
+    assert (clip / "clip.safetensors").read_bytes() == before
+
+
+def test_a_killed_run_resumes_to_the_same_weights(data: Path, clip: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(CONFIG, data, clip, whole)
+    script = (
+        "import sys, pathlib; from tests.training.test_trainer import CONFIG; from training.trainer import train;"
+        "train(CONFIG, *map(pathlib.Path, sys.argv[1:]))"
+    )
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(data), str(clip), str(killed)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stderr=subprocess.DEVNULL,
+    )
+    # As soon as some state stands the process dies without a chance to tidy up.
+    deadline = time.monotonic() + 120
+    while not (killed / "state.pt").exists():
+        assert time.monotonic() < deadline, "the run saved no state"
+        assert process.poll() is None, "the run ended too early"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resume(killed)
+    a, b = state(whole), state(killed)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_more_kimg_on_resume_goes_on(data: Path, clip: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(replace(CONFIG, kimg=0.02), data, clip, run)
+    resume(run, kimg=0.04)
+    train(CONFIG, data, clip, tmp_path / "whole")
+    a, b = state(run), state(tmp_path / "whole")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_batch_that_eight_does_not_divide(data: Path, clip: Path, tmp_path: Path) -> None:
+    train(replace(CONFIG, batch=9, kimg=0.018), data, clip, tmp_path / "run")
+    assert load(tmp_path / "run" / "latest.safetensors").header.images_seen == 18
+
+
+def test_errors_say_what_to_do(data: Path, clip: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(replace(CONFIG, kimg=0.004), data, clip, run)
+    with pytest.raises(RunError, match="holds a run already.*--resume"):
+        train(CONFIG, data, clip, run)
+    with pytest.raises(RunError, match="expected the folder of a GAN run"):
+        resume(tmp_path / "nothing")
+    (run / "state.pt").write_bytes(b"torn")
+    with pytest.raises(RunError, match="could not be read"):
+        resume(run)
+    (run / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(RunError, match="config.json"):
+        resume(run)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("batch", 0),
+        ("kimg", float("nan")),
+        ("guidance", -1.0),
+        ("mismatch", 1.0),
+        ("augment", ("flip",)),
+        ("taps", ()),
+        ("prompts", ()),
+    ],
+)
+def test_config_names_the_field_that_is_wrong(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field):
+        replace(CONFIG, **{field: value})
+
+
+def test_config_goes_through_json() -> None:
+    assert GanConfig.from_json(json.loads(json.dumps(CONFIG.to_json()))) == CONFIG
+    with pytest.raises(ValueError, match="unknown speling"):
+        GanConfig.from_json({"speling": 1})
+
+
+@pytest.mark.parametrize("name", ["postcards", "tiny"])
+def test_recipes_train_two_steps(name: str, data: Path, clip: Path, tmp_path: Path) -> None:
+    recipe = replace(
+        gan_recipe(name),
+        kimg=2 * gan_recipe(name).batch / 1000,
+        taps=(0, 1),
+        evaluate_kimg=0.0,
+        grid_seeds=1,
+        prompts=("a",),
+    )
+    train(recipe, data, clip, tmp_path / "run")
+    assert load(tmp_path / "run" / "latest.safetensors").header.images_seen == 2 * recipe.batch
