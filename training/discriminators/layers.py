@@ -44,7 +44,7 @@ def conv1d(inputs: int, outputs: int, kernel: int) -> nn.Module:
 
 
 class TextProjection(nn.Module):
-    """Spectrally normalised convolution along the tokens; circular, so that no token stands at an edge."""
+    """Logit per position: the features times a linear map of the text embedding (Miyato & Koyama 2018)."""
 
     def __init__(self, text_dim: int, channels: int = 64) -> None:
         super().__init__()
