@@ -35,7 +35,7 @@ _SECONDS_A_ROUND = 0.2
 _TOLERANCE = 1e-3
 
 
-class BenchError(RuntimeError):
+class BenchError(ValueError):
     """The two ways of drawing disagree, so comparing their times would mean nothing."""
 
 

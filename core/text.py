@@ -207,14 +207,15 @@ def _open_clip_encoder(model: object, tag: object, device: torch.device | str) -
         )
     config = open_clip.get_model_config(model)
     source = open_clip.get_pretrained_cfg(model, tag)
+    text_cfg = config["text_cfg"]
+    if text_cfg.get("hf_model_name") or text_cfg.get("hf_tokenizer_name") or "multimodal_cfg" in config:
+        raise TextEncoderError(f"text model {model}: its text tower is not one of CLIP's own; these are not supported")
     quick = bool(source.get("quick_gelu", False))
     if quick != bool(config.get("quick_gelu", False)):
         raise TextEncoderError(
             f"text model {model}/{tag}: these weights were trained with the other activation; "
             f"{'take the name that ends in -quickgelu' if quick else 'take the name without -quickgelu'}"
         )
-    if config["text_cfg"].get("hf_model_name") or config["text_cfg"].get("hf_tokenizer_name"):
-        raise TextEncoderError(f"text model {model}: its text tower is not one of CLIP's own; these are not supported")
     weights = find_weights(model, tag, source)
     try:
         # As a CustomTextCLIP, whatever the weights were saved as, because its text tower is one module that can be kept
@@ -222,8 +223,7 @@ def _open_clip_encoder(model: object, tag: object, device: torch.device | str) -
         clip = open_clip.create_model(model, pretrained=str(weights), force_custom_text=True)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise TextEncoderError(f"{weights}: not the weights of {model}/{tag} ({str(error).splitlines()[0]})") from error
-    context = int(config["text_cfg"].get("context_length", 77))
-    return TextEncoder(clip.text, _simple_tokenizer(context), dim=int(config["embed_dim"]), device=device)
+    return TextEncoder(clip.text, open_clip.get_tokenizer(model), dim=int(config["embed_dim"]), device=device)
 
 
 def find_weights(model: str, tag: str, source: Mapping[str, Any]) -> Path:
@@ -244,7 +244,10 @@ def find_weights(model: str, tag: str, source: Mapping[str, Any]) -> Path:
             f"there is no file {path}"
         )
     repository, _, filename = str(source.get("hf_hub", "")).rpartition("/")
-    names = [filename] if filename else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+    filename = filename or "open_clip_pytorch_model.bin"
+    # Most repositories hold the same weights as safetensors too, which cannot run code.
+    stem = "open_clip_model" if filename == "open_clip_pytorch_model.bin" else filename.rpartition(".")[0]
+    names = list(dict.fromkeys([f"{stem}.safetensors", filename]))
     reason = "open_clip lists no Hugging Face repository for it"
     if repository:
         from huggingface_hub import hf_hub_download, try_to_load_from_cache

@@ -214,8 +214,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _read_layout(path: Path, file: BinaryIO) -> tuple[Header, dict[str, _Entry]]:
-    """Parses and checks the safetensors layout: an 8-byte length, that much JSON, then the tensors' bytes without gaps.
-    """
+    """Parses and checks the safetensors layout: an 8-byte length, that much JSON, then the tensors' bytes without gaps."""
     size = os.fstat(file.fileno()).st_size
     foreign = (
         f"{path}: expected a Glissando checkpoint (a safetensors file), got something else. "
@@ -230,7 +229,7 @@ def _read_layout(path: Path, file: BinaryIO) -> tuple[Header, dict[str, _Entry]]
     if not 2 <= length <= _MAX_JSON_BYTES:
         raise CheckpointError(foreign)
     raw = file.read(length)
-    if not raw.startswith(b"{"):
+    if raw and not raw.startswith(b"{"):
         raise CheckpointError(foreign)
     if len(raw) < length:
         raise CheckpointError(f"{path}: the file is cut off inside its header. Download or copy it again.")
