@@ -60,7 +60,7 @@ class GanTrainer:
         self.dtype = compute_dtype(config.precision, device)
         torch.manual_seed(config.seed)
         shape = preset("stylegan_t", config.preset, resolution=config.resolution, text_dim=clip.embed_dim)
-        self.generator = Generator(shape).to(device, memory_format=torch.channels_last)
+        self.generator = Generator(shape).to(device).to(memory_format=torch.channels_last)
         if max(config.taps) >= len(clip.tap_channels):
             raise RunError(f"taps: the feature network has {len(clip.tap_channels)}, counted from 0; got {config.taps}")
         self.discriminator = Discriminator(
