@@ -6,7 +6,7 @@ import copy
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -27,7 +27,8 @@ class Ema(Generic[M]):
         """Move towards `module` after `batch` more images; buffers are copied."""
         half_life = min(self.half_life, max(images_seen * self.rampup, 1e-8))
         weight = 1 - 0.5 ** (batch / half_life)
-        targets, sources = list(self.module.parameters()), list(module.parameters())
+        targets: list[Tensor] = list(self.module.parameters())
+        sources: list[Tensor] = list(module.parameters())
         torch._foreach_lerp_(targets, sources, weight)
         for target, source in zip(self.module.buffers(), module.buffers(), strict=True):
             target.copy_(source)
