@@ -238,7 +238,11 @@ class Explorer:
                 draw()
             except Exception as error:  # the boundary to the C++ loop, where an exception would end the program
                 log.exception("drawing %s failed", name)
+                # Closes the groups and ids that the fault left open; as asserts these would end the program after all.
+                io = imgui.get_io()
+                io.config_error_recovery_enable_assert = False
                 imgui.internal.error_recovery_try_to_recover_state(state)
+                io.config_error_recovery_enable_assert = True
                 self.session.tell_error(
                     f"Internal error in {name}: {type(error).__name__}: {error}. The log has details."
                 )
@@ -252,6 +256,7 @@ def _configure() -> None:
     io.config_flags = imgui.ConfigFlags_.docking_enable
     io.config_windows_move_from_title_bar_only = True
     io.config_drag_click_to_input_text = True
+    io.config_error_recovery_enable_tooltip = False
 
 
 def _log_to(store: Store) -> logging.Handler | None:

@@ -123,7 +123,10 @@ def drive(
             before_render()
             status = imgui.ImTextureStatus
             for data in imgui.get_platform_io().textures:
-                data.set_status(status.destroyed if data.status == status.want_destroy else status.ok)
+                if data.status == status.want_destroy:
+                    data.set_status(status.destroyed)
+                elif data.status in (status.want_create, status.want_updates):
+                    data.set_status(status.ok)
 
         params.callbacks.before_imgui_render = before_imgui_render
         params.callbacks.before_exit_post_cleanup = imgui.destroy_context

@@ -39,7 +39,7 @@ def drag(ctx: Context, item: str, x: float, y: float = 0.0) -> None:
     ctx.mouse_move(item)
     ctx.mouse_down(0)
     ctx.mouse_lift_drag_threshold(0)
-    start = imgui.get_io().mouse_pos
+    start = ImVec2(imgui.get_io().mouse_pos.x, imgui.get_io().mouse_pos.y)  # a copy: the original follows the mouse
     for step in range(1, 6):
         ctx.mouse_teleport_to_pos(ImVec2(start.x + x * step / 5, start.y + y * step / 5))
         ctx.yield_()
