@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.words import words
 from training.datasets.postcards import (
     ATTRIBUTES,
     CAPTIONS_PER_PICTURE,
@@ -24,7 +25,6 @@ from training.datasets.postcards import (
     sample_attributes,
     swap_pair,
     vocabulary,
-    words,
     write_dataset,
 )
 from training.datasets.postcards.wording import PHRASES

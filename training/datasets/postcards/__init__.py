@@ -14,7 +14,7 @@ from training.datasets.postcards.attributes import (
     is_plausible,
     sample_attributes,
 )
-from training.datasets.postcards.captions import Caption, caption, describe, swap_pair, vocabulary, words
+from training.datasets.postcards.captions import Caption, caption, describe, swap_pair, vocabulary
 from training.datasets.postcards.rendering import GENERATOR_VERSION, render
 from training.datasets.postcards.writing import CAPTIONS_PER_PICTURE, DatasetError, Record, make_record, write_dataset
 
@@ -37,6 +37,5 @@ __all__ = [
     "sample_attributes",
     "swap_pair",
     "vocabulary",
-    "words",
     "write_dataset",
 ]

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from core.words import words
 from training.datasets.postcards.attributes import ATTRIBUTES, Attributes, is_plausible
 from training.datasets.postcards.wording import LIST_SCENES, MEETINGS, NEEDS_OBJECT, OPENINGS, PHRASES, SCENES
 
-_WORD = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _COUNT_WEIGHTS = (0.06, 0.12, 0.20, 0.24, 0.20, 0.11, 0.07)  # of naming 1, 2, ... 7 attributes
 _NAME_WEIGHTS = {"terrain": 1.0, "time": 0.9, "season": 0.8, "sky": 0.65, "weather": 0.8, "object": 1.0, "style": 2.2}
 _SILENT = {"season": "plain", "sky": "none", "weather": "clear", "object": "none", "style": "plain"}
@@ -54,13 +54,8 @@ class _Plan:
     """Whether to write a capital letter and a full stop."""
 
 
-def words(text: str) -> list[str]:
-    """The lower-case words of a text, hyphenated ones whole: what `vocabulary` counts."""
-    return _WORD.findall(text.lower())
-
-
 def vocabulary() -> tuple[str, ...]:
-    """Every lower-case word a caption can use, sorted; hyphenated words whole and in parts."""
+    """Every lower-case word a caption can use, sorted."""
     texts = [
         phrase
         for forms in PHRASES.values()
@@ -69,9 +64,7 @@ def vocabulary() -> tuple[str, ...]:
         for phrase in tuple_
     ]
     texts += [*SCENES, *LIST_SCENES, *OPENINGS, *MEETINGS, "an"]
-    found = {word for text in texts for word in words(text.replace("~", ""))}
-    found |= {part for word in found for part in word.split("-")}
-    return tuple(sorted(found))
+    return tuple(sorted({word for text in texts for word in words(text.replace("~", ""))}))
 
 
 def caption(attributes: Attributes, rng: np.random.Generator) -> Caption:
