@@ -20,6 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     clip = kinds.add_parser("clip", help="a small CLIP, which a GAN run needs")
     _add_common(clip)
     clip.add_argument("--out", type=Path, required=True, metavar="CLIP_RUN", help="the run's folder")
+    clip.add_argument("--steps", type=int, metavar="N", help="how long, in batches (default: the recipe's)")
     clip.add_argument("--resume", action="store_true", help="go on with the run in --out")
     clip.set_defaults(run=run_clip)
 
@@ -57,9 +58,14 @@ def _add_common(parser: argparse.ArgumentParser, *, required: bool = True) -> No
 
 def run_clip(args: argparse.Namespace) -> int:
     """Start a CLIP run, or go on with one."""
+    from dataclasses import replace
+
     from training.clip import clip_recipe, train_clip
 
-    print(train_clip(clip_recipe(args.recipe or DEFAULT_RECIPE), args.data, args.out, resume=args.resume))
+    config = clip_recipe(args.recipe or DEFAULT_RECIPE)
+    if args.steps is not None:
+        config = replace(config, steps=args.steps)
+    print(train_clip(config, args.data, args.out, resume=args.resume))
     return 0
 
 

@@ -268,6 +268,7 @@ def test_ctrl_c_leaves_the_frames_so_far(tmp_path, capsys, decode, monkeypatch, 
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is a POSIX thing")
+@pytest.mark.timeout(300)
 def test_a_killed_export_leaves_a_video_that_plays(tmp_path, decode, tiny_checkpoint):
     path = tmp_path / "x.mp4"
     command = [sys.executable, "-m", "app.cli", "video", tiny_checkpoint, "--prompt", "sea", "--prompt", "house",

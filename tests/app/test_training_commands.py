@@ -1,0 +1,111 @@
+"""From no data to pictures by commands alone, and one clear line for every mistake on the way."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app import cli
+from core.checkpoints import read_header
+
+
+def run(*arguments) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def fails(capsys, *arguments) -> str:
+    capsys.readouterr()
+    assert run(*arguments) == 2
+    err = capsys.readouterr().err
+    last = err.splitlines()[-1]
+    assert last.startswith("glissando: ")
+    assert "Traceback" not in err
+    return last
+
+
+@pytest.fixture(scope="module")
+def postcards(tmp_path_factory):
+    """Ninety-six small postcards, written by the command."""
+    out = tmp_path_factory.mktemp("data") / "postcards"
+    assert run("data", "postcards", out, "--count", 96, "--resolution", 32, "--workers", 1) == 0
+    return out
+
+
+def test_data_come_with_captions_and_can_be_asked_for_again(capsys, postcards):
+    pictures = sorted(postcards.glob("*/*.png"))
+    assert len(pictures) == 96
+    assert all(picture.with_suffix(".txt").read_text(encoding="utf-8").strip() for picture in pictures)
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (32, 32)
+    before = pictures[5].read_bytes()
+    assert run("data", "postcards", postcards, "--count", 96, "--resolution", 32, "--workers", 1) == 0
+    assert pictures[5].read_bytes() == before
+
+
+@pytest.mark.timeout(600)
+def test_from_data_to_pictures(tmp_path, capsys, monkeypatch, postcards):
+    # The cache of decoded pictures belongs to this test, not to the person who runs it.
+    monkeypatch.setenv("GLISSANDO_CACHE", str(tmp_path / "cache"))
+    clip, gan = tmp_path / "clip", tmp_path / "gan"
+    assert run("train", "clip", "--recipe", "tiny", "--data", postcards, "--out", clip, "--steps", 1) == 0
+    assert "already holds a CLIP run" in fails(
+        capsys, "train", "clip", "--recipe", "tiny", "--data", postcards, "--out", clip
+    )
+    start = ("train", "gan", "--recipe", "tiny", "--data", postcards, "--clip", clip, "--out", gan)
+    assert run(*start, "--kimg", 0.016) == 0
+    assert read_header(gan / "latest.safetensors").images_seen == 16
+    assert "holds a run already" in fails(capsys, *start)
+    assert run("train", "gan", "--resume", gan, "--kimg", 0.032) == 0
+    assert read_header(gan / "latest.safetensors").images_seen == 32
+
+    out = tmp_path / "pictures"
+    made = run("generate", gan / "latest.safetensors", "--prompt", "a house at sunset", "--seeds", "0-1", "--out", out)
+    assert made == 0
+    with Image.open(out / "seed0000.png") as picture:
+        assert np.asarray(picture).shape == (32, 32, 3)
+
+
+def test_training_tells_each_mistake_in_one_line(tmp_path, capsys, postcards):
+    clip = ("train", "clip", "--data", postcards, "--out", tmp_path / "c")
+    assert "one of postcards, tiny, got 'huge'" in fails(capsys, *clip, "--recipe", "huge")
+    assert "no run to resume" in fails(capsys, *clip, "--resume")
+    assert "no such folder" in fails(capsys, "train", "clip", "--data", tmp_path / "absent", "--out", tmp_path / "c")
+    assert "a new run needs --clip, --out" in fails(capsys, "train", "gan", "--data", postcards)
+    assert "leave out --data" in fails(capsys, "train", "gan", "--resume", tmp_path, "--data", postcards)
+    assert "expected the folder of a GAN run" in fails(capsys, "train", "gan", "--resume", tmp_path)
+    gan = ("train", "gan", "--data", postcards, "--clip", tmp_path / "c", "--out", tmp_path / "g")
+    assert "one of postcards, tiny, got 'huge'" in fails(capsys, *gan, "--recipe", "huge")
+    assert "kimg" in fails(capsys, *gan, "--kimg", "nan")
+    assert "no such file" in fails(capsys, *gan)
+
+
+def test_data_tells_each_mistake_in_one_line(tmp_path, capsys, unwritable):
+    size = ("--count", 3, "--resolution", 32, "--workers", 1)
+    for option, value in (("--count", 0), ("--resolution", 5), ("--workers", 0), ("--seed", -1)):
+        assert "expected" in fails(capsys, "data", "postcards", tmp_path / "d", *size, option, value)
+    fails(capsys, "data", "postcards", unwritable, *size)
+
+
+def test_evaluate_tells_each_mistake_in_one_line(tmp_path, capsys, tiny_checkpoint, unwritable):
+    evaluate = ("evaluate", "postcards")
+    assert "cannot write it" in fails(capsys, *evaluate, tiny_checkpoint, "--json", unwritable / "x.json")
+    assert "captions: expected" in fails(capsys, *evaluate, tiny_checkpoint, "--captions", 0)
+    (tmp_path / "no-classifier").write_bytes(b"")
+    fails(capsys, *evaluate, tiny_checkpoint, "--classifier", tmp_path / "no-classifier")
+
+
+def test_bench_prints_a_table_and_writes_the_same_figures(tmp_path, capsys, tiny_checkpoint, unwritable):
+    figures = tmp_path / "new" / "bench.json"
+    assert run("bench", "engine", tiny_checkpoint, "--rounds", 1, "--no-lite", "--json", figures) == 0
+    report = json.loads(figures.read_text(encoding="utf-8"))
+    (model,) = report["models"]
+    assert model["ratio"] == pytest.approx(model["plain_ms"] / model["fast_ms"])
+    out = capsys.readouterr().out
+    assert "tiny (32 px)" in out
+    assert f"{model['plain_ms']:.2f}" in out
+    assert "cannot write it" in fails(capsys, "bench", "engine", tiny_checkpoint, "--json", unwritable / "x.json")
+    assert "rounds: expected" in fails(capsys, "bench", "engine", tiny_checkpoint, "--rounds", 0)
+    assert "no such file" in fails(capsys, "bench", "engine", tmp_path / "absent")
