@@ -8,10 +8,12 @@ from tqdm import tqdm
 
 from app.images import contact_sheet, write_png
 from app.rendering import export_video
+from core.checkpoints import read_header
 from core.engine import Engine
 from core.request import RenderRequest
 from core.timeline import prompt_timeline
 
+# For a checkpoint whose notes hold no examples of its own.
 PROMPTS = (
     "snowy mountains at sunset, watercolor",
     "a lighthouse by the sea at night, neon",
@@ -31,10 +33,18 @@ def demonstrate(checkpoint: Path, folder: Path) -> tuple[Path, Path]:
     Returns their paths. Raises what loading the checkpoint raises, and `UserError` when the folder cannot be written.
     """
     engine = Engine.open(checkpoint)
+    prompts = _prompts(checkpoint)
     sheet, video = folder / "sheet.png", folder / "interpolation.mp4"
-    requests = [RenderRequest(prompt=prompt, seed_x=seed) for prompt in PROMPTS for seed in range(SEEDS)]
+    requests = [RenderRequest(prompt=prompt, seed_x=seed) for prompt in prompts for seed in range(SEEDS)]
     pictures = [engine.render(request).pixels for request in tqdm(requests, desc="sheet", unit="picture", disable=None)]
-    write_png(sheet, contact_sheet(pictures, columns=SEEDS, labels=PROMPTS))
-    timeline = prompt_timeline(PROMPTS, seconds=SECONDS, loop=True, walk=len(PROMPTS))
+    write_png(sheet, contact_sheet(pictures, columns=SEEDS, labels=prompts))
+    timeline = prompt_timeline(prompts, seconds=SECONDS, loop=True, walk=len(prompts))
     export_video(engine, timeline, video, frames=SECONDS * FPS, fps=FPS, size=SIZE)
     return video, sheet
+
+
+def _prompts(checkpoint: Path) -> tuple[str, ...]:
+    """The examples in the checkpoint's notes, as many as PROMPTS; or PROMPTS."""
+    examples = read_header(checkpoint).notes.get("examples", [])
+    own = tuple(example for example in examples if isinstance(example, str)) if isinstance(examples, list) else ()
+    return own[: len(PROMPTS)] or PROMPTS

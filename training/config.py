@@ -110,5 +110,7 @@ class GanConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise ValueError(f"run configuration: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
         return cls(**plain)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.commands.arguments import NOISES, add_engine_arguments, open_engine, parse_seeds, prompt_text
-from app.errors import UserError
+from app.errors import UserError, reason
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # The sheet keeps its pictures in memory; beyond this many nobody looks at them on one page.
 SHEET_LIMIT = 1024
@@ -47,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from app.images import contact_sheet, save_png, write_png
 
     engine = open_engine(args)
-    pictures = []
+    pictures: list[NDArray[np.uint8]] = []
     for seed, request in zip(seeds, tqdm(requests, unit="picture", disable=None), strict=True):
         frame = engine.render(request)
         save_png(args.out / f"seed{seed:04d}.png", frame, engine.info)
@@ -64,6 +69,4 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        from app.errors import reason
-
         raise UserError(f"--out {path}: expected a folder that can be written, got: {reason(error)}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -13,7 +13,7 @@ class StageBar:
     """Call it with (stage, done, total): one bar a stage, on stderr, and none where stderr is no terminal."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
         self._stage = ""
 
     def __enter__(self) -> Self:
@@ -31,6 +31,6 @@ class StageBar:
 
         if self._bar is None or stage != self._stage:
             self.__exit__(None, None, None)
-            self._bar = tqdm(desc=stage, total=total, disable=None, leave=False)
-            self._stage = stage
+            bar: tqdm[Any] = tqdm(desc=stage, total=total, disable=None, leave=False)
+            self._bar, self._stage = bar, stage
         self._bar.update(done - self._bar.n)
