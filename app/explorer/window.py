@@ -275,9 +275,21 @@ def _log_to(store: Store) -> logging.Handler | None:
 
 
 def _open_engine(path: Path) -> Renderer:
+    _keep_triton_out()
     from core.engine import Engine  # imports torch: on the render thread, after the window is there
 
     return Engine.open(path)
+
+
+def _keep_triton_out() -> None:
+    """Let torch believe that triton is not installed.
+
+    The window's OpenGL driver may have brought its own LLVM (Mesa's software renderer and its AMD driver do). Triton's
+    library holds another LLVM with the same symbols, finds the driver's instead of its own, and crashes the process as
+    it is loaded. torch loads triton for torch.compile only, which the window does not use.
+    """
+    if sys.platform.startswith("linux") and "triton" not in sys.modules:
+        sys.modules["triton"] = None  # type: ignore[assignment]  # an import of it now raises ImportError
 
 
 def _open_writer(path: Path, fps: int, size: tuple[int, int]) -> Any:

@@ -54,6 +54,8 @@ def add_script(explorer: Explorer, script: Script) -> Callable[[], None]:
         io = imgui.test_engine.get_io(engine)
         io.config_run_speed = imgui.test_engine.TestRunSpeed.fast
         io.config_capture_enabled = False
+        # A busy machine with a software renderer is slow; pytest has the time limit.
+        io.config_watchdog_warning = io.config_watchdog_kill_test = io.config_watchdog_kill_app = 1e6
         test = imgui.test_engine.register_test(engine, "explorer", "script")
 
         def run(ctx: Context) -> None:

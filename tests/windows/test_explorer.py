@@ -1,0 +1,320 @@
+"""The explorer as people use it: a real window, real OpenGL, the real engine, and the framebuffer's pixels."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from tests.windows.driver import enlarged, run_script
+
+# Nothing here is timed; these only end a test that hangs, also on a busy machine with a software renderer.
+PATIENCE_S = 300.0
+pytestmark = pytest.mark.timeout(600)
+
+HERE = "tests.windows.test_explorer"
+CONTROLS = "//Picture controls"
+
+
+def settle(ctx: Any, session: Any) -> None:
+    """Let the window draw until the picture is the scene's, and was drawn."""
+    ctx.yield_(2)
+    end = time.monotonic() + PATIENCE_S
+    while not session.settled:
+        assert time.monotonic() < end, "the picture did not come"
+        ctx.yield_()
+    ctx.yield_(2)
+
+
+def errors(session: Any) -> list[str]:
+    return [message.text for message in session.messages if message.level == "error"]
+
+
+def assert_shows_the_engine_s_picture(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
+    """The framebuffer has, pixel for pixel, what a second engine renders for the same request."""
+    from core.engine import Engine
+
+    engine = Engine.open(session.info.path, precision=session.info.precision)
+    expected = engine.render(session.history.scene.request(session.transport.time)).pixels
+    np.testing.assert_array_equal(window.picture(ctx), enlarged(expected, explorer.viewport.placement.zoom))
+
+
+# Prompt, psi, undo
+
+
+def script_type_drag_undo(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
+    from imgui_bundle import ImVec2, imgui
+
+    settle(ctx, session)
+    assert explorer.viewport.placement.zoom >= 8
+    first = window.picture(ctx)
+    assert_shows_the_engine_s_picture(ctx, session, explorer, window)
+
+    ctx.item_click("//Prompt/##prompt")
+    ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.a)
+    for character in "a house":
+        ctx.key_chars(character)
+        ctx.yield_(2)
+    settle(ctx, session)
+    assert session.frame.request.prompt == "a house"
+    typed = window.picture(ctx)
+    assert (typed != first).mean() > 0.05
+    assert_shows_the_engine_s_picture(ctx, session, explorer, window)
+
+    ctx.mouse_move(f"{CONTROLS}/##psi")
+    ctx.mouse_down(0)
+    start = ImVec2(imgui.get_io().mouse_pos.x, imgui.get_io().mouse_pos.y)
+    for step in range(1, 9):
+        ctx.mouse_teleport_to_pos(ImVec2(start.x + 10 * step, start.y))
+        ctx.yield_()
+    ctx.mouse_up(0)
+    settle(ctx, session)
+    assert session.history.undo_name == "psi"
+    dragged = window.picture(ctx)
+    assert (dragged != typed).mean() > 0.05
+    assert_shows_the_engine_s_picture(ctx, session, explorer, window)
+    window.screenshot(ctx, "dragged.png")
+
+    ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.z)
+    settle(ctx, session)
+    np.testing.assert_array_equal(window.picture(ctx), typed)
+    while session.history.undo_name is not None:
+        ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.z)
+        ctx.yield_()
+    settle(ctx, session)
+    np.testing.assert_array_equal(window.picture(ctx), first)
+    # Words that training never saw are marked: amber appears in the prompt's panel, and goes again.
+    before = amber(window.framebuffer(ctx))
+    ctx.item_click("//Prompt/##prompt")
+    ctx.key_chars(" zeppelin")
+    settle(ctx, session)
+    assert amber(window.framebuffer(ctx)) > before + 50
+    ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.z)
+    settle(ctx, session)
+    assert errors(session) == []
+    # What the last lines are compared with outside.
+    session.history.step("set", lambda scene: replace(scene, prompt="snowy sea at sunset", psi=0.7, seed_x=3.0))
+    settle(ctx, session)
+    np.save(window.folder / "picture.npy", window.picture(ctx))
+    (window.folder / "zoom").write_text(str(int(explorer.viewport.placement.zoom)))
+
+
+def amber(pixels: Any) -> int:
+    """How many pixels have the colour of a marked word."""
+    return int((np.abs(pixels.astype(int) - (245, 176, 76)).max(axis=2) < 12).sum())
+
+
+def test_type_a_prompt_drag_psi_undo(environment: dict[str, str], tiny_checkpoint: Path, tmp_path: Path) -> None:
+    run_script(f"{HERE}:script_type_drag_undo", tiny_checkpoint, tmp_path, environment)
+    # The window shows what the command line writes.
+    from app.cli import main
+
+    out = tmp_path / "generated"
+    arguments = ["generate", str(tiny_checkpoint), "--prompt", "snowy sea at sunset", "--seeds", "3", "--psi", "0.7"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    (picture,) = (path for path in out.glob("*.png") if path.name != "sheet.png")
+    zoom = int((tmp_path / "zoom").read_text())
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "picture.npy"), enlarged(np.asarray(Image.open(picture).convert("RGB")), zoom)
+    )
+
+
+# Play, record, save
+
+
+def script_play_and_record(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
+    from imgui_bundle import imgui
+
+    settle(ctx, session)
+    # torch came after the window was there.
+    assert "torch" in sys.modules
+    assert "app.explorer.window" in window.modules_in_first_frame
+    assert not window.modules_in_first_frame & {"torch", "safetensors", "open_clip", "core.engine"}
+    start = window.picture(ctx)
+    session.history.step("speed", lambda scene: replace(scene, loop_seconds=3.0))
+    ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.r)
+    ctx.yield_(2)
+    assert session.recorder is not None
+    ctx.key_press(imgui.Key.space)
+    end = time.monotonic() + PATIENCE_S
+    while session.transport.time < 1.0:
+        assert time.monotonic() < end
+        ctx.yield_()
+    ctx.key_press(imgui.Key.space)
+    settle(ctx, session)
+    assert not session.transport.playing
+    moved = window.picture(ctx)
+    assert (moved != start).mean() > 0.05
+    assert_shows_the_engine_s_picture(ctx, session, explorer, window)
+    np.save(window.folder / "moved.npy", session.frame.pixels)
+    ctx.item_click("//Save/###record")
+    while session.recorder is not None:
+        assert time.monotonic() < end
+        ctx.yield_()
+    ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.s)
+    while not any("Saved" in message.text for message in session.messages):
+        assert time.monotonic() < end
+        ctx.yield_()
+    ctx.key_press(imgui.Key.home)
+    settle(ctx, session)
+    session.toasts = []
+    np.testing.assert_array_equal(window.picture(ctx), start)
+    assert errors(session) == []
+    (recorded,) = (message.text for message in session.messages if "Recorded" in message.text)
+    (window.folder / "recorded").write_text(recorded)
+
+
+def test_play_record_and_save(environment: dict[str, str], tiny_checkpoint: Path, tmp_path: Path) -> None:
+    run_script(f"{HERE}:script_play_and_record", tiny_checkpoint, tmp_path, environment)
+    moved = np.load(tmp_path / "moved.npy")
+    (video,) = (tmp_path / "out").glob("*.mp4")
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        rate = stream.average_rate
+    assert rate == 60
+    assert len(frames) > 30
+    # As long as the message says.
+    assert f"{len(frames) / 60:.1f} s" in (tmp_path / "recorded").read_text()
+    # It moves, and ends on the picture that was shown last, up to H.264's colours.
+    assert np.abs(frames[0].astype(int) - frames[-1].astype(int)).mean() > 2
+    last = enlarged(moved, frames[-1].shape[0] // moved.shape[0])
+    assert np.abs(frames[-1].astype(int) - last.astype(int)).mean() < 6
+
+    (picture,) = (tmp_path / "out").glob("*.png")
+    with Image.open(picture) as image:
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), moved)
+        assert "Seed" in image.text["parameters"]
+        data = json.loads(image.text["glissando"])
+    assert data["request"]["prompt"] == "snowy mountains at sunset, watercolor"
+    assert data["request"]["psi"] == 0.7
+    assert len(data["checkpoint"]["sha256"]) == 64
+
+
+# Checkpoints
+
+
+def script_drop_checkpoints(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
+    # Started on a file that is not there: told in the window, which waits for another one.
+    end = time.monotonic() + PATIENCE_S
+    while session.failed_load is None:
+        assert time.monotonic() < end
+        ctx.yield_()
+    ctx.yield_(3)
+    assert "absent.safetensors" in session.failed_load
+    assert session.frame is None
+    window.screenshot(ctx, "absent.png")
+    explorer.drop([str(window.folder / "tiny.safetensors")])
+    settle(ctx, session)
+    first = window.picture(ctx)
+
+    def told(part: str) -> None:
+        while not any(part in text for text in errors(session)):
+            assert time.monotonic() < end, errors(session)
+            ctx.yield_()
+        # The last picture stays while the message is shown.
+        session.toasts = []
+        np.testing.assert_array_equal(window.picture(ctx), first)
+
+    # As GLFW calls it when files are dropped.
+    drop = explorer._drop_callback
+    drop(None, [str(window.folder / "missing.safetensors")])
+    told("missing.safetensors")
+    drop(None, [str(window.folder)])
+    told(str(window.folder))
+    drop(None, [str(window.folder / "truncated.safetensors")])
+    told("truncated.safetensors")
+    drop(None, [str(window.folder / "text.safetensors")])
+    told("text.safetensors")
+    drop(None, [str(window.folder / "other.safetensors")])
+    while session.info.path.name != "other.safetensors":
+        assert time.monotonic() < end
+        ctx.yield_()
+    settle(ctx, session)
+    assert session.info.resolution == 64
+    other = window.picture(ctx)
+    assert_shows_the_engine_s_picture(ctx, session, explorer, window)
+    assert other.shape != first.shape or (other != first).any()
+    ctx.menu_click("//##MainMenuBar/Edit/###undo")
+    while session.info.path.name == "other.safetensors":
+        assert time.monotonic() < end
+        ctx.yield_()
+    settle(ctx, session)
+    np.testing.assert_array_equal(window.picture(ctx), first)
+
+
+def test_dropping_checkpoints_good_and_bad(
+    environment: dict[str, str], tiny_checkpoint: Path, make_checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_checkpoint(tmp_path / "other.safetensors", resolution=64, seed=1)
+    data = tiny_checkpoint.read_bytes()
+    (tmp_path / "truncated.safetensors").write_bytes(data[: len(data) // 2])
+    (tmp_path / "text.safetensors").write_text("This is no checkpoint. " * 100)
+    (tmp_path / "tiny.safetensors").write_bytes(data)
+    run_script(f"{HERE}:script_drop_checkpoints", tmp_path / "absent.safetensors", tmp_path, environment)
+
+
+# Slow engines and closing
+
+
+def open_slowly(path: Path) -> Any:
+    """The real engine, made slow."""
+    from core.engine import Engine
+
+    class Slow:
+        def __init__(self) -> None:
+            self._engine = Engine.open(path)
+            self.info = self._engine.info
+
+        def render(self, request: Any) -> Any:
+            time.sleep(1.0)
+            return self._engine.render(request)
+
+    return Slow()
+
+
+def script_close_while_rendering(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
+    settle(ctx, session)
+    session.transport.toggle()
+    ctx.yield_(3)
+    while not session.render._rendering:
+        ctx.yield_()
+    # The window draws on while the engine takes its second.
+    frames = 0
+    before = session.frame_count
+    while session.frame_count == before:
+        ctx.yield_()
+        frames += 1
+    assert frames >= 3
+    while not session.render._rendering:
+        ctx.yield_()
+    # The script ends here, so the window closes in the middle of a frame.
+
+
+script_close_while_rendering.open_engine = open_slowly  # type: ignore[attr-defined]
+
+
+def test_closing_while_rendering_exits_cleanly(
+    environment: dict[str, str], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    output = run_script(f"{HERE}:script_close_while_rendering", tiny_checkpoint, tmp_path, environment)
+    assert "the window has closed" in output
+
+
+def script_close_while_loading(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
+    while session.render.loading is None:
+        ctx.yield_()
+
+
+def test_closing_while_loading_exits_cleanly(
+    environment: dict[str, str], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    run_script(f"{HERE}:script_close_while_loading", tiny_checkpoint, tmp_path, environment)
