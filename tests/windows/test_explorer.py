@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.windows.driver import enlarged, run_script
