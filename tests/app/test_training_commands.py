@@ -45,7 +45,6 @@ def test_data_come_with_captions_and_can_be_asked_for_again(capsys, postcards):
     assert pictures[5].read_bytes() == before
 
 
-@pytest.mark.timeout(600)
 def test_from_data_to_pictures(tmp_path, capsys, monkeypatch, postcards):
     # The cache of decoded pictures belongs to this test, not to the person who runs it.
     monkeypatch.setenv("GLISSANDO_CACHE", str(tmp_path / "cache"))
