@@ -325,23 +325,23 @@ def test_a_run_stopped_by_ctrl_c_and_resumed_equals_an_uninterrupted_one(
 
 
 def test_a_run_killed_and_resumed_equals_an_uninterrupted_one(data: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, steps=16)
+    config = replace(CONFIG, steps=60, save_every_s=600)
     run = tmp_path / "run"
     code = (
         "from pathlib import Path; from training.clip import ClipConfig, train_clip;"
-        f"train_clip({config!r}, Path({str(data)!r}), Path({str(run)!r}), progress=False)"
+        f"train_clip({replace(config, save_every_s=0)!r}, Path({str(data)!r}), Path({str(run)!r}), progress=False)"
     )
-    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) as process:
+    # Sums over another number of threads may differ in their last bits.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=environment) as process:
         try:
-            deadline = time.monotonic() + 120
             while not (run / "log.jsonl").is_file() or len(read_log(run / "log.jsonl", "save")) < 2:
                 assert process.poll() is None
-                assert time.monotonic() < deadline
                 time.sleep(0.005)
         finally:
             process.kill()
     assert process.returncode == -signal.SIGKILL
-    assert len(read_log(run / "log.jsonl", "save")) < 16
+    assert 2 <= len(read_log(run / "log.jsonl", "save")) < 60
     train_clip(config, data, run, resume=True, progress=False)
     train_clip(config, data, tmp_path / "whole", progress=False)
     assert_equal_runs(tmp_path / "whole", run)
