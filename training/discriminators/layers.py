@@ -28,14 +28,15 @@ class LocalBatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.eps = eps
 
-    def forward(self, x_NCT: Tensor) -> Tensor:
-        """[N, C, T] -> [N, C, T]."""
-        return torch.cat([self._normalise(group) for group in virtual_batches(x_NCT)])
+    def forward(self, x_NCX: Tensor) -> Tensor:
+        """[N, C, ...] -> the same."""
+        return torch.cat([self._normalise(group) for group in virtual_batches(x_NCX)])
 
-    def _normalise(self, x_GCT: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(x_GCT, dim=(0, 2), correction=0)
+    def _normalise(self, x_GCX: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(x_GCX, dim=(0, *range(2, x_GCX.ndim)), correction=0)
         scale = self.weight * (variance + self.eps).rsqrt()
-        return x_GCT * scale[:, None] + (self.bias - mean * scale)[:, None]
+        shape = (-1,) + (1,) * (x_GCX.ndim - 2)
+        return x_GCX * scale.view(shape) + (self.bias - mean * scale).view(shape)
 
 
 def conv1d(inputs: int, outputs: int, kernel: int) -> nn.Module:
