@@ -6,11 +6,13 @@ figures are medians over the rounds. Every frame has a new w and the same prompt
 - plain: float32, channels first, each layer's kernel modulated and demodulated for the sample as the StyleGAN2 paper
   writes it.
 - fast: `FastSynthesis` in the precision the engine chooses.
-- convolutions: the fast mode's 3x3 convolutions alone, on inputs of the same shapes; the rest is everything else.
+- convolutions: nothing but torch's conv2d (conv_transpose2d for the up-convolutions) for the same 3x3 shapes, in the
+  fast mode's type and layout: what a frame would cost if all the rest were free.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 import time
@@ -84,7 +86,8 @@ def format_report(report: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        "plain: float32, channels first, kernels modulated per frame. convs: the fast mode's 3x3 convolutions alone.",
+        "plain: float32, channels first, kernels modulated per frame.",
+        "convs: torch's convolutions of the same 3x3 shapes alone, in the fast mode's type and layout.",
         "request: Engine.render, from a request with a new seed to 8-bit pixels.",
     ]
     return "\n".join(lines)
@@ -102,14 +105,11 @@ def _measure(
         ws = [torch.cat([f_1F, c_1T], dim=1).to(device) for f_1F in f_8F[:, None]]
         _check(name, generator, ws[0])
         fast = FastSynthesis(generator, dtype)
-        convolutions = [
-            (call, torch.randn(shape, generator=noise).to(device, dtype).contiguous(memory_format=torch.channels_last))
-            for call, shape in fast.convolutions()
-        ]
+        convolutions = _bare_convolutions(generator, device, dtype)
 
         def only_convolutions(index: int) -> None:
-            for call, x in convolutions:
-                call(x)
+            for convolution in convolutions:
+                convolution()
 
         tasks: dict[str, Callable[[int], object]] = {
             "plain": lambda i: plain_synthesis(generator, ws[i % 8]),
@@ -131,6 +131,23 @@ def _measure(
         "convolutions_ms": times["convolutions"],
         "request_ms": times.get("request"),
     }
+
+
+def _bare_convolutions(generator: Generator, device: torch.device, dtype: torch.dtype) -> list[Callable[[], Tensor]]:
+    """Each 3x3 convolution of the generator as one call of torch's, on random numbers."""
+    calls: list[Callable[[], Tensor]] = []
+    for layer in generator.modules():
+        if isinstance(layer, Convolution):
+            side = layer.noise_const.shape[-1] // (2 if layer.up else 1)
+            weight = layer.weight.transpose(0, 1) if layer.up else layer.weight
+            weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
+            x = torch.randn(1, layer.weight.shape[1], side, side, device=device)
+            x = x.to(dtype).contiguous(memory_format=torch.channels_last)
+            if layer.up:
+                calls.append(functools.partial(F.conv_transpose2d, x, weight, stride=2))
+            else:
+                calls.append(functools.partial(F.conv2d, x, weight, padding=1))
+    return calls
 
 
 def _check(name: str, generator: Generator, w_1W: Tensor) -> None:

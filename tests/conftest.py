@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-# Before torch is imported, here and in child processes: models this small lose time to a second thread, and tests share the cores.
+# Before torch is imported, here and in child processes: models this small lose time to a second thread, and tests share
+# the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY_TEXT_CFG: dict[str, Any] = {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}

@@ -2,86 +2,33 @@
 
 What it saves, and why the result is the same:
 
-- Weights are laid out for the convolution once (on a CPU in oneDNN's own order) and not on every call.
+- Each convolution is laid out once, in the way that is fastest here (kernels.py).
 - A style is affine in w = [f, c]: the prompt's part is kept while the prompt stays, so a walk over seeds multiplies
   by F columns instead of F + T; all styles come from one product. What depends on w alone is kept while w stays.
 - The power of each kernel, which demodulation needs, depends on the weights alone.
 - Gains move into the numbers they multiply: leaky ReLU is positively homogeneous, so the sqrt 2 of the up-convolution
   goes into its demodulation, bias and noise, and the sqrt 2 of the residual sum into GroupNorm's affine part.
 - Elementwise steps write in place, and GroupNorm reads half precision directly where the CPU's kernel can.
-- Wide up-convolutions are done as four small ones, one for each parity of the output pixel: oneDNN's transposed
-  convolution reaches a third of the speed of its convolution there.
 - The RGB skips, three channels, are upsampled by matrix products.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.models.layers import CLAMP, LEAK, binomial_filter, upsample
+from core.models.kernels import UpKernel, kernel_3x3
+from core.models.layers import CLAMP, LEAK, upsample
 from core.models.stylegan_t import Block, Convolution, Generator, ResidualConvolution, Style, ToRGB
 from core.request import NoiseMode
 
 _EPS = 1e-8
-# From this many channels on, four small convolutions beat one transposed convolution (measured with AVX-512).
-_PHASES_FROM = 256
 # Up to this side the two matrix products of an RGB upsampling are cheaper than a convolution.
 _MATRIX_UPSAMPLE_TO = 64
 _ROOT = math.sqrt(2.0)
-
-
-class _Kernel:
-    """One convolution with fixed weights, x -> y, for channels_last input of one known size."""
-
-    def __init__(self, weight_OIHW: Tensor, padding: tuple[int, int], side: int, *, groups: int = 1) -> None:
-        self._padding = list(padding)
-        self._groups = groups
-        self._weight = weight_OIHW.contiguous(memory_format=torch.channels_last)
-        self._packed: Tensor | None = None
-        if weight_OIHW.device.type == "cpu" and _can_pack(weight_OIHW.dtype):
-            self._packed = _pack(weight_OIHW, self._padding, groups, side)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        if self._packed is None:
-            return F.conv2d(x, self._weight, padding=self._padding, groups=self._groups)
-        return _convolve_packed(x, self._packed, self._padding, self._groups)
-
-
-class _UpKernel:
-    """The up-convolution: insert zeros, true 3x3 convolution, low-pass. [1, I, H, W] -> [1, O, 2H, 2W]."""
-
-    def __init__(self, weight_OIHW: Tensor, side: int) -> None:
-        outputs, inputs = weight_OIHW.shape[:2]
-        self._side = 2 * side + 1
-        self._outputs = outputs
-        self._blur = _Kernel(binomial_filter(outputs, weight_OIHW).contiguous(), (1, 1), self._side, groups=outputs)
-        self._transposed: Tensor | None = None
-        self._phases: list[tuple[int, int, _Kernel]] = []
-        if weight_OIHW.device.type != "cpu" or min(inputs, outputs) < _PHASES_FROM:
-            self._transposed = weight_OIHW.transpose(0, 1).contiguous(memory_format=torch.channels_last)
-            return
-        # Output pixel 2i takes the taps 2 and 0 at the inputs i - 1 and i, pixel 2i + 1 the tap 1 at the input i.
-        taps = {0: ([2, 0], 1), 1: ([1], 0)}
-        for row, (rows, pad_y) in taps.items():
-            for column, (columns, pad_x) in taps.items():
-                kernel = weight_OIHW[:, :, rows][:, :, :, columns]
-                self._phases.append((row, column, _Kernel(kernel, (pad_y, pad_x), side)))
-
-    def __call__(self, x: Tensor) -> Tensor:
-        if self._transposed is not None:
-            return self._blur(F.conv_transpose2d(x, self._transposed, stride=2))
-        y = torch.empty(
-            1, self._outputs, self._side, self._side, dtype=x.dtype, device=x.device, memory_format=torch.channels_last
-        )
-        for row, column, kernel in self._phases:
-            y[:, :, row::2, column::2] = kernel(x)
-        return self._blur(y)
 
 
 class _FastConvolution:
@@ -99,7 +46,7 @@ class _FastConvolution:
         self.power_OI = weight.square().sum(dim=(2, 3))
         side = layer.noise_const.shape[-1]
         self.side = side
-        self.kernel = _UpKernel(weight.to(dtype), side // 2) if layer.up else _Kernel(weight.to(dtype), (1, 1), side)
+        self.kernel = UpKernel(weight.to(dtype), side // 2) if layer.up else kernel_3x3(weight.to(dtype), side)
         self.bias = (layer.bias.detach() * layer.gain).to(dtype).view(1, -1, 1, 1)
         self.clamp = CLAMP if layer.up else CLAMP * math.sqrt(0.5)
         self.noise_strength = layer.noise_strength.detach() * layer.gain
@@ -241,15 +188,6 @@ class FastSynthesis:
         assert skip is not None
         return skip[None]
 
-    def convolutions(self) -> list[tuple[Callable[[Tensor], Tensor], tuple[int, int, int, int]]]:
-        """Every 3x3 convolution as this synthesis calls it, with the shape of its input: for measuring them alone."""
-        result: list[tuple[Callable[[Tensor], Tensor], tuple[int, int, int, int]]] = []
-        for convolutions, _ in self._blocks:
-            for c in convolutions:
-                side = c.side // 2 if isinstance(c.kernel, _UpKernel) else c.side
-                result.append((c.kernel, (1, c.inputs, side, side)))
-        return result
-
     def _modulate(self, w_W: Tensor) -> list[tuple[list[tuple[Tensor, Tensor]], Tensor]]:
         c_T = w_W[self._f_dim :]
         if self._c is None or not torch.equal(self._c, c_T):
@@ -288,33 +226,3 @@ def _upsampling_matrix(side: int) -> Tensor:
     for tap, weight in enumerate((0.25, 0.75, 0.75, 0.25)):
         matrix[2 * place + tap, place] = weight
     return matrix[1:-1]
-
-
-@functools.cache
-def _can_pack(dtype: torch.dtype) -> bool:
-    """Whether oneDNN can keep such weights in its own order here: tried once, since the calls are not public."""
-    if not torch._C._has_mkldnn:
-        return False
-    x = torch.linspace(-1, 1, 8 * 16).view(1, 8, 4, 4).to(dtype).contiguous(memory_format=torch.channels_last)
-    weight = torch.linspace(-1, 1, 8 * 8 * 9).view(8, 8, 3, 3).to(dtype)
-    try:
-        packed = _convolve_packed(x, _pack(weight, [1, 1], 1, 4), [1, 1], 1)
-        return torch.allclose(packed.float(), F.conv2d(x, weight, padding=1).float(), rtol=0.02, atol=0.02)
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-
-
-def _pack(weight_OIHW: Tensor, padding: list[int], groups: int, side: int) -> Tensor:
-    # This and the next are the calls that torch's own compiler emits for frozen weights.
-    size = [1, weight_OIHW.shape[1] * groups, side, side]
-    packed: Tensor = torch.ops.aten.mkldnn_reorder_conv2d_weight(
-        weight_OIHW.contiguous().to_mkldnn(), padding, [1, 1], [1, 1], groups, size
-    )
-    return packed
-
-
-def _convolve_packed(x: Tensor, packed: Tensor, padding: list[int], groups: int) -> Tensor:
-    y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        x, packed, None, padding, [1, 1], [1, 1], groups, "none", [], ""
-    )
-    return y

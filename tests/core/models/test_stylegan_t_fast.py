@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.models import stylegan_t_fast
+from core.models import kernels, stylegan_t_fast
 from core.models.stylegan_t import Config, Generator
 from core.models.stylegan_t_fast import FastSynthesis
 from core.request import NOISE_MODES, NoiseMode
@@ -86,11 +86,11 @@ def test_rgb_beyond_the_matrix_upsampling(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("phases", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_every_way_to_convolve(monkeypatch: pytest.MonkeyPatch, packed: bool, phases: bool, dtype: torch.dtype) -> None:
-    if packed and not stylegan_t_fast._can_pack(dtype):
+    if packed and not kernels.can_pack(dtype):
         pytest.skip(f"oneDNN cannot pack {dtype} weights here")
     if not packed:
-        monkeypatch.setattr(stylegan_t_fast, "_can_pack", lambda dtype: False)
-    monkeypatch.setattr(stylegan_t_fast, "_PHASES_FROM", 1 if phases else 10**9)
+        monkeypatch.setattr(kernels, "can_pack", lambda dtype: False)
+    monkeypatch.setattr(kernels, "PHASES_CHANNELS", 1 if phases else 10**9)
     generator = build()
     w = torch.randn(1, 11)
     limit = {torch.float32: 1e-4, torch.bfloat16: 0.3, torch.float16: 0.03}[dtype]
@@ -107,18 +107,15 @@ def test_every_way_to_convolve(monkeypatch: pytest.MonkeyPatch, packed: bool, ph
         assert dtype == torch.float32 or float(off) < 2 * float(plainly_off)
 
 
-def test_the_packed_weights_are_tried_before_they_are_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: object) -> Tensor:
-        raise RuntimeError("no such operator")
-
-    stylegan_t_fast._can_pack.cache_clear()
-    monkeypatch.setattr(stylegan_t_fast, "_pack", fail)
-    assert not stylegan_t_fast._can_pack(torch.float32)
-    stylegan_t_fast._can_pack.cache_clear()
-    monkeypatch.undo()
-    monkeypatch.setattr(stylegan_t_fast, "_convolve_packed", lambda *args: torch.zeros(1, 8, 4, 4))
-    assert not stylegan_t_fast._can_pack(torch.float32)
-    stylegan_t_fast._can_pack.cache_clear()
+def test_winograd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "WINOGRAD_CHANNELS", 1)
+    monkeypatch.setattr(kernels, "WINOGRAD_SIDE", 8)
+    generator = build()
+    w = torch.randn(1, 11)
+    fast = FastSynthesis(generator)
+    assert isinstance(fast._blocks[2][0][1].kernel, kernels.WinogradKernel)
+    for noise in NOISE_MODES:
+        assert error(fast(w, noise=noise, generator=seeded()), plain(generator, w, noise)) < 1e-3
 
 
 def test_large_styles_in_half_precision() -> None:
@@ -172,12 +169,3 @@ def test_one_w_at_a_time() -> None:
     for shape in ((2, 11), (1, 16, 11), (11,)):
         with pytest.raises(ValueError, match=r"expected one style vector \[1, W\]"):
             fast(torch.zeros(shape))
-
-
-def test_its_convolutions_can_be_called_alone() -> None:
-    generator = build()
-    convolutions = FastSynthesis(generator).convolutions()
-    assert len(convolutions) == generator.num_ws - 2
-    for call, shape in convolutions:
-        y = call(torch.randn(shape).contiguous(memory_format=torch.channels_last))
-        assert y.shape[2] in (shape[2], 2 * shape[2])
