@@ -26,7 +26,8 @@ def draw_status(session: Session) -> None:
     if frame is None:
         return
     rate = session.frames_per_second
-    text = f"{frame.render_ms:.1f} ms a frame  ·  " + (f"{rate:.0f} frames/s" if rate else "still")
+    took = f"{frame.render_ms:.1f} ms" if frame.render_ms < 1000 else f"{frame.render_ms / 1000:.1f} s"
+    text = f"{took} a frame  ·  " + (f"{rate:.0f} frames/s" if rate else "still")
     imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(text).x - 24)
     imgui.text_colored(theme.DIM, text)
     tooltip("The time the model took for this picture, and how many new pictures came in the last second.")

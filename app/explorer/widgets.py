@@ -66,7 +66,7 @@ def reset_button(history: History, name: str, *fields: str) -> None:
     imgui.begin_disabled(at_default)
     imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
     imgui.push_style_color(imgui.Col_.text, theme.FAINT if at_default else theme.DIM)
-    if imgui.button(f"{icons.ICON_FA_ARROW_ROTATE_LEFT}###reset {name}", ImVec2(reset_width(), 0)):
+    if square_button(f"{icons.ICON_FA_ARROW_ROTATE_LEFT}###reset {name}"):
         values = {field: getattr(_DEFAULT, field) for field in fields}
         history.step(f"reset {name}", lambda scene: replace(scene, **values))
     imgui.pop_style_color(2)
@@ -157,6 +157,15 @@ def fitted(text: str, width: float) -> str:
     while text and imgui.calc_text_size(text + "…").x > width:
         text = text[:-1]
     return text + "…"
+
+
+def square_button(label: str) -> bool:
+    """A button of a frame's height on each side, its icon in the middle."""
+    side = imgui.get_frame_height()
+    imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(0, imgui.get_style().frame_padding.y))
+    pressed = imgui.button(label, ImVec2(side, 0))
+    imgui.pop_style_var()
+    return bool(pressed)
 
 
 def flow(widths: list[float], draw: Callable[[int], None]) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,11 +19,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.windows.driver import enlarged, run_script
+from tests.windows.conftest import unavailable
+from tests.windows.driver import PATIENCE_S, enlarged, run_script
 
-# Nothing here is timed; these only end a test that hangs, also on a busy machine with a software renderer.
-PATIENCE_S = 300.0
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(3 * PATIENCE_S)
 
 HERE = "tests.windows.test_explorer"
 CONTROLS = "//Picture controls"
@@ -200,6 +203,25 @@ def test_play_record_and_save(environment: dict[str, str], tiny_checkpoint: Path
     assert len(data["checkpoint"]["sha256"]) == 64
 
 
+def script_killed_while_recording(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
+    settle(ctx, session)
+    session.transport.toggle()
+    session.toggle_recording()
+    end = time.monotonic() + PATIENCE_S
+    while session.recorder.seconds < 4.0:
+        assert time.monotonic() < end
+        ctx.yield_()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_recording_plays(environment: dict[str, str], tiny_checkpoint: Path, tmp_path: Path) -> None:
+    script = f"{HERE}:script_killed_while_recording"
+    run_script(script, tiny_checkpoint, tmp_path, environment, ends_with=-signal.SIGKILL)
+    (video,) = (tmp_path / "out").glob("*.mp4")
+    with av.open(str(video)) as container:
+        assert sum(1 for _ in container.decode(video=0)) >= 30
+
+
 # Checkpoints
 
 
@@ -319,3 +341,65 @@ def test_closing_while_loading_exits_cleanly(
     environment: dict[str, str], tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     run_script(f"{HERE}:script_close_while_loading", tiny_checkpoint, tmp_path, environment)
+
+
+# The program itself, with real keys and a real mouse
+
+
+def test_the_command_with_real_x_events(environment: dict[str, str], tiny_checkpoint: Path, tmp_path: Path) -> None:
+    if shutil.which("xdotool") is None:
+        unavailable("no xdotool (Debian: apt-get install xdotool)")
+
+    def xdotool(*arguments: str) -> str:
+        done = subprocess.run(
+            ["xdotool", *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        return done.stdout.strip()
+
+    def wait_for(what: str, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < end, what
+            time.sleep(0.2)
+
+    def scene() -> dict[str, Any]:
+        try:
+            return json.loads((tmp_path / "config" / "scene.json").read_text(encoding="utf-8"))
+        except OSError:
+            return {}
+
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.cli", str(tiny_checkpoint)],
+        env=environment,
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        wait_for("the window opens", lambda: xdotool("search", "--onlyvisible", "--name", "Glissando") != "")
+        window = xdotool("search", "--onlyvisible", "--name", "Glissando").split()[0]
+        # The first save says that the window draws.
+        wait_for("the scene is kept", lambda: bool(scene()))
+        xdotool("windowfocus", window)
+        # Into the prompt field, which is at the top left.
+        xdotool("mousemove", "--window", window, "150", "60", "click", "1")
+        time.sleep(0.5)
+        xdotool("key", "--delay", "60", "ctrl+a")
+        xdotool("type", "--delay", "120", "a house")
+        wait_for("the prompt is typed", lambda: scene().get("prompt") == "a house")
+        assert scene()["checkpoint"] == str(tiny_checkpoint)
+        xdotool("key", "--delay", "100", "ctrl+z")
+        wait_for("a word is undone", lambda: scene().get("prompt") == "a ")
+        xdotool("key", "--delay", "100", "ctrl+shift+z")
+        wait_for("and done again", lambda: scene().get("prompt") == "a house")
+        xdotool("key", "--delay", "100", "ctrl+q")
+        output, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, output
+        assert "Traceback" not in output
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()

@@ -11,7 +11,7 @@ from app.explorer.actions import by_id
 from app.explorer.history import History
 from app.explorer.scene import PathShape
 from app.explorer.session import Session
-from app.explorer.widgets import action_button, reset_button, reset_width, row_label, slider_row, tooltip
+from app.explorer.widgets import action_button, reset_button, reset_width, row_label, slider_row, square_button, tooltip
 
 PATH_HELP = "The way play takes through the seeds; every path is closed, so the end meets the beginning."
 PATH_LABELS: dict[PathShape, str] = {"circle": "circle", "eight": "figure eight", "line": "there and back"}
@@ -34,7 +34,10 @@ class MotionPanel:
         width = imgui.get_content_region_avail().x - square - 6
         action_button(session, play, f"{icon}  {play.label(session)}###play", width, accent=True)
         imgui.same_line(0, 6)
-        action_button(session, by_id("rewind"), f"{icons.ICON_FA_BACKWARD_STEP}###rewind", square)
+        rewind = by_id("rewind")
+        if square_button(f"{icons.ICON_FA_BACKWARD_STEP}###rewind"):
+            rewind.run(session)
+        tooltip(f"{rewind.label(session)} ({rewind.shortcut})")
 
         scene = history.scene
         seconds = scene.loop_seconds

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
+from imgui_bundle import imgui
 
 from app.explorer import theme
 from app.explorer.actions import by_id
 from app.explorer.history import History
 from app.explorer.session import Session
-from app.explorer.widgets import action_button, dim_text, tooltip
+from app.explorer.widgets import action_button, dim_text, square_button, tooltip
 
 
 class OutputPanel:
@@ -42,7 +42,7 @@ class OutputPanel:
         dim_text(_shortened(folder, width))
         tooltip(f"Pictures and videos go to {folder}")
         imgui.same_line(imgui.get_style().window_padding.x + width + 6)
-        if imgui.button(f"{icons.ICON_FA_FOLDER_OPEN}###folder", ImVec2(square, 0)):
+        if square_button(f"{icons.ICON_FA_FOLDER_OPEN}###folder"):
             session.dialog_wish = "output_folder"
         tooltip("Choose another folder for pictures and videos.")
 
