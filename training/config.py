@@ -43,7 +43,7 @@ class GanConfig:
     learning_rate_d: float = 2e-3
     guidance: float = 0.2
     """Weight of the squared spherical distance between a picture's embedding and its caption's."""
-    mismatch: float = 0.5
+    mismatch: float = 0.25
     """Share of the discriminator's fake loss that goes to real pictures under another's caption (GigaGAN, section 3.3);
     0 is off.
     """
@@ -53,6 +53,10 @@ class GanConfig:
     """Width of the convolutional head on the pixels; 0 leaves it out. A feature network trained on little misses fine
     texture.
     """
+    r1: float = 1.0
+    """Weight of the gradient penalty on the pixel head, which has no norm ..."""
+    r1_every: int = 8
+    """... worked out every so many steps, and then as many times as strong (StyleGAN2, section 3.1)."""
     augment: tuple[str, ...] = ("translation",)
     """Differentiable augmentation of reals and fakes, from color, translation and cutout."""
     blur_sigma: float = 2.0
@@ -78,13 +82,13 @@ class GanConfig:
     """Columns of the sample grid: seeds 0, 1, 2, ..."""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "log_steps", "grid_seeds"):
+        for name in ("batch", "r1_every", "log_steps", "grid_seeds"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a whole number from 1, got {getattr(self, name)!r}")
         for name in ("kimg", "learning_rate_g", "learning_rate_d", "ema_half_life", "sample_kimg", "save_kimg"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ValueError(f"{name}: expected a number above 0, got {getattr(self, name)!r}")
-        for name in ("guidance", "blur_sigma", "blur_kimg", "evaluate_kimg", "pixel_channels"):
+        for name in ("guidance", "r1", "blur_sigma", "blur_kimg", "evaluate_kimg", "pixel_channels"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"{name}: expected a number from 0, got {getattr(self, name)!r}")
         if not 0 <= self.mismatch < 1:

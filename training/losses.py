@@ -31,3 +31,12 @@ def spherical_distance(a_ND: Tensor, b_ND: Tensor) -> Tensor:
     """
     chord = (a_ND - b_ND).square().sum(dim=1).clamp(1e-12, 4 - 1e-6).sqrt()
     return (2 * torch.asin(chord / 2)).square()
+
+
+def r1_penalty(logits_NT: Tensor, x_N3HW: Tensor) -> Tensor:
+    """Half the squared gradient of each real picture's mean logit, averaged (Mescheder et al. 2018, equation 9).
+
+    `x_N3HW` must require gradients and `logits_NT` come from it.
+    """
+    (gradient,) = torch.autograd.grad(logits_NT.mean(dim=1).sum(), x_N3HW, create_graph=True)
+    return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()

@@ -32,7 +32,7 @@ from training.datasets.folder import BatchStream, FolderDataset, load_folder
 from training.discriminators.projected import Discriminator
 from training.ema import Ema
 from training.interrupt import Interrupt
-from training.losses import generator_hinge, hinge_fake, hinge_real, spherical_distance
+from training.losses import generator_hinge, hinge_fake, hinge_real, r1_penalty, spherical_distance
 from training.metrics.classifier import LoadedClassifier
 from training.metrics.postcards_eval import quick_eval
 from training.snapshots import save_sample_grid, save_snapshot
@@ -114,6 +114,10 @@ class GanTrainer:
                 logits_mismatch = self.discriminator.logits(real_outs, c.roll(1, dims=0))
                 loss_fake = (1 - config.mismatch) * loss_fake + config.mismatch * hinge_fake(logits_mismatch)
             loss_d = hinge_real(logits_real) + loss_fake
+            if config.pixel_channels and config.r1 and self.images_seen // config.batch % config.r1_every == 0:
+                x = real.detach().requires_grad_()
+                penalty = r1_penalty(self.discriminator.pixel_logits(x, c), x)
+                loss_d = loss_d + config.r1 * config.r1_every * penalty
         _update(self.optimiser_d, loss_d)
 
         # Generator.

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.losses import generator_hinge, hinge_fake, hinge_real, spherical_distance
+from training.losses import generator_hinge, hinge_fake, hinge_real, r1_penalty, spherical_distance
 
 
 def test_hinge_is_a_mean_over_tokens_then_heads() -> None:
@@ -29,3 +29,10 @@ def test_spherical_distance_has_finite_gradients_at_both_poles(angle: float) -> 
     spherical_distance(a, b).sum().backward()
     assert a.grad is not None
     assert torch.isfinite(a.grad).all()
+
+
+def test_r1_of_a_linear_discriminator_is_half_its_squared_weight() -> None:
+    weight = torch.randn(3, 4, 4, dtype=torch.float64)
+    x = torch.randn(5, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    logits = (x * weight).sum(dim=(1, 2, 3))[:, None].expand(5, 7)
+    torch.testing.assert_close(r1_penalty(logits, x), 0.5 * weight.square().sum())
