@@ -11,6 +11,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +115,7 @@ class Engine:
         about.
         """
         start = time.perf_counter()
-        with torch.inference_mode():
+        with torch.inference_mode(), self._reproducible():
             rgb_3HW = self._synthesise(request)[0]
             # [-1, 1] -> 0..255; a picture may go beyond, and is then cut off as a film would.
             scaled = rgb_3HW.mul(127.5).add(127.5)
@@ -145,6 +146,15 @@ class Engine:
         if request.transform != IDENTITY_TRANSFORM:
             transform = torch.tensor(request.transform, dtype=torch.float32, device=self.device).view(3, 3)
         return self._synthesis(self.w(request), noise=request.noise, transform=transform, generator=generator)
+
+    def _reproducible(self) -> AbstractContextManager[None]:
+        """On CUDA: only algorithms that give the same bits each time, and float32 that is float32."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        return flags
 
     def _embedding(self, request: RenderRequest) -> Tensor:
         """[T]: the prompt, or the point between the two prompts."""

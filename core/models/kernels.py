@@ -86,9 +86,9 @@ class WinogradKernel:
         outputs, inputs = weight_OI33.shape[:2]
         self._tiles = side // 4
         b, g, a = (torch.tensor(m, dtype=torch.float64, device=weight_OI33.device) for m in (_B_T, _G, _A_T))
-        u = torch.einsum("ai,ocij,bj->abco", g, weight_OI33.double(), g)
-        self._u = u.reshape(36, inputs, outputs).to(weight_OI33.dtype)
-        # Rows and columns in one product: the Kronecker square of each matrix, [36, 36] and [16, 36].
+        # Rows and columns in one product: the Kronecker square of each matrix, [36, 9], [36, 36] and [16, 36].
+        taps_9IO = weight_OI33.permute(2, 3, 1, 0).reshape(9, -1).double()
+        self._u = torch.mm(torch.kron(g, g), taps_9IO).to(weight_OI33.dtype).view(36, inputs, outputs)
         self._b = torch.kron(b, b).to(weight_OI33.dtype)
         self._a = torch.kron(a, a).to(weight_OI33.dtype)
 
