@@ -117,7 +117,8 @@ class GanTrainer:
             if config.pixel_channels and config.r1 and self.images_seen // config.batch % config.r1_every == 0:
                 x = real.detach().requires_grad_()
                 penalty = r1_penalty(self.discriminator.pixel_logits(x, c), x)
-                loss_d = loss_d + config.r1 * config.r1_every * penalty
+                # The hinge is a mean over the heads, so the pixel head's part of it has this weight.
+                loss_d = loss_d + config.r1 * config.r1_every * penalty / len(logits_real)
         _update(self.optimiser_d, loss_d)
 
         # Generator.
