@@ -273,7 +273,7 @@ def format_table(result: Mapping[str, Any]) -> str:
     """The result of `evaluate` as a table for a terminal, percentages with the aims beside them."""
 
     def percent(value: float | None, aim: float | None = None) -> str:
-        shown = "     -" if value is None else f"{100 * value:6.1f}"
+        shown = "       -" if value is None else f"{100 * value:8.1f}"
         if aim is None:
             return f"{shown}      "
         return f"{shown} {'>=' if value is not None and value >= aim else '< '}{100 * aim:3.0f}"
@@ -281,7 +281,7 @@ def format_table(result: Mapping[str, Any]) -> str:
     rows = [
         "Accuracy where the caption names it, and swaps at a fixed seed, in %; beside it the aim (< is not reached).",
         "",
-        f"{'':10}{'real':>12}{'seen':>12}{'held-out':>12}{'changed':>12}{'kept':>12}",
+        f"{'':10}" + "".join(f"{title:>8}      " for title in ("real", "seen", "held-out", "changed", "kept")).rstrip(),
     ]
     for name, accuracy in result["attributes"].items():
         aim = AIMS.get(name)
@@ -292,7 +292,7 @@ def format_table(result: Mapping[str, Any]) -> str:
             percent(result["swap"]["changed"][name], SWAP_AIM),
             percent(result["swap"]["kept"][name], SWAP_AIM),
         )
-        rows.append(f"{name:10}" + "".join(f"{cell:>12}" for cell in cells).rstrip())
+        rows.append(f"{name:10}" + "".join(cells).rstrip())
     reached = ">=" if result["variety"] >= VARIETY_AIM else "< "
     rows += [
         "",
