@@ -51,7 +51,7 @@ def run(checkpoint: Path | None = None) -> int:
     Raises `UserError` when no window can be opened.
     """
     store = Store()
-    handler = _log_to(store)
+    handler = log_to(store)
     try:
         session = Session(real_services(), store, checkpoint)
         try:
@@ -259,7 +259,7 @@ def _configure() -> None:
     io.config_error_recovery_enable_tooltip = False
 
 
-def _log_to(store: Store) -> logging.Handler | None:
+def log_to(store: Store) -> logging.Handler | None:
     """Tracebacks go to a file beside the settings."""
     try:
         store.folder.mkdir(parents=True, exist_ok=True)

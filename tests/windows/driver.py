@@ -112,13 +112,15 @@ def main(arguments: list[str]) -> int:
 
     from app.explorer.session import Session
     from app.explorer.settings import Store
-    from app.explorer.window import Explorer, real_services
+    from app.explorer.window import Explorer, log_to, real_services
     from tests.app.explorer.nullwindow import add_script
 
     services = real_services()
     if hasattr(script, "open_engine"):
         services = replace(services, open_engine=script.open_engine)
-    session = Session(services, Store(), checkpoint)
+    store = Store()
+    log_to(store)
+    session = Session(services, store, checkpoint)
     session.set_output_dir(folder / "out")
     try:
         explorer = Explorer(session, native_dialogs=False)
