@@ -39,20 +39,23 @@ class GanConfig:
     """Length of the run in thousands of real pictures shown."""
     seed: int = 0
 
-    learning_rate_g: float = 2e-3
-    learning_rate_d: float = 2e-3
+    learning_rate_g: float = 1e-3
+    learning_rate_d: float = 1e-3
     guidance: float = 0.2
     """Weight of the squared spherical distance between a picture's embedding and its caption's."""
     mismatch: float = 0.25
     """Share of the discriminator's fake loss that goes to real pictures under another's caption (GigaGAN, section 3.3);
     0 is off.
     """
-    taps: tuple[int, ...] = (1, 2, 4)
+    taps: tuple[int, ...] = (2,)
     """Which of the feature network's taps get a head, counted from 0, the shallowest."""
     pixel_channels: int = 48
     """Width of the convolutional head on the pixels; 0 leaves it out. A feature network trained on little misses fine
     texture.
     """
+    pixel_weight: float = 4.0
+    """How much the pixel head counts in the loss beside a feature head. Left at 1, the generator learns textures that
+    fool the feature network and no shapes."""
     r1: float = 1.0
     """Weight of the gradient penalty on the pixel head, which has no norm ..."""
     r1_every: int = 8
@@ -85,7 +88,15 @@ class GanConfig:
         for name in ("batch", "r1_every", "log_steps", "grid_seeds"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a whole number from 1, got {getattr(self, name)!r}")
-        for name in ("kimg", "learning_rate_g", "learning_rate_d", "ema_half_life", "sample_kimg", "save_kimg"):
+        for name in (
+            "kimg",
+            "learning_rate_g",
+            "learning_rate_d",
+            "ema_half_life",
+            "sample_kimg",
+            "save_kimg",
+            "pixel_weight",
+        ):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ValueError(f"{name}: expected a number above 0, got {getattr(self, name)!r}")
         for name in ("guidance", "r1", "blur_sigma", "blur_kimg", "evaluate_kimg", "pixel_channels"):

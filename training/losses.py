@@ -9,19 +9,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def hinge_real(logits: Sequence[Tensor]) -> Tensor:
-    """max(0, 1 - logit), a mean over tokens and over heads; each head counts the same."""
-    return torch.stack([F.relu(1 - head).mean() for head in logits]).mean()
+def hinge_real(logits: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
+    """max(0, 1 - logit), a mean over tokens, then over heads by their weights; without weights each counts the same."""
+    return _over_heads([F.relu(1 - head).mean() for head in logits], weights)
 
 
-def hinge_fake(logits: Sequence[Tensor]) -> Tensor:
-    """max(0, 1 + logit), a mean over tokens and over heads."""
-    return torch.stack([F.relu(1 + head).mean() for head in logits]).mean()
+def hinge_fake(logits: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
+    """max(0, 1 + logit), a mean over tokens, then over heads."""
+    return _over_heads([F.relu(1 + head).mean() for head in logits], weights)
 
 
-def generator_hinge(logits: Sequence[Tensor]) -> Tensor:
-    """-logit, a mean over tokens and over heads."""
-    return -torch.stack([head.mean() for head in logits]).mean()
+def generator_hinge(logits: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
+    """-logit, a mean over tokens, then over heads."""
+    return -_over_heads([head.mean() for head in logits], weights)
+
+
+def _over_heads(values: Sequence[Tensor], weights: Sequence[float] | None) -> Tensor:
+    if weights is None:
+        weights = [1.0] * len(values)
+    total = torch.stack([value * weight for value, weight in zip(values, weights, strict=True)]).sum()
+    return total / sum(weights)
 
 
 def spherical_distance(a_ND: Tensor, b_ND: Tensor) -> Tensor:

@@ -69,6 +69,7 @@ class GanTrainer:
             resolution=config.resolution,
             pixel_channels=config.pixel_channels,
         ).to(device)
+        self.head_weights = [1.0] * len(config.taps) + [config.pixel_weight] * bool(config.pixel_channels)
         self.ema = Ema(self.generator, half_life=config.ema_half_life * config.batch * 1000)
         self.optimiser_g = _adam(self.generator, config.learning_rate_g)
         self.optimiser_d = _adam(self.discriminator, config.learning_rate_d)
@@ -108,24 +109,26 @@ class GanTrainer:
             fake_outs = self.discriminator([tap.detach() for tap in fake_taps], fake.detach())
             logits_real = self.discriminator.logits(real_outs, c)
             logits_fake = self.discriminator.logits(fake_outs, c)
-            loss_fake = hinge_fake(logits_fake)
+            loss_fake = hinge_fake(logits_fake, self.head_weights)
             if config.mismatch:
                 # The picture's outputs stand already; scoring them against the neighbour's caption is one product more.
                 logits_mismatch = self.discriminator.logits(real_outs, c.roll(1, dims=0))
-                loss_fake = (1 - config.mismatch) * loss_fake + config.mismatch * hinge_fake(logits_mismatch)
-            loss_d = hinge_real(logits_real) + loss_fake
+                loss_fake = (1 - config.mismatch) * loss_fake + config.mismatch * hinge_fake(
+                    logits_mismatch, self.head_weights
+                )
+            loss_d = hinge_real(logits_real, self.head_weights) + loss_fake
             if config.pixel_channels and config.r1 and self.images_seen // config.batch % config.r1_every == 0:
                 x = real.detach().requires_grad_()
                 penalty = r1_penalty(self.discriminator.pixel_logits(x, c), x)
-                # The hinge is a mean over the heads, so the pixel head's part of it has this weight.
-                loss_d = loss_d + config.r1 * config.r1_every * penalty / len(logits_real)
+                share = config.pixel_weight / sum(self.head_weights)  # the pixel head's in the hinge
+                loss_d = loss_d + share * config.r1 * config.r1_every * penalty
         _update(self.optimiser_d, loss_d)
 
         # Generator.
         self.discriminator.requires_grad_(False)
         with self._autocast():
             logits = self.discriminator.logits(self.discriminator(fake_taps, fake), c)
-            adversarial = generator_hinge(logits)
+            adversarial = generator_hinge(logits, self.head_weights)
             distance = spherical_distance(embedding.float(), c).mean()
         _update(self.optimiser_g, adversarial + config.guidance * distance)
 
@@ -339,7 +342,7 @@ def grid_z(config: GanConfig, z_dim: int) -> Tensor:
 
 
 def _notes(config: GanConfig, data: Path) -> dict[str, Any]:
-    return {"data": data.name, "config": config.to_json()}
+    return {"data": data.name, "config": config.to_json(), "examples": list(config.prompts)}
 
 
 def _save_state(out: Path, trainer: GanTrainer) -> None:
