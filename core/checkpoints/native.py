@@ -153,11 +153,14 @@ def save(path: Path | str, header: Header, tensors: Mapping[str, Tensor]) -> Non
     _check_tensors(path, header, table)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         safetensors.torch.save_file(
             plain, temporary, metadata={HEADER_KEY: json.dumps(asdict(header), ensure_ascii=False)}
         )
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        temporary.chmod(mode)  # safetensors leaves the file to its owner alone
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(

@@ -71,6 +71,8 @@ def test_round_trip(tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert all(torch.equal(again.tensors[name], tensor) for name, tensor in first.tensors.items())
     assert again.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert list(tmp_path.iterdir()) == [path]
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # readable by whoever may read a plain file
 
 
 def test_half_precision_stays_half_and_any_layout_is_stored_plainly(tiny_checkpoint: Path, tmp_path: Path) -> None:
