@@ -12,6 +12,7 @@ file dialog.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -167,7 +168,8 @@ def save(path: Path | str, header: Header, tensors: Mapping[str, Tensor]) -> Non
             f"{path}: cannot write the checkpoint ({error}). Choose a folder that exists and has room."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is gone already, or its folder never was one
+            temporary.unlink()
 
 
 def _sha256(file: BinaryIO) -> str:

@@ -315,6 +315,8 @@ def test_places_that_cannot_be_written(tiny_checkpoint: Path, tmp_path: Path) ->
     checkpoint = load(tiny_checkpoint)
     with pytest.raises(CheckpointError, match="cannot write"):
         save(tmp_path / "no" / "such" / "folder.safetensors", checkpoint.header, checkpoint.tensors)
+    with pytest.raises(CheckpointError, match="cannot write"):
+        save(tiny_checkpoint / "below-a-file.safetensors", checkpoint.header, checkpoint.tensors)
     (tmp_path / "folder").mkdir()
     with pytest.raises(CheckpointError, match="cannot write"):
         save(tmp_path / "folder", checkpoint.header, checkpoint.tensors)
