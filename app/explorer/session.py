@@ -196,15 +196,16 @@ class Session:
         self._add(Message("info", text, self._clock(), time.strftime("%H:%M:%S"), path))
         log.info("%s", text)
 
-    def tell_error(self, text: str) -> None:
+    def tell_error(self, text: str, *, toast: bool = True) -> None:
         """Show what went wrong; the same error again moves its toast up instead of making another."""
-        self.toasts = [toast for toast in self.toasts if toast.text != text]
-        self._add(Message("error", text, self._clock(), time.strftime("%H:%M:%S")))
+        self.toasts = [other for other in self.toasts if other.text != text]
+        self._add(Message("error", text, self._clock(), time.strftime("%H:%M:%S")), toast=toast)
         log.error("%s", text)
 
-    def _add(self, message: Message) -> None:
+    def _add(self, message: Message, *, toast: bool = True) -> None:
         self.messages.append(message)
-        self.toasts = [*self.toasts, message][-4:]
+        if toast:
+            self.toasts = [*self.toasts, message][-4:]
 
     # Checkpoints
 
@@ -237,7 +238,8 @@ class Session:
             log.error("%s failed: %s\n%s", event.during, event.message, event.detail)
             if event.during == "load":
                 self.failed_load = event.message
-            self.tell_error(event.message)
+            # Without a picture the viewport itself says why there is none.
+            self.tell_error(event.message, toast=event.during == "render" or self.frame is not None)
             return
         self.info = event.info
         self.examples = self._services.read_examples(event.path)

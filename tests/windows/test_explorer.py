@@ -289,11 +289,11 @@ def test_dropping_checkpoints_good_and_bad(
 
 def open_slowly(path: Path) -> Any:
     """The real engine, made slow."""
-    from core.engine import Engine
+    from app.explorer.window import real_services
 
     class Slow:
         def __init__(self) -> None:
-            self._engine = Engine.open(path)
+            self._engine = real_services().open_engine(path)
             self.info = self._engine.info
 
         def render(self, request: Any) -> Any:
