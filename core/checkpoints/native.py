@@ -219,8 +219,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _read_layout(path: Path, file: BinaryIO) -> tuple[Header, dict[str, _Entry]]:
-    """Parses and checks the safetensors layout: an 8-byte length, that much JSON, then the tensors' bytes without gaps.
-    """
+    """Parses and checks the safetensors layout: an 8-byte length, that much JSON, then the tensors without gaps."""
     size = os.fstat(file.fileno()).st_size
     foreign = (
         f"{path}: expected a Glissando checkpoint (a safetensors file), got something else. "
