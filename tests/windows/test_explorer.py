@@ -345,6 +345,10 @@ def test_closing_while_loading_exits_cleanly(
 # The program itself, with real keys and a real mouse
 
 
+@pytest.mark.skipif(
+    os.environ.get("GLISSANDO_XDOTOOL") != "1",
+    reason="synthetic keys get lost now and then without a window manager; GLISSANDO_XDOTOOL=1 runs it",
+)
 def test_the_command_with_real_x_events(environment: dict[str, str], tiny_checkpoint: Path, tmp_path: Path) -> None:
     if shutil.which("xdotool") is None:
         unavailable("no xdotool (Debian: apt-get install xdotool)")
