@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -43,12 +43,31 @@ class GanConfig:
     learning_rate_d: float = 1e-3
     guidance: float = 0.2
     """Weight of the squared spherical distance between a picture's embedding and its caption's."""
-    mismatch: float = 0.25
-    """Share of the discriminator's fake loss that goes to real pictures under another's caption (GigaGAN, section 3.3);
-    0 is off.
+    warmup_kimg: float = 0.0
+    """First, this many thousand images by reconstruction, see `training.warmup`; 0 is none."""
+    warmup_nats: float = 20.0
+    """How much the latent may tell about its picture in the warm-up; with much more, the caption is not looked at."""
+    critic_kimg: float = 0.0
+    """Then, this many thousand images in which only the discriminator learns, so that a generator which has learnt
+    something is not led by a discriminator which has not."""
+    matching: float = 0.5
+    """Weight of telling a picture's caption from other captions by the discriminator's logits, for reals in its own
+    loss and for fakes in the generator's (XMC-GAN, section 4.2). Without it the discriminator learned to see the noise
+    of early fakes and nothing of what the text says about shapes.
     """
+    diversity: float = 1.0
+    """Weight of the shortfall in how differently two latents lay out the same caption (after mode seeking, Mao et al.
+    2019). The discriminator sees a caption once a batch and cannot miss what only other latents would show; left to
+    itself the generator came to draw one layout a caption, each time another one when the discriminator had learnt it.
+    """
+    diversity_share: float = 0.6
+    """What is enough, as a share of how differently real pictures of different captions are laid out."""
+    other_captions: int = 240
+    """How many captions of earlier steps stand beside the batch's own in that choice."""
     taps: tuple[int, ...] = (2,)
     """Which of the feature network's taps get a head, counted from 0, the shallowest."""
+    taps_every: int = 1
+    """The feature network, and with it guidance, takes part in every so many-th step."""
     pixel_channels: int = 48
     """Width of the convolutional head on the pixels; 0 leaves it out. A feature network trained on little misses fine
     texture.
@@ -66,6 +85,10 @@ class GanConfig:
     """Blur of reals and fakes at the start, in pixels, falling linearly to 0 ..."""
     blur_kimg: float = 10.0
     """... over this many thousand images."""
+    noise_kimg: float = 100.0
+    """The generator's noise inputs come in after this many thousand images. From the start, it learns to cover pictures
+    with noise instead of drawing the edges that the discriminator misses.
+    """
     ema_half_life: float = 10 / 32
     """Half-life of the weight average in thousand images, per picture of the batch."""
 
@@ -85,7 +108,7 @@ class GanConfig:
     """Columns of the sample grid: seeds 0, 1, 2, ..."""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "r1_every", "log_steps", "grid_seeds"):
+        for name in ("batch", "taps_every", "r1_every", "log_steps", "grid_seeds"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a whole number from 1, got {getattr(self, name)!r}")
         for name in (
@@ -99,11 +122,24 @@ class GanConfig:
         ):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ValueError(f"{name}: expected a number above 0, got {getattr(self, name)!r}")
-        for name in ("guidance", "r1", "blur_sigma", "blur_kimg", "evaluate_kimg", "pixel_channels"):
+        for name in (
+            "guidance",
+            "matching",
+            "diversity",
+            "diversity_share",
+            "warmup_kimg",
+            "warmup_nats",
+            "critic_kimg",
+            "other_captions",
+            "r1",
+            "blur_sigma",
+            "blur_kimg",
+            "noise_kimg",
+            "evaluate_kimg",
+            "pixel_channels",
+        ):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"{name}: expected a number from 0, got {getattr(self, name)!r}")
-        if not 0 <= self.mismatch < 1:
-            raise ValueError(f"mismatch: expected a share from 0 to below 1, got {self.mismatch!r}")
         if self.precision not in get_args(Precision):
             raise ValueError(f"precision: expected one of {', '.join(get_args(Precision))}, got {self.precision!r}")
         for policy in self.augment:
@@ -113,6 +149,29 @@ class GanConfig:
             raise ValueError(f"taps: expected different whole numbers from 0, got {self.taps!r}")
         if not self.prompts:
             raise ValueError("prompts: expected at least one prompt for the sample grid, got none")
+
+    def changed(self, settings: Sequence[str]) -> GanConfig:
+        """This configuration with settings given as text, each "name=value"; a list's values stand between commas.
+
+        Raises `ValueError` for a name that does not exist and for a value that does not fit.
+        """
+        values: dict[str, Any] = {}
+        for setting in settings:
+            name, equals, text = setting.partition("=")
+            if not equals:
+                raise ValueError(f"setting: expected NAME=VALUE, got {setting!r}")
+            now = getattr(self, name, None) if name in self.to_json() else None
+            if now is None:
+                raise ValueError(f"setting: unknown {name!r}; known are {', '.join(sorted(self.to_json()))}")
+            try:
+                if isinstance(now, tuple):
+                    kind = type(now[0]) if now else str
+                    values[name] = tuple(kind(part) for part in text.split(",") if part)
+                else:
+                    values[name] = type(now)(text)
+            except ValueError:
+                raise ValueError(f"{name}: expected a value like {now!r}, got {text!r}") from None
+        return dataclasses.replace(self, **values)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `json.dump`."""

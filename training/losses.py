@@ -24,6 +24,21 @@ def generator_hinge(logits: Sequence[Tensor], weights: Sequence[float] | None = 
     return -_over_heads([head.mean() for head in logits], weights)
 
 
+def matching(logits_NM: Sequence[Tensor], own_N: Tensor, weights: Sequence[float] | None = None) -> Tensor:
+    """Cross-entropy of telling picture n's caption, number own_N[n], from all M (InfoNCE, as XMC-GAN, section 4.2)."""
+    return _over_heads([F.cross_entropy(head, own_N) for head in logits_NM], weights)
+
+
+def layout_distance(a_N3HW: Tensor, b_N3HW: Tensor) -> Tensor:
+    """How differently two sets of pictures are laid out, a mean over pairs.
+
+    L1 at an eighth of the size (8 x 8 or more), each picture's mean colour aside, so that a tint makes no difference.
+    """
+    side = max(8, a_N3HW.shape[-1] // 8)
+    a, b = (F.adaptive_avg_pool2d(x - x.mean(dim=(2, 3), keepdim=True), side) for x in (a_N3HW, b_N3HW))
+    return (a - b).abs().mean()
+
+
 def _over_heads(values: Sequence[Tensor], weights: Sequence[float] | None) -> Tensor:
     if weights is None:
         weights = [1.0] * len(values)
@@ -40,10 +55,10 @@ def spherical_distance(a_ND: Tensor, b_ND: Tensor) -> Tensor:
     return (2 * torch.asin(chord / 2)).square()
 
 
-def r1_penalty(logits_NT: Tensor, x_N3HW: Tensor) -> Tensor:
-    """Half the squared gradient of each real picture's mean logit, averaged (Mescheder et al. 2018, equation 9).
+def r1_penalty(logits_N: Tensor, x_N3HW: Tensor) -> Tensor:
+    """Half the squared gradient of each real picture's logit, averaged (Mescheder et al. 2018, equation 9).
 
-    `x_N3HW` must require gradients and `logits_NT` come from it.
+    `x_N3HW` must require gradients and `logits_N` come from it.
     """
-    (gradient,) = torch.autograd.grad(logits_NT.mean(dim=1).sum(), x_N3HW, create_graph=True)
+    (gradient,) = torch.autograd.grad(logits_N.sum(), x_N3HW, create_graph=True)
     return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()

@@ -8,10 +8,10 @@ run repeats the uninterrupted one.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from core.latents import seed_to_z
 from core.models.registry import preset
-from core.models.stylegan_t import Generator
+from core.models.stylegan_t import Generator, Style
+from core.request import NoiseMode
 from core.runlog import RunLog
 from core.words import words
 from training.augment import augment, blur
@@ -31,12 +32,23 @@ from training.datasets.folder import BatchStream, FolderDataset, load_folder
 from training.discriminators.projected import Discriminator
 from training.ema import Ema
 from training.interrupt import Interrupt
-from training.losses import generator_hinge, hinge_fake, hinge_real, r1_penalty, spherical_distance
+from training.losses import (
+    generator_hinge,
+    hinge_fake,
+    hinge_real,
+    layout_distance,
+    matching,
+    r1_penalty,
+    spherical_distance,
+)
 from training.metrics.classifier import LoadedClassifier
 from training.metrics.postcards_eval import quick_eval
 from training.snapshots import save_sample_grid, save_snapshot
+from training.warmup import Warmup
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+FIXED = ("preset", "resolution", "batch", "seed", "taps", "pixel_channels")
+"""Settings that a run keeps from its first step to its last."""
 
 
 class RunError(ValueError):
@@ -60,6 +72,7 @@ class GanTrainer:
         torch.manual_seed(config.seed)
         shape = preset("stylegan_t", config.preset, resolution=config.resolution, text_dim=clip.embed_dim)
         self.generator = Generator(shape).to(device).to(memory_format=torch.channels_last)
+        _prepare(self.generator)
         if max(config.taps) >= len(clip.tap_channels):
             raise RunError(f"taps: the feature network has {len(clip.tap_channels)}, counted from 0; got {config.taps}")
         self.discriminator = Discriminator(
@@ -68,38 +81,72 @@ class GanTrainer:
             resolution=config.resolution,
             pixel_channels=config.pixel_channels,
         ).to(device)
-        self.head_weights = [1.0] * len(config.taps) + [config.pixel_weight] * bool(config.pixel_channels)
+        self.head_weights = [1.0] * len(config.taps) + [config.pixel_weight] * 2 * bool(config.pixel_channels)
         self.ema = Ema(self.generator, half_life=config.ema_half_life * config.batch * 1000)
         self.optimiser_g = _adam(self.generator, config.learning_rate_g)
         self.optimiser_d = _adam(self.discriminator, config.learning_rate_d)
+        self.warmup: Warmup | None = None
+        if config.warmup_kimg:
+            self.warmup = Warmup(self.generator, learning_rate=config.learning_rate_g, nats=config.warmup_nats)
         self.stream = BatchStream(len(data), config.batch, config.seed)
         self.rng = torch.Generator().manual_seed(config.seed)
+        self.captions = torch.zeros(0, clip.embed_dim, device=device)
+        """Text embeddings of the last steps, [<= other_captions, D], newest first."""
         self.images_seen = 0
 
     def step(self) -> dict[str, Tensor]:
-        """One batch: the discriminator's update, then the generator's on the same fakes. Returns the losses, detached.
-
-        The fakes, their augmentation and the frozen network's features are worked out once and serve both updates.
-        """
-        config = self.config
+        """One batch, by reconstruction or in the adversarial game. Returns losses and other figures, detached."""
         real, captions = self._batch()
         with torch.no_grad(), self._autocast():
             c = self.clip.encode_text(captions).float()
+        if self.warmup is not None and self.images_seen < self.config.warmup_kimg * 1000:
+            figures = self.warmup.step(real, c, self.rng, self.dtype)
+        else:
+            self.warmup = None
+            figures = self._adversarial_step(real, c)
+        self.images_seen += len(real)
+        self.ema.update(self.generator, batch=len(real), images_seen=self.images_seen)
+        return figures
 
+    def _adversarial_step(self, real: Tensor, c: Tensor) -> dict[str, Tensor]:
+        """The discriminator's update, then the generator's on the same fakes.
+
+        The fakes, their augmentation and the frozen network's features are worked out once and serve both updates.
+        """
+        config, images = self.config, self.images_seen - self.config.warmup_kimg * 1000
+        every_c = torch.cat([c, self.captions])
+        self.captions = every_c[: config.other_captions]
+
+        # Fakes come in pairs of one caption and two latents. The halves stay apart, so that the captions of a virtual
+        # batch differ among fakes as they do among reals.
+        half = len(real) - len(real) // 2
+        own = torch.arange(len(real), device=self.device)
+        own_fake = own % half
+        c_fake = c[own_fake]
         z = torch.randn(len(real), self.generator.z_dim, generator=self.rng).to(self.device)
         f = self.generator.mapping(z)
         self.generator.mapping.update_average(f.detach())
-        fake = self.generator.synthesis(torch.cat([f, c], dim=1), noise="random", generator=self.rng, dtype=self.dtype)
-
-        sigma = (
-            config.blur_sigma * max(0.0, 1 - self.images_seen / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0
+        noise: NoiseMode = "random" if images >= config.noise_kimg * 1000 else "none"
+        fake = self.generator.synthesis(
+            torch.cat([f, c_fake], dim=1), noise=noise, generator=self.rng, dtype=self.dtype
         )
+
+        enough = config.diversity_share * layout_distance(real, real.roll(1, dims=0))
+        pairs = len(real) - half
+        diversity = layout_distance(fake[:pairs], fake[half:]) / enough
+        sigma = config.blur_sigma * max(0.0, 1 - images / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0
         fake = augment(blur(fake, sigma), config.augment, self.rng)
         real = augment(blur(real, sigma), config.augment, self.rng)
-        with self._autocast():
-            fake_taps, embedding = self._features(fake)
-            with torch.no_grad():
-                real_taps, _ = self._features(real)
+        step = self.images_seen // config.batch
+        fake_taps: list[Tensor] = []
+        real_taps: list[Tensor] = []
+        embedding, weights = None, self.head_weights[len(config.taps) :]
+        if step % config.taps_every == 0:
+            weights = self.head_weights
+            with self._autocast():
+                fake_taps, embedding = self._features(fake)
+                with torch.no_grad():
+                    real_taps, _ = self._features(real)
 
         # Discriminator.
         self.discriminator.requires_grad_(True)
@@ -107,38 +154,43 @@ class GanTrainer:
             real_outs = self.discriminator(real_taps, real)
             fake_outs = self.discriminator([tap.detach() for tap in fake_taps], fake.detach())
             logits_real = self.discriminator.logits(real_outs, c)
-            logits_fake = self.discriminator.logits(fake_outs, c)
-            loss_fake = hinge_fake(logits_fake, self.head_weights)
-            if config.mismatch:
-                # The picture's outputs stand already; scoring them against the neighbour's caption is one product more.
-                logits_mismatch = self.discriminator.logits(real_outs, c.roll(1, dims=0))
-                loss_fake = (1 - config.mismatch) * loss_fake + config.mismatch * hinge_fake(
-                    logits_mismatch, self.head_weights
-                )
-            loss_d = hinge_real(logits_real, self.head_weights) + loss_fake
-            if config.pixel_channels and config.r1 and self.images_seen // config.batch % config.r1_every == 0:
+            logits_fake = self.discriminator.logits(fake_outs, c_fake)
+            loss_d = hinge_real(logits_real, weights) + hinge_fake(logits_fake, weights)
+            every_real = self.discriminator.every_logit(real_outs, every_c)
+            loss_d = loss_d + config.matching * matching(every_real, own, weights)
+            if config.pixel_channels and config.r1 and step % config.r1_every == 0:
                 x = real.detach().requires_grad_()
                 penalty = r1_penalty(self.discriminator.pixel_logits(x, c), x)
-                share = config.pixel_weight / sum(self.head_weights)  # the pixel head's in the hinge
+                share = 2 * config.pixel_weight / sum(weights)  # the pixel head's in the hinge
                 loss_d = loss_d + share * config.r1 * config.r1_every * penalty
         _update(self.optimiser_d, loss_d)
+
+        figures = {
+            "loss_d": loss_d.detach(),
+            "logit_real": _mean(logits_real),
+            "logit_fake": _mean(logits_fake),
+            "match_real": _first(every_real, own),
+        }
+        if images < config.critic_kimg * 1000:
+            return figures
 
         # Generator.
         self.discriminator.requires_grad_(False)
         with self._autocast():
-            logits = self.discriminator.logits(self.discriminator(fake_taps, fake), c)
-            adversarial = generator_hinge(logits, self.head_weights)
-            distance = spherical_distance(embedding.float(), c).mean()
-        _update(self.optimiser_g, adversarial + config.guidance * distance)
-
-        self.images_seen += len(real)
-        self.ema.update(self.generator, batch=len(real), images_seen=self.images_seen)
-        return {
-            "loss_d": loss_d.detach(),
+            outs = self.discriminator(fake_taps, fake)
+            adversarial = generator_hinge(self.discriminator.logits(outs, c_fake), weights)
+            every_fake = self.discriminator.every_logit(outs, every_c)
+            text = matching(every_fake, own_fake, weights)
+            loss_g = adversarial + config.matching * text + config.diversity * (1 - diversity).relu()
+            if embedding is not None:
+                distance = spherical_distance(embedding.float(), c_fake).mean()
+                loss_g = loss_g + config.guidance * distance
+                figures["guidance"] = distance.detach()
+        _update(self.optimiser_g, loss_g)
+        return figures | {
             "loss_g": adversarial.detach(),
-            "guidance": distance.detach(),
-            "logit_real": _mean(logits_real),
-            "logit_fake": _mean(logits_fake),
+            "diversity": diversity.detach(),
+            "match_fake": _first(every_fake, own_fake),
         }
 
     def _batch(self) -> tuple[Tensor, list[str]]:
@@ -180,18 +232,48 @@ class GanTrainer:
             "optimiser_d": self.optimiser_d.state_dict(),
             "stream": self.stream.state_dict(),
             "rng": self.rng.get_state(),
+            "captions": self.captions,
+            "warmup": self.warmup.state_dict() if self.warmup is not None else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken."""
+        config = self.config
         self.images_seen = state["images_seen"]
         self.generator.load_state_dict(state["generator"])
         self.ema.module.load_state_dict(state["ema"])
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimiser_g.load_state_dict(state["optimiser_g"])
         self.optimiser_d.load_state_dict(state["optimiser_d"])
+        # The configuration may have changed since.
+        for optimiser, rate in ((self.optimiser_g, config.learning_rate_g), (self.optimiser_d, config.learning_rate_d)):
+            for group in optimiser.param_groups:
+                group["lr"] = rate
         self.stream.load_state_dict(state["stream"])
         self.rng.set_state(state["rng"])
+        self.captions = state["captions"].to(self.device)
+        if state["warmup"] is None:
+            self.warmup = None
+        elif self.warmup is not None:
+            self.warmup.load_state_dict(state["warmup"])
+
+
+@torch.no_grad()
+def _prepare(generator: Generator) -> None:
+    """Start where a short run can get somewhere, within what the architecture allows.
+
+    Captions speak as loudly as latents: the embedding has unit length, the latent unit variance, so at equal weights
+    the caption counts for less than a hundredth of a style's variance, and a short run is over before it has grown. And
+    latents move the Fourier input, sideways by a sixth of the picture (standard deviation) and a little up and down:
+    with an input that stands still, one caption's pictures all took the same layout, mirrored about the middle.
+    """
+    for module in generator.modules():
+        if isinstance(module, Style):
+            module.weight[:, generator.z_dim :] *= math.sqrt(generator.text_dim)
+    affine = generator.input.affine
+    latent = affine.weight[:, : generator.z_dim]
+    for row, deviation in ((2, 1 / 6), (3, 1 / 16)):
+        latent[row] = torch.randn_like(latent[row]) * deviation / (affine.weight_gain * math.sqrt(generator.z_dim))
 
 
 def _adam(module: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
@@ -208,6 +290,11 @@ def _update(optimiser: torch.optim.Adam, loss: Tensor) -> None:
         for gradient in gradients:
             gradient.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
     optimiser.step()
+
+
+def _first(every_logit: list[Tensor], own_N: Tensor) -> Tensor:
+    """Share of pictures whose own caption has the highest logit of all, a mean over the heads."""
+    return torch.stack([(head.detach().argmax(dim=1) == own_N).float().mean() for head in every_logit]).mean()
 
 
 def _mean(logits: list[Tensor]) -> Tensor:
@@ -230,8 +317,12 @@ def train(config: GanConfig, data: Path, clip: Path, out: Path) -> Path:
     return _run(config, data, clip, out, state=None)
 
 
-def resume(out: Path, *, kimg: float | None = None) -> Path:
-    """Go on with the run in `out` exactly where its last saved state was taken, up to `kimg` if given."""
+def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
+    """Go on with the run in `out` exactly where its last saved state was taken.
+
+    `settings` ("kimg=400", see `GanConfig.changed`) change its configuration from here on; what the weights' shapes or
+    the order of the data hang on cannot change.
+    """
     try:
         saved = json.loads((out / "config.json").read_text(encoding="utf-8"))
         config, data, clip = GanConfig.from_json(saved["config"]), Path(saved["data"]), Path(saved["clip"])
@@ -241,8 +332,11 @@ def resume(out: Path, *, kimg: float | None = None) -> Path:
         raise RunError(
             f"{out / 'config.json'}: expected what `glissando train gan` wrote there, could not read it: {error}"
         ) from None
-    if kimg is not None:
-        config = replace(config, kimg=kimg)
+    if settings:
+        before, config = config, config.changed(settings)
+        fixed = [name for name in FIXED if getattr(before, name) != getattr(config, name)]
+        if fixed:
+            raise RunError(f"{', '.join(fixed)}: cannot change while a run goes on; start a new one")
         _write_json(out / "config.json", {**saved, "config": config.to_json()})
     state = None
     if (out / "state.pt").exists():
@@ -310,9 +404,7 @@ def _run(config: GanConfig, data: Path, clip: Path, out: Path, *, state: Mapping
                 values = {name: round(value.item(), 5) for name, value in metrics.items()}
                 speed = config.log_steps * config.batch / (time.perf_counter() - clock)
                 log.write("train", images=trainer.images_seen, images_per_s=round(speed, 2), **values)
-                bar.set_postfix(
-                    d=f"{values['loss_d']:.2f}", g=f"{values['loss_g']:.2f}", clip=f"{values['guidance']:.2f}"
-                )
+                bar.set_postfix({name: f"{value:.2f}" for name, value in values.items()})
                 clock = time.perf_counter()
             if judge is not None and _passed(config.evaluate_kimg, before, trainer.images_seen):
                 figures = quick_eval(trainer.render, judge, z_dim=trainer.generator.z_dim, resolution=config.resolution)

@@ -27,12 +27,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     gan = kinds.add_parser(
         "gan",
         help="a StyleGAN-T",
-        description="Start with --data, --clip and --out; go on with --resume RUN alone. Ctrl-C saves the run first.",
+        description="Start with --data, --clip and --out; go on with --resume RUN. Ctrl-C saves the run first.",
     )
     _add_common(gan, required=False)
     gan.add_argument("--clip", type=Path, metavar="CLIP_RUN", help="a run of `glissando train clip`")
     gan.add_argument("--out", type=Path, metavar="RUN", help="the run's folder, a new one")
     gan.add_argument("--kimg", type=float, help="how long, in thousands of pictures shown (default: the recipe's)")
+    gan.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a setting of the recipe, or of the resumed run from here on; may be given again (the names are in "
+        "a run's config.json)",
+    )
     gan.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
     gan.set_defaults(run=run_gan)
 
@@ -93,18 +101,15 @@ def run_gan(args: argparse.Namespace) -> int:
     else:
         missing = [f"--{name}" for name in ("data", "clip", "out") if getattr(args, name) is None]
         if missing:
-            raise UserError(f"a new run needs {', '.join(missing)}; to go on with one, give --resume RUN alone")
-
-    from dataclasses import replace
+            raise UserError(f"a new run needs {', '.join(missing)}; to go on with one, give --resume RUN")
 
     from training.recipes import gan_recipe
     from training.trainer import resume, train
 
+    settings = [*args.set, *([] if args.kimg is None else [f"kimg={args.kimg}"])]
     if args.resume is not None:
-        print(resume(args.resume, kimg=args.kimg))
+        print(resume(args.resume, settings=settings))
         return 0
-    config = gan_recipe(args.recipe or DEFAULT_RECIPE)
-    if args.kimg is not None:
-        config = replace(config, kimg=args.kimg)
+    config = gan_recipe(args.recipe or DEFAULT_RECIPE).changed(settings)
     print(train(config, args.data, args.clip, args.out))
     return 0

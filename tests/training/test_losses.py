@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 
-from training.losses import generator_hinge, hinge_fake, hinge_real, r1_penalty, spherical_distance
+from training.losses import (
+    generator_hinge,
+    hinge_fake,
+    hinge_real,
+    layout_distance,
+    matching,
+    r1_penalty,
+    spherical_distance,
+)
 
 
 def test_hinge_is_a_mean_over_tokens_then_heads() -> None:
@@ -13,6 +21,24 @@ def test_hinge_is_a_mean_over_tokens_then_heads() -> None:
     assert hinge_real(heads).item() == pytest.approx(((0 + 2) / 2 + 0.5) / 2)
     assert hinge_fake(heads).item() == pytest.approx(((3 + 0) / 2 + 1.5) / 2)
     assert generator_hinge(heads).item() == pytest.approx(-((0.5) + 0.5) / 2)
+
+
+def test_matching_is_the_cross_entropy_of_each_pictures_own_caption() -> None:
+    heads = [torch.randn(2, 5, dtype=torch.float64), torch.randn(2, 5, dtype=torch.float64)]
+    own = torch.tensor([3, 0])
+    plain = [-sum(float(h[n, own[n]] - h[n].exp().sum().log()) for n in range(2)) / 2 for h in heads]
+    assert matching(heads, own, [1.0, 3.0]).item() == pytest.approx((plain[0] + 3 * plain[1]) / 4)
+
+
+def test_layout_distance_sees_where_things_are_and_no_tint() -> None:
+    left = torch.zeros(2, 3, 64, 64, dtype=torch.float64)
+    left[:, :, :, :32] = 1.0
+    assert layout_distance(left, left.flip(3)).item() == pytest.approx(1.0)
+    tint = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)[:, None, None]
+    assert layout_distance(left, left + tint).item() == pytest.approx(0.0, abs=1e-12)
+    fine = torch.zeros(1, 3, 64, 64)
+    fine[:, :, ::2] = 1.0
+    assert layout_distance(fine, fine.roll(1, dims=2)).item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_spherical_distance_is_the_squared_angle() -> None:
@@ -34,5 +60,5 @@ def test_spherical_distance_has_finite_gradients_at_both_poles(angle: float) -> 
 def test_r1_of_a_linear_discriminator_is_half_its_squared_weight() -> None:
     weight = torch.randn(3, 4, 4, dtype=torch.float64)
     x = torch.randn(5, 3, 4, 4, dtype=torch.float64, requires_grad=True)
-    logits = (x * weight).sum(dim=(1, 2, 3))[:, None].expand(5, 7)
+    logits = (x * weight).sum(dim=(1, 2, 3))
     torch.testing.assert_close(r1_penalty(logits, x), 0.5 * weight.square().sum())

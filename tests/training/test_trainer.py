@@ -21,11 +21,12 @@ from core.engine import Engine
 from core.request import RenderRequest
 from core.runlog import read_log
 from training.clip.config import ClipConfig
-from training.clip.model import ClipHeader, save_clip
+from training.clip.model import ClipHeader, load_clip, save_clip
 from training.clip.towers import build_clip
 from training.config import GanConfig
+from training.datasets.folder import load_folder
 from training.recipes import gan_recipe
-from training.trainer import RunError, resume, train
+from training.trainer import GanTrainer, RunError, resume, train
 
 CONFIG = GanConfig(
     resolution=16,
@@ -34,7 +35,11 @@ CONFIG = GanConfig(
     log_steps=1,
     sample_kimg=0.02,
     save_kimg=0.008,
+    warmup_kimg=0.012,
+    critic_kimg=0.004,
     blur_kimg=0.02,
+    noise_kimg=0.02,
+    other_captions=6,
     pixel_channels=8,
     taps=(0, 1),
     augment=("color", "translation", "cutout"),
@@ -96,7 +101,39 @@ def test_a_run_leaves_a_checkpoint_samples_a_log_and_a_state(data: Path, clip: P
         assert grid.size == (32, 16)
     rows = read_log(tmp_path / "run" / "log.jsonl", "train")
     assert [row["images"] for row in rows] == list(range(4, 44, 4))
-    assert all(np.isfinite(row["loss_d"]) and np.isfinite(row["loss_g"]) for row in rows)
+    names = [sorted({"error", "loss_d", "loss_g"} & set(row)) for row in rows]
+    assert names == [["error"]] * 3 + [["loss_d"]] + [["loss_d", "loss_g"]] * 6
+    assert all(np.isfinite(row[name]) for row, known in zip(rows, names, strict=True) for name in known)
+
+
+def test_only_the_discriminator_learns_after_the_warm_up(data: Path, clip: Path, tmp_path: Path) -> None:
+    for name, kimg in (("before", 0.012), ("critic", 0.016), ("after", 0.02)):
+        train(replace(CONFIG, kimg=kimg), data, clip, tmp_path / name)
+    before, critic, after = (state(tmp_path / name) for name in ("before", "critic", "after"))
+    weight, map_weight = "generator.input.weight", "discriminator.projections.0.map.weight"
+    assert torch.equal(before[weight], critic[weight])
+    assert not torch.equal(before[map_weight], critic[map_weight])
+    assert not torch.equal(critic[weight], after[weight])
+
+
+def test_reconstruction_gets_better_and_keeps_to_its_nats(data: Path, clip: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, kimg=0.8, warmup_kimg=0.8, warmup_nats=3.0, sample_kimg=1.0, save_kimg=1.0)
+    train(config, data, clip, tmp_path / "run")
+    rows = read_log(tmp_path / "run" / "log.jsonl", "train")
+    errors, nats = [row["error"] for row in rows], [row["divergence"] for row in rows]
+    assert np.mean(errors[-40:]) < 0.5 * np.mean(errors[:10])
+    assert np.mean(nats[-40:]) < 4.5
+
+
+def test_a_fresh_generator_hears_the_caption_as_loud_as_the_latent(data: Path, clip: Path) -> None:
+    model = load_clip(clip)
+    trainer = GanTrainer(CONFIG, load_folder(data, 16), model, torch.device("cpu"))
+    z, c = torch.randn(64, 64), torch.nn.functional.normalize(torch.randn(64, model.embed_dim), dim=1)
+    with torch.no_grad():
+        style = trainer.generator.blocks[0].layers[0].style  # type: ignore[union-attr]
+        by_latent = style(torch.cat([trainer.generator.mapping(z), c[:1].expand(64, -1)], dim=1)).var(dim=0).mean()
+        by_text = style(torch.cat([trainer.generator.mapping(z[:1]).expand(64, -1), c], dim=1)).var(dim=0).mean()
+    assert 1 / 4 < by_text / by_latent < 4
 
 
 def test_every_part_moves_and_the_clip_stays(data: Path, clip: Path, tmp_path: Path) -> None:
@@ -147,7 +184,7 @@ def test_a_killed_run_resumes_to_the_same_weights(data: Path, clip: Path, tmp_pa
 def test_more_kimg_on_resume_goes_on(data: Path, clip: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(replace(CONFIG, kimg=0.02), data, clip, run)
-    resume(run, kimg=0.04)
+    resume(run, settings=["kimg=0.04"])
     train(CONFIG, data, clip, tmp_path / "whole")
     a, b = state(run), state(tmp_path / "whole")
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -179,7 +216,7 @@ def test_errors_say_what_to_do(data: Path, clip: Path, tmp_path: Path) -> None:
         ("batch", 0),
         ("kimg", float("nan")),
         ("guidance", -1.0),
-        ("mismatch", 1.0),
+        ("matching", -1.0),
         ("augment", ("flip",)),
         ("taps", ()),
         ("prompts", ()),
@@ -188,6 +225,32 @@ def test_errors_say_what_to_do(data: Path, clip: Path, tmp_path: Path) -> None:
 def test_config_names_the_field_that_is_wrong(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
         replace(CONFIG, **{field: value})
+
+
+def test_settings_change_a_run_that_goes_on(data: Path, clip: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(replace(CONFIG, kimg=0.02), data, clip, run)
+    resume(run, settings=["kimg=0.04", "learning_rate_g=0.0005", "augment=color,cutout"])
+    saved = json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]
+    assert (saved["learning_rate_g"], saved["augment"]) == (0.0005, ["color", "cutout"])
+    optimiser = torch.load(run / "state.pt", weights_only=True)["optimiser_g"]
+    assert [group["lr"] for group in optimiser["param_groups"]] == [0.0005]
+    with pytest.raises(RunError, match="batch, resolution: cannot change|resolution, batch: cannot change"):
+        resume(run, settings=["batch=8", "resolution=32"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("kimg", "NAME=VALUE"),
+        ("speed=3", "unknown 'speed'"),
+        ("batch=many", "expected a value like 4"),
+        ("batch=0", "batch"),
+    ],
+)
+def test_a_setting_that_does_not_fit_says_why(setting: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CONFIG.changed([setting])
 
 
 def test_config_goes_through_json() -> None:

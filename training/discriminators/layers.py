@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+
+from core.models.layers import Dense
 
 VIRTUAL_BATCH = 8
 
@@ -44,14 +47,40 @@ def conv1d(inputs: int, outputs: int, kernel: int) -> nn.Module:
     return spectral_norm(nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="circular"))
 
 
+class Conv2d(nn.Module):
+    """Convolution with an equalised learning rate (Progressive GAN, section 4.1), leaky ReLU with a gain of sqrt 2."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, active: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.gain = 1 / math.sqrt(inputs * kernel * kernel)
+        self.stride, self.padding, self.active = stride, (kernel - 1) // 2, active
+
+    def forward(self, x_NIHW: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, outputs, H / stride, W / stride]."""
+        y = F.conv2d(x_NIHW, self.weight * self.gain, self.bias, self.stride, self.padding)
+        return F.leaky_relu(y, 0.2) * math.sqrt(2) if self.active else y
+
+
 class TextProjection(nn.Module):
-    """Logit per position: the features times a linear map of the text embedding (Miyato & Koyama 2018)."""
+    """Logit per position: the features times a linear map of the text embedding (Miyato & Koyama 2018).
+
+    The embedding is brought from unit length to unit variance first: at unit length its entries are so small beside
+    the bias that the map learns the text many times more slowly than everything else.
+    """
 
     def __init__(self, text_dim: int, channels: int = 64) -> None:
         super().__init__()
-        self.map = nn.Linear(text_dim, channels)
+        self.map = Dense(text_dim, channels)
         self.scale = 1 / math.sqrt(channels)
+        self.text_scale = math.sqrt(text_dim)
 
     def forward(self, out_NCT: Tensor, c_ND: Tensor) -> Tensor:
-        """[N, 64, T] and [N, D] -> logits [N, T]."""
-        return torch.einsum("nct,nc->nt", out_NCT, self.map(c_ND)) * self.scale
+        """[N, C, T] and [N, D] -> logits [N, T]."""
+        return torch.einsum("nct,nc->nt", out_NCT, self.map(c_ND * self.text_scale)) * self.scale
+
+    def every(self, out_NCT: Tensor, c_MD: Tensor) -> Tensor:
+        """[N, C, T] and [M, D] -> each output against each text, a mean over positions, [N, M]."""
+        mapped_MC: Tensor = self.map(c_MD * self.text_scale)
+        return out_NCT.mean(dim=2) @ mapped_MC.T * self.scale

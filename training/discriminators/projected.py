@@ -6,15 +6,19 @@ Outputs and logits are apart, so that one pass can be scored against several cap
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.discriminators.layers import LocalBatchNorm, TextProjection, conv1d, virtual_batches
+from core.models.layers import Dense
+from training.discriminators.layers import Conv2d, LocalBatchNorm, TextProjection, conv1d, virtual_batches
 
 OUT_CHANNELS = 64
+WHOLE_CHANNELS = 256
 
 
 class TokenHead(nn.Module):
@@ -34,8 +38,11 @@ class TokenHead(nn.Module):
 
 
 class PixelHead(nn.Module):
-    """Pictures [N, 3, R, R] -> [N, 64, 64]: strided convolutions down to 8 x 8, and how much the batch varies as one
-    more map.
+    """Pictures [N, 3, R, R] -> how real each patch looks [N, 64, 64], and the picture as a whole [N, 256, 1].
+
+    Residual strided convolutions; patches are judged at 8 x 8, the whole after 4 x 4, where how much the batch varies
+    comes in as one more map. Patches alone leave nobody to say whether their arrangement is a landscape or which one:
+    a head without the whole told terrains apart no better than chance after 25,000 pictures.
 
     Without any norm: after 100 steps on the same fakes such a head told them from reals with an area under the curve
     of 0.99, with spectral norm 0.86, with batch norm 0.90 (it hides what all fakes of a batch share, such as their
@@ -44,25 +51,35 @@ class PixelHead(nn.Module):
 
     def __init__(self, resolution: int, channels: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        inputs, outputs = 3, channels
-        for _ in range(int(math.log2(resolution // 8))):
-            layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-            inputs, outputs = outputs, min(outputs * 2, 4 * channels)
-        self.down = nn.Sequential(*layers)
-        self.mixed = nn.Sequential(nn.Conv2d(inputs + 1, inputs, 3, padding=1), nn.LeakyReLU(0.2))
-        self.last = nn.Conv2d(inputs, OUT_CHANNELS, 1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=0.2)
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
+        widths = [min(channels << step, 4 * channels) for step in range(int(math.log2(resolution // 8)))]
+        self.stem = Conv2d(3, widths[0], 4, stride=2)
+        self.down = nn.Sequential(*[DownBlock(a, b) for a, b in itertools.pairwise(widths)])
+        self.patches = Conv2d(widths[-1], OUT_CHANNELS, 1, active=False)
+        self.last_down = DownBlock(widths[-1], widths[-1])
+        self.mixed = Conv2d(widths[-1] + 1, widths[-1], 3)
+        self.hidden = Dense(16 * widths[-1], WHOLE_CHANNELS)
+        self.whole = Dense(WHOLE_CHANNELS, WHOLE_CHANNELS)
 
-    def forward(self, x_N3HW: Tensor) -> Tensor:
-        h = self.down(x_N3HW.contiguous(memory_format=torch.channels_last))
-        h = torch.cat([h, torch.cat([_deviation(group) for group in virtual_batches(h)])], dim=1)
-        out: Tensor = self.last(self.mixed(h))
-        return out.flatten(2)
+    def forward(self, x_N3HW: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.down(self.stem(x_N3HW.contiguous(memory_format=torch.channels_last)))
+        patches = self.patches(h)
+        h = self.last_down(h)
+        h = self.mixed(torch.cat([h, torch.cat([_deviation(group) for group in virtual_batches(h)])], dim=1))
+        hidden = F.leaky_relu(self.hidden(h.flatten(1)), 0.2) * math.sqrt(2)
+        return patches.flatten(2), self.whole(hidden)[:, :, None]
+
+
+class DownBlock(nn.Module):
+    """Half the resolution, residual (StyleGAN2, section 4.1): [N, C, H, W] -> [N, O, H / 2, W / 2]."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(Conv2d(inputs, inputs, 3), Conv2d(inputs, outputs, 4, stride=2))
+        self.skip = Conv2d(inputs, outputs, 1, active=False)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        out: Tensor = (self.main(x_NCHW) + self.skip(F.avg_pool2d(x_NCHW, 2))) / math.sqrt(2)
+        return out
 
 
 def _deviation(x_GCHW: Tensor) -> Tensor:
@@ -73,29 +90,43 @@ def _deviation(x_GCHW: Tensor) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """All heads. `forward` gives each head's output, `logits` scores outputs against text embeddings."""
+    """All heads. `forward` gives each head's output, `logits` and `every_logit` score outputs against text embeddings.
+
+    The outputs come in order: one for each tap, then patches and whole of the pixel head if there is one.
+    """
 
     def __init__(self, tap_channels: Sequence[int], text_dim: int, *, resolution: int, pixel_channels: int = 0) -> None:
         """`pixel_channels` 0 leaves the pixel head out."""
         super().__init__()
-        heads: list[nn.Module] = [TokenHead(channels) for channels in tap_channels]
+        self.heads = nn.ModuleList([TokenHead(channels) for channels in tap_channels])
         self.pixels = PixelHead(resolution, pixel_channels) if pixel_channels else None
-        self.heads = nn.ModuleList(heads)
-        self.projections = nn.ModuleList([TextProjection(text_dim) for _ in range(len(heads) + bool(pixel_channels))])
+        widths = [OUT_CHANNELS] * len(tap_channels) + [OUT_CHANNELS, WHOLE_CHANNELS] * bool(pixel_channels)
+        self.projections = nn.ModuleList([TextProjection(text_dim, width) for width in widths])
 
     def forward(self, taps: Sequence[Tensor], x_N3HW: Tensor) -> list[Tensor]:
-        """Taps [N, C, T] of the feature network and the pictures they come from -> one [N, 64, T] a head."""
-        outs = [head(tap) for head, tap in zip(self.heads, taps, strict=True)]
-        if self.pixels is not None:
-            outs.append(self.pixels(x_N3HW))
-        return outs
+        """Taps [N, C, T] of the feature network and the pictures they come from -> one [N, C, T] an output.
+
+        Without taps, only the pixel head speaks.
+        """
+        outs = [head(tap) for head, tap in zip(self.heads, taps, strict=True)] if taps else []
+        return outs if self.pixels is None else [*outs, *self.pixels(x_N3HW)]
 
     def pixel_logits(self, x_N3HW: Tensor, c_ND: Tensor) -> Tensor:
-        """[N, T] of the pixel head alone, for its gradient penalty."""
+        """[N]: the mean logit of the pixel head alone, for its gradient penalty."""
         assert self.pixels is not None
-        logits: Tensor = self.projections[-1](self.pixels(x_N3HW), c_ND)
-        return logits
+        outs = self.pixels(x_N3HW)
+        logits = [
+            projection(out, c_ND).mean(dim=1) for projection, out in zip(self.projections[-2:], outs, strict=True)
+        ]
+        return torch.stack(logits).mean(dim=0)
 
     def logits(self, outs: Sequence[Tensor], c_ND: Tensor) -> list[Tensor]:
-        """One [N, T] of logits a head, for the text embeddings [N, D]."""
-        return [projection(out, c_ND) for projection, out in zip(self.projections, outs, strict=True)]
+        """One [N, T] of logits an output, for the pictures' own text embeddings [N, D]."""
+        return [projection(out, c_ND) for projection, out in zip(self.projections[-len(outs) :], outs, strict=True)]
+
+    def every_logit(self, outs: Sequence[Tensor], c_MD: Tensor) -> list[Tensor]:
+        """One [N, M] an output: each picture against each text embedding [M, D]."""
+        return [
+            projection.every(out, c_MD)  # type: ignore[operator]
+            for projection, out in zip(self.projections[-len(outs) :], outs, strict=True)
+        ]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.discriminators.layers import LocalBatchNorm, TextProjection, virtual_batches
+from training.discriminators.layers import Conv2d, LocalBatchNorm, TextProjection, virtual_batches
 from training.discriminators.projected import Discriminator, PixelHead, TokenHead
 
 
@@ -43,7 +43,8 @@ def test_one_virtual_batch_cannot_see_another() -> None:
 def test_logits_are_the_inner_product_with_the_mapped_text() -> None:
     projection = TextProjection(4, 64)
     out, c = torch.randn(2, 64, 5), torch.randn(2, 4)
-    expected = torch.stack([out[n].T @ projection.map(c[n]) / 8 for n in range(2)])
+    mapped = 2 * c @ projection.map.weight.T / 2 + projection.map.bias  # to unit variance, then equalised
+    expected = torch.stack([out[n].T @ mapped[n] / 8 for n in range(2)])
     torch.testing.assert_close(projection(out, c), expected)
 
 
@@ -51,13 +52,40 @@ def test_pixel_head_sees_how_much_the_batch_varies() -> None:
     head = PixelHead(32, 8).eval()
     same = torch.randn(1, 3, 32, 32).expand(8, 3, 32, 32)
     mixed = torch.cat([same[:1], torch.randn(7, 3, 32, 32)])
-    assert not torch.allclose(head(same)[0], head(mixed)[0])
+    _, whole_same = head(same)
+    _, whole_mixed = head(mixed)
+    assert not torch.allclose(whole_same[0], whole_mixed[0])
 
 
-def test_discriminator_scores_one_pass_against_two_captions() -> None:
+@pytest.mark.parametrize("resolution", [16, 32, 64])
+def test_pixel_head_judges_patches_and_the_whole(resolution: int) -> None:
+    head = PixelHead(resolution, 8).double()
+    x = torch.randn(1, 3, resolution, resolution, dtype=torch.float64, requires_grad=True)
+    patches, whole = head(x)
+    assert (patches.shape, whole.shape) == ((1, 64, 64), (1, 256, 1))
+    (one_patch,) = torch.autograd.grad(patches[0, :, 0].sum(), x, retain_graph=True)
+    (all_of_it,) = torch.autograd.grad(whole.sum(), x)
+    assert one_patch[0, :, -1, -1].eq(0).all()  # the upper left patch does not see the lower right corner
+    assert all_of_it.ne(0).all()
+
+
+def test_equalised_convolution_keeps_unit_variance() -> None:
+    torch.manual_seed(0)
+    y = Conv2d(64, 256, 3)(torch.randn(4, 64, 16, 16))[:, :, 1:-1, 1:-1]
+    assert y.square().mean().item() == pytest.approx(1.04, abs=0.1)  # (1 + 0.2 ** 2) / 2 * 2
+    plain = Conv2d(3, 5, 4, stride=2, active=False)
+    x = torch.randn(2, 3, 8, 8)
+    expected = torch.nn.functional.conv2d(x, plain.weight / 48**0.5, plain.bias, stride=2, padding=1)
+    torch.testing.assert_close(plain(x), expected)
+
+
+def test_discriminator_scores_one_pass_against_every_caption() -> None:
     discriminator = Discriminator([12, 12], 6, resolution=32, pixel_channels=8)
     outs = discriminator([torch.randn(3, 12, 16), torch.randn(3, 12, 16)], torch.randn(3, 3, 32, 32))
-    c = torch.randn(3, 6)
-    right, wrong = discriminator.logits(outs, c), discriminator.logits(outs, c.roll(1, dims=0))
-    assert [tuple(head.shape) for head in right] == [(3, 16), (3, 16), (3, 64)]
-    assert all(not torch.allclose(a, b) for a, b in zip(right, wrong, strict=True))
+    c = torch.randn(5, 6)
+    own, every = discriminator.logits(outs, c[:3]), discriminator.every_logit(outs, c)
+    assert [tuple(head.shape) for head in own] == [(3, 16), (3, 16), (3, 64), (3, 1)]
+    assert [tuple(head.shape) for head in every] == [(3, 5)] * 4
+    for a, b in zip(own, every, strict=True):
+        torch.testing.assert_close(a.mean(dim=1), b.diagonal())
+        assert b.std(dim=1).min() > 0

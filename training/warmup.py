@@ -1,0 +1,80 @@
+"""Before the adversarial game: the generator as the decoder of a conditional variational autoencoder.
+
+A fresh generator spends most of a short run finding out that a picture has a sky above and a ground below. Told by
+reconstruction, it learns layout, palette and what the caption says about both in a fraction of that, at a third of
+the price a picture; the discriminator then only has to sharpen it (VAE-GAN, Larsen et al. 2016, trained one after the
+other). The latent of a picture comes from a small encoder, which is thrown away: without it, the loss would teach the
+generator to ignore its latents.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.models.layers import Dense
+from core.models.stylegan_t import Generator
+from training.discriminators.layers import Conv2d
+from training.discriminators.projected import DownBlock
+
+CAPACITY_WEIGHT = 1000.0
+"""What a nat above the capacity costs (Burgess et al. 2018, equation 8, one-sided); enough to stay there."""
+
+
+class Encoder(nn.Module):
+    """Pictures [N, 3, R, R] and their text embeddings [N, D] -> mean and log variance of the latent, [N, Z] each."""
+
+    def __init__(self, resolution: int, text_dim: int, z_dim: int, channels: int = 32) -> None:
+        super().__init__()
+        widths = [min(channels << step, 4 * channels) for step in range(int(math.log2(resolution // 4)))]
+        blocks = [DownBlock(a, b) for a, b in itertools.pairwise(widths)]
+        self.down = nn.Sequential(Conv2d(3, widths[0], 4, stride=2), *blocks)
+        self.out = Dense(16 * widths[-1] + text_dim, 2 * z_dim)
+        self.text_scale = math.sqrt(text_dim)
+
+    def forward(self, x_N3HW: Tensor, c_ND: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.down(x_N3HW.contiguous(memory_format=torch.channels_last))
+        mean, log_variance = self.out(torch.cat([h.flatten(1), c_ND * self.text_scale], dim=1)).chunk(2, dim=1)
+        return mean, log_variance.clamp(-8, 4)
+
+
+class Warmup:
+    """Encoder and optimiser of this phase; `step` is one update of the encoder and of the generator."""
+
+    def __init__(self, generator: Generator, *, learning_rate: float, nats: float) -> None:
+        self.generator, self.nats = generator, nats
+        device = generator.f_avg.device
+        self.encoder = Encoder(generator.resolution, generator.text_dim, generator.z_dim)
+        self.encoder.to(device).to(memory_format=torch.channels_last)
+        parameters = [*generator.parameters(), *self.encoder.parameters()]
+        self.optimiser = torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
+
+    def step(self, real_N3HW: Tensor, c_ND: Tensor, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Returns the error (mean square, pictures in [-1, 1]) and the divergence from the prior in nats a picture."""
+        mean, log_variance = self.encoder(real_N3HW, c_ND)
+        drawn = torch.randn(mean.shape, generator=rng, device=rng.device).to(mean)
+        z = mean + drawn * (log_variance / 2).exp()
+        f = self.generator.mapping(z)
+        self.generator.mapping.update_average(f.detach())
+        picture = self.generator.synthesis(torch.cat([f, c_ND], dim=1), noise="none", dtype=dtype)
+        error = (picture - real_N3HW).square().mean()
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
+        # The likelihood's variance at its best value, which is the error itself (Rybkin et al. 2021, section 3).
+        loss = 0.5 * real_N3HW[0].numel() * error.log() + CAPACITY_WEIGHT * (divergence - self.nats).relu()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        return {"error": error.detach(), "divergence": divergence.detach()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Encoder and optimiser; the generator's weights are the trainer's."""
+        return {"encoder": self.encoder.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self.encoder.load_state_dict(state["encoder"])
+        self.optimiser.load_state_dict(state["optimiser"])
