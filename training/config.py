@@ -41,16 +41,22 @@ class GanConfig:
 
     learning_rate_g: float = 1e-3
     learning_rate_d: float = 1e-3
-    guidance: float = 0.2
+    guidance: float = 0.05
     """Weight of the squared spherical distance between a picture's embedding and its caption's."""
-    warmup_kimg: float = 0.0
+    warmup_kimg: float = 16.0
     """First, this many thousand images by reconstruction, see `training.warmup`; 0 is none."""
-    warmup_nats: float = 20.0
+    warmup_rate: float = 2e-3
+    """Learning rate of generator and encoder in steps by reconstruction."""
+    warmup_nats: float = 30.0
     """How much the latent may tell about its picture in the warm-up; with much more, the caption is not looked at."""
-    critic_kimg: float = 0.0
+    anchor_every: int = 3
+    """After the warm-up, every so many-th step is one by reconstruction of a small picture; 0 is none."""
+    anchor_side: int = 16
+    """How small, in pixels."""
+    critic_kimg: float = 2.0
     """Then, this many thousand images in which only the discriminator learns, so that a generator which has learnt
     something is not led by a discriminator which has not."""
-    matching: float = 0.5
+    matching: float = 1.0
     """Weight of telling a picture's caption from other captions by the discriminator's logits, for reals in its own
     loss and for fakes in the generator's (XMC-GAN, section 4.2). Without it the discriminator learned to see the noise
     of early fakes and nothing of what the text says about shapes.
@@ -60,28 +66,28 @@ class GanConfig:
     2019). The discriminator sees a caption once a batch and cannot miss what only other latents would show; left to
     itself the generator came to draw one layout a caption, each time another one when the discriminator had learnt it.
     """
-    diversity_share: float = 0.6
+    diversity_share: float = 0.7
     """What is enough, as a share of how differently real pictures of different captions are laid out."""
     other_captions: int = 240
     """How many captions of earlier steps stand beside the batch's own in that choice."""
-    taps: tuple[int, ...] = (2,)
+    taps: tuple[int, ...] = (4,)
     """Which of the feature network's taps get a head, counted from 0, the shallowest."""
-    taps_every: int = 1
+    taps_every: int = 4
     """The feature network, and with it guidance, takes part in every so many-th step."""
     pixel_channels: int = 48
     """Width of the convolutional head on the pixels; 0 leaves it out. A feature network trained on little misses fine
     texture.
     """
-    pixel_weight: float = 4.0
-    """How much the pixel head counts in the loss beside a feature head. Left at 1, the generator learns textures that
-    fool the feature network and no shapes."""
+    pixel_weight: float = 8.0
+    """How much each of the pixel head's two outputs counts in the loss beside a feature head. Left at 1, the generator
+    learns textures that fool the feature network and no shapes."""
     r1: float = 1.0
     """Weight of the gradient penalty on the pixel head, which has no norm ..."""
     r1_every: int = 8
     """... worked out every so many steps, and then as many times as strong (StyleGAN2, section 3.1)."""
     augment: tuple[str, ...] = ("translation",)
     """Differentiable augmentation of reals and fakes, from color, translation and cutout."""
-    blur_sigma: float = 2.0
+    blur_sigma: float = 0.0
     """Blur of reals and fakes at the start, in pixels, falling linearly to 0 ..."""
     blur_kimg: float = 10.0
     """... over this many thousand images."""
@@ -108,7 +114,12 @@ class GanConfig:
     """Columns of the sample grid: seeds 0, 1, 2, ..."""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "taps_every", "r1_every", "log_steps", "grid_seeds"):
+        for name in ("anchor_every", "other_captions", "pixel_channels"):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 0:
+                raise ValueError(f"{name}: expected a whole number from 0, got {getattr(self, name)!r}")
+        if self.anchor_every == 1:
+            raise ValueError("anchor_every: expected 0 or from 2 (at 1 no adversarial step would be left), got 1")
+        for name in ("batch", "anchor_side", "taps_every", "r1_every", "log_steps", "grid_seeds"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a whole number from 1, got {getattr(self, name)!r}")
         for name in (
@@ -116,6 +127,7 @@ class GanConfig:
             "learning_rate_g",
             "learning_rate_d",
             "ema_half_life",
+            "warmup_rate",
             "sample_kimg",
             "save_kimg",
             "pixel_weight",
@@ -130,13 +142,11 @@ class GanConfig:
             "warmup_kimg",
             "warmup_nats",
             "critic_kimg",
-            "other_captions",
             "r1",
             "blur_sigma",
             "blur_kimg",
             "noise_kimg",
             "evaluate_kimg",
-            "pixel_channels",
         ):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"{name}: expected a number from 0, got {getattr(self, name)!r}")

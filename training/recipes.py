@@ -14,7 +14,7 @@ def postcards() -> GanConfig:
 
 def tiny() -> GanConfig:
     """32 px: the first sample grid within a minute on two cores; palettes and horizons after some ten minutes."""
-    return GanConfig(resolution=32, kimg=100.0, sample_kimg=1.0, save_kimg=2.0, blur_sigma=1.0, blur_kimg=4.0)
+    return GanConfig(resolution=32, kimg=100.0, sample_kimg=1.0, save_kimg=2.0, warmup_kimg=6.0, critic_kimg=1.0)
 
 
 GAN_RECIPES: Mapping[str, Callable[[], GanConfig]] = {"postcards": postcards, "tiny": tiny}

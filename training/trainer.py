@@ -86,8 +86,8 @@ class GanTrainer:
         self.optimiser_g = _adam(self.generator, config.learning_rate_g)
         self.optimiser_d = _adam(self.discriminator, config.learning_rate_d)
         self.warmup: Warmup | None = None
-        if config.warmup_kimg:
-            self.warmup = Warmup(self.generator, learning_rate=config.learning_rate_g, nats=config.warmup_nats)
+        if config.warmup_kimg or config.anchor_every:
+            self.warmup = Warmup(self.generator, learning_rate=config.warmup_rate, nats=config.warmup_nats)
         self.stream = BatchStream(len(data), config.batch, config.seed)
         self.rng = torch.Generator().manual_seed(config.seed)
         self.captions = torch.zeros(0, clip.embed_dim, device=device)
@@ -99,10 +99,12 @@ class GanTrainer:
         real, captions = self._batch()
         with torch.no_grad(), self._autocast():
             c = self.clip.encode_text(captions).float()
-        if self.warmup is not None and self.images_seen < self.config.warmup_kimg * 1000:
+        config, step = self.config, self.images_seen // self.config.batch
+        if self.warmup is not None and self.images_seen < config.warmup_kimg * 1000:
             figures = self.warmup.step(real, c, self.rng, self.dtype)
+        elif self.warmup is not None and config.anchor_every and step % config.anchor_every == 0:
+            figures = self.warmup.step(real, c, self.rng, self.dtype, side=config.anchor_side)
         else:
-            self.warmup = None
             figures = self._adversarial_step(real, c)
         self.images_seen += len(real)
         self.ema.update(self.generator, batch=len(real), images_seen=self.images_seen)
@@ -138,6 +140,8 @@ class GanTrainer:
         fake = augment(blur(fake, sigma), config.augment, self.rng)
         real = augment(blur(real, sigma), config.augment, self.rng)
         step = self.images_seen // config.batch
+        if config.anchor_every:
+            step -= step // config.anchor_every + 1  # the steps between do not count
         fake_taps: list[Tensor] = []
         real_taps: list[Tensor] = []
         embedding, weights = None, self.head_weights[len(config.taps) :]
@@ -252,9 +256,7 @@ class GanTrainer:
         self.stream.load_state_dict(state["stream"])
         self.rng.set_state(state["rng"])
         self.captions = state["captions"].to(self.device)
-        if state["warmup"] is None:
-            self.warmup = None
-        elif self.warmup is not None:
+        if self.warmup is not None and state["warmup"] is not None:
             self.warmup.load_state_dict(state["warmup"])
 
 

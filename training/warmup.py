@@ -1,9 +1,12 @@
-"""Before the adversarial game: the generator as the decoder of a conditional variational autoencoder.
+"""Learning by reconstruction: the generator as the decoder of a conditional variational autoencoder.
 
 A fresh generator spends most of a short run finding out that a picture has a sky above and a ground below. Told by
 reconstruction, it learns layout, palette and what the caption says about both in a fraction of that, at a third of
-the price a picture; the discriminator then only has to sharpen it (VAE-GAN, Larsen et al. 2016, trained one after the
-other). The latent of a picture comes from a small encoder, which is thrown away: without it, the loss would teach the
+the price a picture; the discriminator then only has to sharpen it (VAE-GAN, Larsen et al. 2016). So a run starts with
+this alone. Later such steps may stand between the adversarial ones and hold the layout where the captions' pictures
+have it; they then look at small pictures only, and leave edges and texture to the discriminator.
+
+The latent of a picture comes from a small encoder, which no checkpoint keeps: without it, the loss would teach the
 generator to ignore its latents.
 """
 
@@ -14,6 +17,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.layers import Dense
@@ -53,18 +57,26 @@ class Warmup:
         parameters = [*generator.parameters(), *self.encoder.parameters()]
         self.optimiser = torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
 
-    def step(self, real_N3HW: Tensor, c_ND: Tensor, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Returns the error (mean square, pictures in [-1, 1]) and the divergence from the prior in nats a picture."""
+    def step(
+        self, real_N3HW: Tensor, c_ND: Tensor, rng: torch.Generator, dtype: torch.dtype, side: int | None = None
+    ) -> dict[str, Tensor]:
+        """One update; `side` compares the pictures at that many pixels instead of whole.
+
+        Returns the error (mean square, pictures in [-1, 1]) and the divergence from the prior in nats a picture.
+        """
         mean, log_variance = self.encoder(real_N3HW, c_ND)
         drawn = torch.randn(mean.shape, generator=rng, device=rng.device).to(mean)
         z = mean + drawn * (log_variance / 2).exp()
         f = self.generator.mapping(z)
         self.generator.mapping.update_average(f.detach())
         picture = self.generator.synthesis(torch.cat([f, c_ND], dim=1), noise="none", dtype=dtype)
-        error = (picture - real_N3HW).square().mean()
+        difference = picture - real_N3HW
+        if side is not None:
+            difference = F.adaptive_avg_pool2d(difference, side)
+        error = difference.square().mean()
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
         # The likelihood's variance at its best value, which is the error itself (Rybkin et al. 2021, section 3).
-        loss = 0.5 * real_N3HW[0].numel() * error.log() + CAPACITY_WEIGHT * (divergence - self.nats).relu()
+        loss = 0.5 * difference[0].numel() * error.log() + CAPACITY_WEIGHT * (divergence - self.nats).relu()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()

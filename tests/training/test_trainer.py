@@ -37,6 +37,9 @@ CONFIG = GanConfig(
     save_kimg=0.008,
     warmup_kimg=0.012,
     critic_kimg=0.004,
+    anchor_every=7,
+    anchor_side=8,
+    taps_every=2,
     blur_kimg=0.02,
     noise_kimg=0.02,
     other_captions=6,
@@ -102,8 +105,41 @@ def test_a_run_leaves_a_checkpoint_samples_a_log_and_a_state(data: Path, clip: P
     rows = read_log(tmp_path / "run" / "log.jsonl", "train")
     assert [row["images"] for row in rows] == list(range(4, 44, 4))
     names = [sorted({"error", "loss_d", "loss_g"} & set(row)) for row in rows]
-    assert names == [["error"]] * 3 + [["loss_d"]] + [["loss_d", "loss_g"]] * 6
+    assert (
+        names == [["error"]] * 3 + [["loss_d"]] + [["loss_d", "loss_g"]] * 3 + [["error"]] + [["loss_d", "loss_g"]] * 2
+    )
     assert all(np.isfinite(row[name]) for row, known in zip(rows, names, strict=True) for name in known)
+
+
+def test_every_third_step_looks_at_small_reals(data: Path, clip: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, warmup_kimg=0.0, critic_kimg=0.0, anchor_every=3, anchor_side=4, taps_every=2)
+    train(config, data, clip, tmp_path / "run")
+    rows = read_log(tmp_path / "run" / "log.jsonl", "train")
+    assert [("error" in row, "guidance" in row) for row in rows[:7]] == [
+        (True, False),
+        (False, True),
+        (False, False),
+        (True, False),
+        (False, True),
+        (False, False),
+        (True, False),
+    ]
+
+
+def test_a_small_picture_hides_edges_from_reconstruction(data: Path, clip: Path) -> None:
+    trainer = GanTrainer(CONFIG, load_folder(data, 16), load_clip(clip), torch.device("cpu"))
+    assert trainer.warmup is not None
+    stripes = torch.ones(4, 3, 16, 16)
+    stripes[:, :, ::2] = -1.0
+    c = torch.nn.functional.normalize(torch.randn(4, 16), dim=1)
+    error = {
+        (name, side): trainer.warmup.step(x, c, torch.Generator().manual_seed(0), torch.float32, side=side)["error"]
+        for name, x in (("stripes", stripes), ("grey", torch.zeros(4, 3, 16, 16)))
+        for side in (None, 8)
+    }
+    # What the stripes add to the error, one for each pixel, is gone at half the size.
+    assert error["stripes", None] - error["grey", None] > 0.5
+    assert abs(error["stripes", 8] - error["grey", 8]) < 0.25
 
 
 def test_only_the_discriminator_learns_after_the_warm_up(data: Path, clip: Path, tmp_path: Path) -> None:
