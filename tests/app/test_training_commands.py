@@ -57,8 +57,12 @@ def test_from_data_to_pictures(tmp_path, capsys, monkeypatch, postcards):
     assert run(*start, "--kimg", 0.016) == 0
     assert read_header(gan / "latest.safetensors").images_seen == 16
     assert "holds a run already" in fails(capsys, *start)
-    assert run("train", "gan", "--resume", gan, "--kimg", 0.032) == 0
-    assert read_header(gan / "latest.safetensors").images_seen == 32
+    assert run("train", "gan", "--resume", gan, "--kimg", 0.032, "--set", "learning_rate_g=0.0005") == 0
+    header = read_header(gan / "latest.safetensors")
+    assert (header.images_seen, header.notes["config"]["learning_rate_g"]) == (32, 0.0005)
+    assert "batch: cannot change while a run goes on" in fails(
+        capsys, "train", "gan", "--resume", gan, "--set", "batch=8"
+    )
 
     out = tmp_path / "pictures"
     made = run("generate", gan / "latest.safetensors", "--prompt", "a house at sunset", "--seeds", "0-1", "--out", out)
@@ -78,6 +82,8 @@ def test_training_tells_each_mistake_in_one_line(tmp_path, capsys, postcards):
     gan = ("train", "gan", "--data", postcards, "--clip", tmp_path / "c", "--out", tmp_path / "g")
     assert "one of postcards, tiny, got 'huge'" in fails(capsys, *gan, "--recipe", "huge")
     assert "kimg" in fails(capsys, *gan, "--kimg", "nan")
+    assert "unknown 'speed'" in fails(capsys, *gan, "--set", "speed=3")
+    assert "expected NAME=VALUE" in fails(capsys, *gan, "--set", "batch")
     assert "no such file" in fails(capsys, *gan)
 
 
