@@ -1,4 +1,4 @@
-"""Recipes: runs that are known to work, as functions that return their configuration."""
+"""Recipes: named runs, as functions that return their configuration; what each has shown stands in docs/log.md."""
 
 from __future__ import annotations
 
