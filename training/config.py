@@ -54,8 +54,8 @@ class GanConfig:
     anchor_side: int = 16
     """How small, in pixels."""
     critic_kimg: float = 2.0
-    """Then, this many thousand images in which only the discriminator learns, so that a generator which has learnt
-    something is not led by a discriminator which has not."""
+    """After the warm-up, this many thousand images in which only the discriminator learns, so that a generator which
+    has learnt something is not led by a discriminator which has not."""
     matching: float = 1.0
     """Weight of telling a picture's caption from other captions by the discriminator's logits, for reals in its own
     loss and for fakes in the generator's (XMC-GAN, section 4.2). Without it the discriminator learned to see the noise
@@ -90,10 +90,10 @@ class GanConfig:
     blur_sigma: float = 0.0
     """Blur of reals and fakes at the start, in pixels, falling linearly to 0 ..."""
     blur_kimg: float = 10.0
-    """... over this many thousand images."""
+    """... over this many thousand images after the warm-up."""
     noise_kimg: float = 100.0
-    """The generator's noise inputs come in after this many thousand images. From the start, it learns to cover pictures
-    with noise instead of drawing the edges that the discriminator misses.
+    """The generator's noise inputs come in this many thousand images after the warm-up. From the start, it learns to
+    cover pictures with noise instead of drawing the edges that the discriminator misses.
     """
     ema_half_life: float = 10 / 32
     """Half-life of the weight average in thousand images, per picture of the batch."""
@@ -117,6 +117,8 @@ class GanConfig:
         for name in ("anchor_every", "other_captions", "pixel_channels"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected a whole number from 0, got {getattr(self, name)!r}")
+        if self.pixel_channels and self.resolution < 16:
+            raise ValueError(f"resolution: expected 16 or more with a pixel head, got {self.resolution!r}")
         if self.anchor_every == 1:
             raise ValueError("anchor_every: expected 0 or from 2 (at 1 no adversarial step would be left), got 1")
         for name in ("batch", "anchor_side", "taps_every", "r1_every", "log_steps", "grid_seeds"):
@@ -128,6 +130,7 @@ class GanConfig:
             "learning_rate_d",
             "ema_half_life",
             "warmup_rate",
+            "diversity_share",
             "sample_kimg",
             "save_kimg",
             "pixel_weight",
@@ -138,7 +141,6 @@ class GanConfig:
             "guidance",
             "matching",
             "diversity",
-            "diversity_share",
             "warmup_kimg",
             "warmup_nats",
             "critic_kimg",

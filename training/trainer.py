@@ -134,8 +134,10 @@ class GanTrainer:
         )
 
         enough = config.diversity_share * layout_distance(real, real.roll(1, dims=0))
-        pairs = len(real) - half
-        diversity = layout_distance(fake[:pairs], fake[half:]) / enough
+        pairs = len(real) - half  # none when the batch is one picture
+        diversity = (
+            layout_distance(fake[:pairs], fake[half:]) / enough.clamp(min=1e-3) if pairs else torch.ones_like(enough)
+        )
         sigma = config.blur_sigma * max(0.0, 1 - images / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0
         fake = augment(blur(fake, sigma), config.augment, self.rng)
         real = augment(blur(real, sigma), config.augment, self.rng)

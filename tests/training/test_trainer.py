@@ -226,9 +226,13 @@ def test_more_kimg_on_resume_goes_on(data: Path, clip: Path, tmp_path: Path) -> 
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_a_batch_that_eight_does_not_divide(data: Path, clip: Path, tmp_path: Path) -> None:
-    train(replace(CONFIG, batch=9, kimg=0.018), data, clip, tmp_path / "run")
-    assert load(tmp_path / "run" / "latest.safetensors").header.images_seen == 18
+@pytest.mark.parametrize("batch", [1, 2, 9])
+def test_a_batch_that_eight_does_not_divide(batch: int, data: Path, clip: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, batch=batch, kimg=2 * batch / 1000, warmup_kimg=0.0, critic_kimg=0.0, anchor_every=0)
+    train(config, data, clip, tmp_path / "run")
+    assert load(tmp_path / "run" / "latest.safetensors").header.images_seen == 2 * batch
+    rows = read_log(tmp_path / "run" / "log.jsonl", "train")
+    assert all(np.isfinite([row["loss_d"], row["loss_g"], row["diversity"]]).all() for row in rows)
 
 
 def test_errors_say_what_to_do(data: Path, clip: Path, tmp_path: Path) -> None:
@@ -256,6 +260,9 @@ def test_errors_say_what_to_do(data: Path, clip: Path, tmp_path: Path) -> None:
         ("augment", ("flip",)),
         ("taps", ()),
         ("prompts", ()),
+        ("resolution", 8),
+        ("anchor_every", 1),
+        ("diversity_share", 0.0),
     ],
 )
 def test_config_names_the_field_that_is_wrong(field: str, value: object) -> None:

@@ -42,7 +42,7 @@ class PixelHead(nn.Module):
 
     Residual strided convolutions; patches are judged at 8 x 8, the whole after 4 x 4, where how much the batch varies
     comes in as one more map. Patches alone leave nobody to say whether their arrangement is a landscape or which one:
-    a head without the whole told terrains apart no better than chance after 25,000 pictures.
+    a head without the whole preferred the right terrain in 52 % of cases after 25,000 pictures.
 
     Without any norm: after 100 steps on the same fakes such a head told them from reals with an area under the curve
     of 0.99, with spectral norm 0.86, with batch norm 0.90 (it hides what all fakes of a batch share, such as their
