@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from training.augment import POLICIES
+from training.features import DINO, TIMM_PREFIX
 
+CLIP_FEATURES = "clip"
 Precision = Literal["auto", "float32", "bfloat16"]
 
 # Rows of the sample grid: wordings that together name every attribute value at least once.
@@ -35,27 +37,32 @@ class GanConfig:
     """Side of the pictures in pixels."""
     batch: int = 16
     """Pictures a step."""
-    kimg: float = 200.0
+    kimg: float = 400.0
     """Length of the run in thousands of real pictures shown."""
     seed: int = 0
 
-    learning_rate_g: float = 1e-3
-    learning_rate_d: float = 1e-3
+    learning_rate_g: float = 5e-4
+    learning_rate_d: float = 3e-3
     guidance: float = 0.05
     """Weight of the squared spherical distance between a picture's embedding and its caption's."""
-    warmup_kimg: float = 16.0
-    """First, this many thousand images by reconstruction, see `training.warmup`; 0 is none."""
-    warmup_rate: float = 2e-3
-    """Learning rate of generator and encoder in steps by reconstruction."""
-    warmup_nats: float = 30.0
-    """How much the latent may tell about its picture in the warm-up; with much more, the caption is not looked at."""
-    anchor_every: int = 3
-    """After the warm-up, every so many-th step is one by reconstruction of a small picture; 0 is none."""
-    anchor_side: int = 16
-    """How small, in pixels."""
-    critic_kimg: float = 2.0
+    warmup_kimg: float = 24.0
+    """First, this many thousand images in which the generator learns by reconstruction alone (see
+    `training.reconstruction`) and the discriminator's pixel head only to tell captions apart; 0 is none."""
+    warmup_rate: float = 3e-3
+    """Learning rate of both in the warm-up."""
+    reconstruction: float = 10.0
+    """Weight of the reconstructions that half of the fakes are after the warm-up; 0 is none."""
+    nats: float = 40.0
+    """How much the latent of a reconstruction may tell about its picture; with much more, the caption is not looked at.
+    """
+    encoder_rate: float = 2e-3
+    """Learning rate of the encoder that finds these latents."""
+    critic_kimg: float = 4.0
     """After the warm-up, this many thousand images in which only the discriminator learns, so that a generator which
     has learnt something is not led by a discriminator which has not."""
+    critic_steps: int = 2
+    """Updates of the discriminator for each of the generator, every one with new reals. All but one are the pixel
+    head's alone."""
     matching: float = 1.0
     """Weight of telling a picture's caption from other captions by the discriminator's logits, for reals in its own
     loss and for fakes in the generator's (XMC-GAN, section 4.2). Without it the discriminator learned to see the noise
@@ -70,6 +77,9 @@ class GanConfig:
     """What is enough, as a share of how differently real pictures of different captions are laid out."""
     other_captions: int = 240
     """How many captions of earlier steps stand beside the batch's own in that choice."""
+    features: str = DINO
+    """The frozen feature network of the discriminator: "clip" for the run's own CLIP, which learnt from the same
+    pictures, or `timm:MODEL`, see `training.features.open_feature_network`."""
     taps: tuple[int, ...] = (4,)
     """Which of the feature network's taps get a head, counted from 0, the shallowest."""
     taps_every: int = 4
@@ -91,7 +101,7 @@ class GanConfig:
     """Blur of reals and fakes at the start, in pixels, falling linearly to 0 ..."""
     blur_kimg: float = 10.0
     """... over this many thousand images after the warm-up."""
-    noise_kimg: float = 100.0
+    noise_kimg: float = 120.0
     """The generator's noise inputs come in this many thousand images after the warm-up. From the start, it learns to
     cover pictures with noise instead of drawing the edges that the discriminator misses.
     """
@@ -102,9 +112,9 @@ class GanConfig:
     """auto is bfloat16 on CUDA and on CPUs with AMX tiles, else float32."""
     log_steps: int = 20
     """A line in the log after this many steps."""
-    sample_kimg: float = 4.0
+    sample_kimg: float = 8.0
     """A sample grid and a snapshot after this many thousand images."""
-    save_kimg: float = 4.0
+    save_kimg: float = 8.0
     """The whole state, to resume from, after this many thousand images."""
     evaluate_kimg: float = 0.0
     """Attribute accuracies on Postcards prompts after this many thousand images; 0 is never."""
@@ -114,14 +124,14 @@ class GanConfig:
     """Columns of the sample grid: seeds 0, 1, 2, ..."""
 
     def __post_init__(self) -> None:
-        for name in ("anchor_every", "other_captions", "pixel_channels"):
+        for name in ("other_captions", "pixel_channels"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected a whole number from 0, got {getattr(self, name)!r}")
+        if self.critic_steps > 1 and not self.pixel_channels:
+            raise ValueError(f"critic_steps: expected 1 without a pixel head, got {self.critic_steps!r}")
         if self.pixel_channels and self.resolution < 16:
             raise ValueError(f"resolution: expected 16 or more with a pixel head, got {self.resolution!r}")
-        if self.anchor_every == 1:
-            raise ValueError("anchor_every: expected 0 or from 2 (at 1 no adversarial step would be left), got 1")
-        for name in ("batch", "anchor_side", "taps_every", "r1_every", "log_steps", "grid_seeds"):
+        for name in ("batch", "critic_steps", "taps_every", "r1_every", "log_steps", "grid_seeds"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a whole number from 1, got {getattr(self, name)!r}")
         for name in (
@@ -130,6 +140,7 @@ class GanConfig:
             "learning_rate_d",
             "ema_half_life",
             "warmup_rate",
+            "encoder_rate",
             "diversity_share",
             "sample_kimg",
             "save_kimg",
@@ -142,7 +153,8 @@ class GanConfig:
             "matching",
             "diversity",
             "warmup_kimg",
-            "warmup_nats",
+            "reconstruction",
+            "nats",
             "critic_kimg",
             "r1",
             "blur_sigma",
@@ -159,6 +171,8 @@ class GanConfig:
                 raise ValueError(f"augment: expected some of {', '.join(POLICIES)}, got {policy!r}")
         if not self.taps or len(set(self.taps)) < len(self.taps) or min(self.taps) < 0:
             raise ValueError(f"taps: expected different whole numbers from 0, got {self.taps!r}")
+        if self.features != CLIP_FEATURES and not self.features.startswith(TIMM_PREFIX):
+            raise ValueError(f"features: expected {CLIP_FEATURES!r} or '{TIMM_PREFIX}MODEL', got {self.features!r}")
         if not self.prompts:
             raise ValueError("prompts: expected at least one prompt for the sample grid, got none")
 

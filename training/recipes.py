@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from training.config import GanConfig
+from training.config import CLIP_FEATURES, GanConfig
 
 
 def postcards() -> GanConfig:
     """The bundled checkpoint: Postcards at 64 px, hours on two cores."""
-    return GanConfig(evaluate_kimg=8.0)
+    return GanConfig(features=CLIP_FEATURES, evaluate_kimg=16.0)
 
 
 def tiny() -> GanConfig:
     """32 px: the first sample grid within a minute on two cores; palettes and horizons after some ten minutes."""
-    return GanConfig(resolution=32, kimg=100.0, sample_kimg=1.0, save_kimg=2.0, warmup_kimg=6.0, critic_kimg=1.0)
+    return GanConfig(
+        features=CLIP_FEATURES,
+        resolution=32,
+        kimg=100.0,
+        sample_kimg=1.0,
+        save_kimg=2.0,
+        warmup_kimg=6.0,
+        critic_kimg=2.0,
+    )
 
 
 GAN_RECIPES: Mapping[str, Callable[[], GanConfig]] = {"postcards": postcards, "tiny": tiny}

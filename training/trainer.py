@@ -27,10 +27,11 @@ from core.runlog import RunLog
 from core.words import words
 from training.augment import augment, blur
 from training.clip.model import ClipModel, load_clip
-from training.config import GanConfig
+from training.config import CLIP_FEATURES, GanConfig
 from training.datasets.folder import BatchStream, FolderDataset, load_folder
 from training.discriminators.projected import Discriminator
 from training.ema import Ema
+from training.features import FeatureNetwork, open_feature_network
 from training.interrupt import Interrupt
 from training.losses import (
     generator_hinge,
@@ -43,11 +44,11 @@ from training.losses import (
 )
 from training.metrics.classifier import LoadedClassifier
 from training.metrics.postcards_eval import quick_eval
+from training.reconstruction import Reconstruction
 from training.snapshots import save_sample_grid, save_snapshot
-from training.warmup import Warmup
 
-STATE_VERSION = 2
-FIXED = ("preset", "resolution", "batch", "seed", "taps", "pixel_channels")
+STATE_VERSION = 3
+FIXED = ("preset", "resolution", "batch", "seed", "taps", "pixel_channels", "features")
 """Settings that a run keeps from its first step to its last."""
 
 
@@ -67,121 +68,157 @@ class GanTrainer:
     """Generator, discriminator, their optimisers and the data order; `step` is one update of each."""
 
     def __init__(self, config: GanConfig, data: FolderDataset, clip: ClipModel, device: torch.device) -> None:
+        """Raises `RunError` for a feature network without the taps asked for, `FeatureError` when it cannot be had."""
         self.config, self.data, self.clip, self.device = config, data, clip, device
         self.dtype = compute_dtype(config.precision, device)
+        self.images_seen = 0
         torch.manual_seed(config.seed)
         shape = preset("stylegan_t", config.preset, resolution=config.resolution, text_dim=clip.embed_dim)
         self.generator = Generator(shape).to(device).to(memory_format=torch.channels_last)
         _prepare(self.generator)
-        if max(config.taps) >= len(clip.tap_channels):
-            raise RunError(f"taps: the feature network has {len(clip.tap_channels)}, counted from 0; got {config.taps}")
+        own = config.features == CLIP_FEATURES
+        self.network: FeatureNetwork = clip if own else open_feature_network(config.features, device)
+        tap_channels = self.network.tap_channels
+        if max(config.taps) >= len(tap_channels):
+            raise RunError(f"taps: the feature network has {len(tap_channels)}, counted from 0; got {config.taps}")
         self.discriminator = Discriminator(
-            [clip.tap_channels[tap] for tap in config.taps],
+            [tap_channels[tap] for tap in config.taps],
             clip.embed_dim,
             resolution=config.resolution,
             pixel_channels=config.pixel_channels,
         ).to(device)
         self.head_weights = [1.0] * len(config.taps) + [config.pixel_weight] * 2 * bool(config.pixel_channels)
         self.ema = Ema(self.generator, half_life=config.ema_half_life * config.batch * 1000)
-        self.optimiser_g = _adam(self.generator, config.learning_rate_g)
-        self.optimiser_d = _adam(self.discriminator, config.learning_rate_d)
-        self.warmup: Warmup | None = None
-        if config.warmup_kimg or config.anchor_every:
-            self.warmup = Warmup(self.generator, learning_rate=config.warmup_rate, nats=config.warmup_nats)
+        self.optimiser_g, self.optimiser_d = self._optimisers()
+        self.reconstruction: Reconstruction | None = None
+        if config.warmup_kimg or config.reconstruction:
+            self.reconstruction = Reconstruction(self.generator, learning_rate=config.encoder_rate, nats=config.nats)
         self.stream = BatchStream(len(data), config.batch, config.seed)
         self.rng = torch.Generator().manual_seed(config.seed)
         self.captions = torch.zeros(0, clip.embed_dim, device=device)
         """Text embeddings of the last steps, [<= other_captions, D], newest first."""
-        self.images_seen = 0
 
     def step(self) -> dict[str, Tensor]:
         """One batch, by reconstruction or in the adversarial game. Returns losses and other figures, detached."""
         real, captions = self._batch()
-        with torch.no_grad(), self._autocast():
-            c = self.clip.encode_text(captions).float()
-        config, step = self.config, self.images_seen // self.config.batch
-        if self.warmup is not None and self.images_seen < config.warmup_kimg * 1000:
-            figures = self.warmup.step(real, c, self.rng, self.dtype)
-        elif self.warmup is not None and config.anchor_every and step % config.anchor_every == 0:
-            figures = self.warmup.step(real, c, self.rng, self.dtype, side=config.anchor_side)
+        c = self._encode(captions)
+        if self.warming_up:
+            figures = self._warmup_step(real, c)
         else:
             figures = self._adversarial_step(real, c)
+        warming_up = self.warming_up
         self.images_seen += len(real)
+        if warming_up != self.warming_up:
+            self.optimiser_g, self.optimiser_d = self._optimisers()
         self.ema.update(self.generator, batch=len(real), images_seen=self.images_seen)
         return figures
 
-    def _adversarial_step(self, real: Tensor, c: Tensor) -> dict[str, Tensor]:
-        """The discriminator's update, then the generator's on the same fakes.
+    @property
+    def warming_up(self) -> bool:
+        """Whether the next step is one by reconstruction alone."""
+        return self.images_seen < self.config.warmup_kimg * 1000
 
-        The fakes, their augmentation and the frozen network's features are worked out once and serve both updates.
+    def _optimisers(self) -> tuple[torch.optim.Adam, torch.optim.Adam]:
+        """The two networks' in this phase: momentum helps where they do not play against each other."""
+        config = self.config
+        if self.warming_up:
+            rate = config.warmup_rate
+            return _adam(self.generator, rate, momentum=0.9), _adam(self.discriminator, rate, momentum=0.9)
+        return _adam(self.generator, config.learning_rate_g), _adam(self.discriminator, config.learning_rate_d)
+
+    def _warmup_step(self, real: Tensor, c: Tensor) -> dict[str, Tensor]:
+        """The generator and the encoder learn by reconstruction, the pixel head to tell captions apart.
+
+        A discriminator that starts from nothing when the game begins looks at noise and edges first, and takes tens of
+        thousands of images until it knows what the captions are about.
+        """
+        assert self.reconstruction is not None
+        z, divergence = self.reconstruction.latents(real, c, self.rng)
+        f = self.generator.mapping(z)
+        self.generator.mapping.update_average(f.detach())
+        picture = self.generator.synthesis(torch.cat([f, c], dim=1), noise="none", dtype=self.dtype)
+        loss, error = self.reconstruction.loss(picture, real, divergence)
+        _update(loss, self.optimiser_g, self.reconstruction.optimiser)
+        figures = {"error": error, "divergence": divergence.detach()}
+        every_c = self._with_earlier(c)
+        if self.config.pixel_channels and self.config.matching:
+            own = torch.arange(len(real), device=self.device)
+            with self._autocast():
+                outs = self.discriminator([], augment(real, self.config.augment, self.rng))
+                every = self.discriminator.every_logit(outs, every_c)
+                _update(matching(every, own), self.optimiser_d)
+            figures["match_real"] = _first(every, own)
+        return figures
+
+    def _with_earlier(self, c: Tensor) -> Tensor:
+        """The batch's text embeddings and, after them, those of earlier steps; the batch's join these."""
+        every_c = torch.cat([c, self.captions])
+        self.captions = every_c[: self.config.other_captions]
+        return every_c
+
+    def _adversarial_step(self, real: Tensor, c: Tensor) -> dict[str, Tensor]:
+        """The discriminator's updates, then the generator's on the same fakes.
+
+        The fakes and the frozen network's features of them are worked out once and serve all updates.
         """
         config, images = self.config, self.images_seen - self.config.warmup_kimg * 1000
-        every_c = torch.cat([c, self.captions])
-        self.captions = every_c[: config.other_captions]
+        step = images // (config.batch * config.critic_steps)
 
-        # Fakes come in pairs of one caption and two latents. The halves stay apart, so that the captions of a virtual
-        # batch differ among fakes as they do among reals.
+        # Fakes come in pairs of one caption and two latents, the first that of the caption's picture. The halves stay
+        # apart, so that the captions of a virtual batch differ among fakes as they do among reals.
         half = len(real) - len(real) // 2
-        own = torch.arange(len(real), device=self.device)
-        own_fake = own % half
+        own_fake = torch.arange(len(real), device=self.device) % half
         c_fake = c[own_fake]
         z = torch.randn(len(real), self.generator.z_dim, generator=self.rng).to(self.device)
+        whole, divergence = real[:half], None
+        if self.reconstruction is not None and config.reconstruction:
+            found, divergence = self.reconstruction.latents(whole, c[:half], self.rng)
+            z = torch.cat([found, z[half:]])
         f = self.generator.mapping(z)
         self.generator.mapping.update_average(f.detach())
         noise: NoiseMode = "random" if images >= config.noise_kimg * 1000 else "none"
         fake = self.generator.synthesis(
             torch.cat([f, c_fake], dim=1), noise=noise, generator=self.rng, dtype=self.dtype
         )
-
+        rebuilt = fake[:half]
         enough = config.diversity_share * layout_distance(real, real.roll(1, dims=0))
         pairs = len(real) - half  # none when the batch is one picture
         diversity = (
             layout_distance(fake[:pairs], fake[half:]) / enough.clamp(min=1e-3) if pairs else torch.ones_like(enough)
         )
         sigma = config.blur_sigma * max(0.0, 1 - images / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0
-        fake = augment(blur(fake, sigma), config.augment, self.rng)
+        fake = blur(fake, sigma)
+
+        # Discriminator. Its pixel head is cheap beside a generator's step, and learns from more pictures than the
+        # generator does from its judgement.
+        for _ in range(config.critic_steps - 1):
+            more, captions = self._batch()
+            more_c = self._encode(captions)
+            moved = augment(fake.detach(), config.augment, self.rng)
+            shown = augment(blur(more, sigma), config.augment, self.rng)
+            self._update_discriminator(shown, more_c, self._with_earlier(more_c), moved, c_fake)
+            self.images_seen += len(more)
+        every_c = self._with_earlier(c)
+        fake = augment(fake, config.augment, self.rng)
         real = augment(blur(real, sigma), config.augment, self.rng)
-        step = self.images_seen // config.batch
-        if config.anchor_every:
-            step -= step // config.anchor_every + 1  # the steps between do not count
         fake_taps: list[Tensor] = []
         real_taps: list[Tensor] = []
-        embedding, weights = None, self.head_weights[len(config.taps) :]
+        embedding = None
         if step % config.taps_every == 0:
-            weights = self.head_weights
             with self._autocast():
                 fake_taps, embedding = self._features(fake)
                 with torch.no_grad():
                     real_taps, _ = self._features(real)
-
-        # Discriminator.
-        self.discriminator.requires_grad_(True)
-        with self._autocast():
-            real_outs = self.discriminator(real_taps, real)
-            fake_outs = self.discriminator([tap.detach() for tap in fake_taps], fake.detach())
-            logits_real = self.discriminator.logits(real_outs, c)
-            logits_fake = self.discriminator.logits(fake_outs, c_fake)
-            loss_d = hinge_real(logits_real, weights) + hinge_fake(logits_fake, weights)
-            every_real = self.discriminator.every_logit(real_outs, every_c)
-            loss_d = loss_d + config.matching * matching(every_real, own, weights)
-            if config.pixel_channels and config.r1 and step % config.r1_every == 0:
-                x = real.detach().requires_grad_()
-                penalty = r1_penalty(self.discriminator.pixel_logits(x, c), x)
-                share = 2 * config.pixel_weight / sum(weights)  # the pixel head's in the hinge
-                loss_d = loss_d + share * config.r1 * config.r1_every * penalty
-        _update(self.optimiser_d, loss_d)
-
-        figures = {
-            "loss_d": loss_d.detach(),
-            "logit_real": _mean(logits_real),
-            "logit_fake": _mean(logits_fake),
-            "match_real": _first(every_real, own),
-        }
+        penalise = bool(config.pixel_channels and config.r1) and step % config.r1_every == 0
+        figures = self._update_discriminator(
+            real, c, every_c, fake.detach(), c_fake, real_taps, [tap.detach() for tap in fake_taps], penalise=penalise
+        )
         if images < config.critic_kimg * 1000:
             return figures
 
         # Generator.
         self.discriminator.requires_grad_(False)
+        weights = self._weights(fake_taps)
         with self._autocast():
             outs = self.discriminator(fake_taps, fake)
             adversarial = generator_hinge(self.discriminator.logits(outs, c_fake), weights)
@@ -192,12 +229,64 @@ class GanTrainer:
                 distance = spherical_distance(embedding.float(), c_fake).mean()
                 loss_g = loss_g + config.guidance * distance
                 figures["guidance"] = distance.detach()
-        _update(self.optimiser_g, loss_g)
+        self.discriminator.requires_grad_(True)
+        optimisers = [self.optimiser_g]
+        if self.reconstruction is not None and divergence is not None:
+            loss, error = self.reconstruction.loss(rebuilt, whole, divergence)
+            loss_g = loss_g + config.reconstruction * loss
+            optimisers.append(self.reconstruction.optimiser)
+            figures |= {"error": error, "divergence": divergence.detach()}
+        _update(loss_g, *optimisers)
         return figures | {
             "loss_g": adversarial.detach(),
             "diversity": diversity.detach(),
             "match_fake": _first(every_fake, own_fake),
         }
+
+    def _update_discriminator(
+        self,
+        real: Tensor,
+        c: Tensor,
+        every_c: Tensor,
+        fake: Tensor,
+        c_fake: Tensor,
+        real_taps: Sequence[Tensor] = (),
+        fake_taps: Sequence[Tensor] = (),
+        *,
+        penalise: bool = False,
+    ) -> dict[str, Tensor]:
+        """One update on augmented pictures; without taps, of the pixel head alone."""
+        config, weights = self.config, self._weights(real_taps)
+        own = torch.arange(len(real), device=self.device)
+        with self._autocast():
+            real_outs = self.discriminator(real_taps, real)
+            fake_outs = self.discriminator(fake_taps, fake)
+            logits_real = self.discriminator.logits(real_outs, c)
+            logits_fake = self.discriminator.logits(fake_outs, c_fake)
+            loss = hinge_real(logits_real, weights) + hinge_fake(logits_fake, weights)
+            every_real = self.discriminator.every_logit(real_outs, every_c)
+            loss = loss + config.matching * matching(every_real, own, weights)
+            if penalise:
+                x = real.detach().requires_grad_()
+                penalty = r1_penalty(self.discriminator.pixel_logits(x, c), x)
+                share = 2 * config.pixel_weight / sum(weights)  # the pixel head's in the hinge
+                loss = loss + share * config.r1 * config.r1_every * penalty
+        _update(loss, self.optimiser_d)
+        return {
+            "loss_d": loss.detach(),
+            "logit_real": _mean(logits_real),
+            "logit_fake": _mean(logits_fake),
+            "match_real": _first(every_real, own),
+        }
+
+    def _weights(self, taps: Sequence[Tensor]) -> list[float]:
+        """What each output counts that the discriminator gives for these taps."""
+        return self.head_weights if taps else self.head_weights[len(self.config.taps) :]
+
+    @torch.no_grad()
+    def _encode(self, captions: list[str]) -> Tensor:
+        with self._autocast():
+            return self.clip.encode_text(captions).float()
 
     def _batch(self) -> tuple[Tensor, list[str]]:
         """The next pictures, [N, 3, R, R] in [-1, 1], with a caption drawn from each one's list."""
@@ -212,9 +301,10 @@ class GanTrainer:
 
     def _features(self, x_N3HW: Tensor) -> tuple[list[Tensor], Tensor]:
         """The taps that have a head, and the embedding that guidance compares with the caption's."""
-        features = self.clip.features(x_N3HW)
-        assert features.embedding is not None
-        return [features.taps[tap] for tap in self.config.taps], features.embedding
+        features = self.network.features(x_N3HW)
+        embedding = features.embedding if self.network is self.clip else self.clip.encode_image(x_N3HW)
+        assert embedding is not None
+        return [features.taps[tap] for tap in self.config.taps], embedding
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
@@ -239,27 +329,23 @@ class GanTrainer:
             "stream": self.stream.state_dict(),
             "rng": self.rng.get_state(),
             "captions": self.captions,
-            "warmup": self.warmup.state_dict() if self.warmup is not None else None,
+            "reconstruction": self.reconstruction.state_dict() if self.reconstruction is not None else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken."""
-        config = self.config
         self.images_seen = state["images_seen"]
         self.generator.load_state_dict(state["generator"])
         self.ema.module.load_state_dict(state["ema"])
         self.discriminator.load_state_dict(state["discriminator"])
-        self.optimiser_g.load_state_dict(state["optimiser_g"])
-        self.optimiser_d.load_state_dict(state["optimiser_d"])
-        # The configuration may have changed since.
-        for optimiser, rate in ((self.optimiser_g, config.learning_rate_g), (self.optimiser_d, config.learning_rate_d)):
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+        self.optimiser_g, self.optimiser_d = self._optimisers()
+        _load(self.optimiser_g, state["optimiser_g"])
+        _load(self.optimiser_d, state["optimiser_d"])
         self.stream.load_state_dict(state["stream"])
         self.rng.set_state(state["rng"])
         self.captions = state["captions"].to(self.device)
-        if self.warmup is not None and state["warmup"] is not None:
-            self.warmup.load_state_dict(state["warmup"])
+        if self.reconstruction is not None and state["reconstruction"] is not None:
+            self.reconstruction.load_state_dict(state["reconstruction"])
 
 
 @torch.no_grad()
@@ -280,20 +366,36 @@ def _prepare(generator: Generator) -> None:
         latent[row] = torch.randn_like(latent[row]) * deviation / (affine.weight_gain * math.sqrt(generator.z_dim))
 
 
-def _adam(module: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(module.parameters(), lr=learning_rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
+def _adam(module: torch.nn.Module, learning_rate: float, momentum: float = 0.0) -> torch.optim.Adam:
+    return torch.optim.Adam(module.parameters(), lr=learning_rate, betas=(momentum, 0.99), eps=1e-8, fused=True)
 
 
-def _update(optimiser: torch.optim.Adam, loss: Tensor) -> None:
-    optimiser.zero_grad(set_to_none=True)
+def _load(optimiser: torch.optim.Adam, state: dict[str, Any]) -> None:
+    """Load all but the settings, which may have changed since the state was saved."""
+    settings = [{name: group[name] for name in ("lr", "betas")} for group in optimiser.param_groups]
+    optimiser.load_state_dict(state)
+    for group, kept in zip(optimiser.param_groups, settings, strict=True):
+        group.update(kept)
+
+
+def _update(loss: Tensor, *optimisers: torch.optim.Adam) -> None:
+    for optimiser in optimisers:
+        optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+    gradients = [
+        p.grad
+        for optimiser in optimisers
+        for group in optimiser.param_groups
+        for p in group["params"]
+        if p.grad is not None
+    ]
     # One sum tells whether anything is not finite; mending each gradient every step would cost more than the update
     # itself.
     if not torch.isfinite(torch.stack(torch._foreach_norm(gradients)).sum()):
         for gradient in gradients:
             gradient.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
-    optimiser.step()
+    for optimiser in optimisers:
+        optimiser.step()
 
 
 def _first(every_logit: list[Tensor], own_N: Tensor) -> Tensor:

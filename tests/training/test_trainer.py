@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 
@@ -25,20 +26,21 @@ from training.clip.model import ClipHeader, load_clip, save_clip
 from training.clip.towers import build_clip
 from training.config import GanConfig
 from training.datasets.folder import load_folder
+from training.features import DINO, FeatureError, TimmViT
 from training.recipes import gan_recipe
 from training.trainer import GanTrainer, RunError, resume, train
 
 CONFIG = GanConfig(
     resolution=16,
     batch=4,
+    features="clip",
     kimg=0.04,
     log_steps=1,
     sample_kimg=0.02,
     save_kimg=0.008,
     warmup_kimg=0.012,
     critic_kimg=0.004,
-    anchor_every=7,
-    anchor_side=8,
+    critic_steps=1,
     taps_every=2,
     blur_kimg=0.02,
     noise_kimg=0.02,
@@ -105,41 +107,85 @@ def test_a_run_leaves_a_checkpoint_samples_a_log_and_a_state(data: Path, clip: P
     rows = read_log(tmp_path / "run" / "log.jsonl", "train")
     assert [row["images"] for row in rows] == list(range(4, 44, 4))
     names = [sorted({"error", "loss_d", "loss_g"} & set(row)) for row in rows]
-    assert (
-        names == [["error"]] * 3 + [["loss_d"]] + [["loss_d", "loss_g"]] * 3 + [["error"]] + [["loss_d", "loss_g"]] * 2
-    )
+    assert names == [["error"]] * 3 + [["loss_d"]] + [["error", "loss_d", "loss_g"]] * 6
     assert all(np.isfinite(row[name]) for row, known in zip(rows, names, strict=True) for name in known)
 
 
-def test_every_third_step_looks_at_small_reals(data: Path, clip: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, warmup_kimg=0.0, critic_kimg=0.0, anchor_every=3, anchor_side=4, taps_every=2)
-    train(config, data, clip, tmp_path / "run")
-    rows = read_log(tmp_path / "run" / "log.jsonl", "train")
-    assert [("error" in row, "guidance" in row) for row in rows[:7]] == [
-        (True, False),
-        (False, True),
-        (False, False),
-        (True, False),
-        (False, True),
-        (False, False),
-        (True, False),
-    ]
+def test_half_of_the_fakes_are_reconstructions_after_the_warm_up(data: Path, clip: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, kimg=0.4, warmup_kimg=0.0, critic_kimg=0.0, nats=40.0, sample_kimg=1.0, save_kimg=1.0)
+    errors = {}
+    for weight in (0.0, 30.0):
+        train(replace(config, reconstruction=weight), data, clip, tmp_path / f"{weight}")
+        rows = read_log(tmp_path / f"{weight}" / "log.jsonl", "train")
+        errors[weight] = [row["error"] for row in rows if "error" in row]
+    assert errors[0.0] == []
+    assert np.mean(errors[30.0][-20:]) < 0.6 * np.mean(errors[30.0][:5])
 
 
-def test_a_small_picture_hides_edges_from_reconstruction(data: Path, clip: Path) -> None:
+def test_reconstruction_looks_at_the_whole_picture_and_at_its_layout(data: Path, clip: Path) -> None:
     trainer = GanTrainer(CONFIG, load_folder(data, 16), load_clip(clip), torch.device("cpu"))
-    assert trainer.warmup is not None
-    stripes = torch.ones(4, 3, 16, 16)
-    stripes[:, :, ::2] = -1.0
-    c = torch.nn.functional.normalize(torch.randn(4, 16), dim=1)
-    error = {
-        (name, side): trainer.warmup.step(x, c, torch.Generator().manual_seed(0), torch.float32, side=side)["error"]
-        for name, x in (("stripes", stripes), ("grey", torch.zeros(4, 3, 16, 16)))
-        for side in (None, 8)
+    assert trainer.reconstruction is not None
+    grey, stripes, tint = torch.zeros(2, 3, 16, 16), torch.zeros(2, 3, 16, 16), torch.full((2, 3, 16, 16), 0.5)
+    stripes[:, :, ::2], stripes[:, :, 1::2] = 0.5, -0.5
+    nothing = torch.zeros(())
+    (fine, fine_error), (coarse, coarse_error) = (
+        trainer.reconstruction.loss(x + 0.01, grey, nothing) for x in (stripes, tint)
+    )
+    assert abs(fine_error - coarse_error) < 0.02  # the same error a pixel ...
+    assert coarse - fine > 1  # ... but only one of the two is still there at a quarter of the size
+    over = trainer.reconstruction.loss(tint, grey, torch.tensor(CONFIG.nats + 10))[0]
+    within = trainer.reconstruction.loss(tint, grey, torch.tensor(CONFIG.nats - 10))[0]
+    assert over > within + 1
+
+
+def test_another_feature_network_stands_beside_the_clip(
+    data: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = TimmViT(timm.create_model("test_vit", num_classes=0), (0.5,) * 3, (0.5,) * 3)
+    asked = []
+
+    def opened(name: str, device: torch.device) -> TimmViT:
+        asked.append(name)
+        return network
+
+    monkeypatch.setattr("training.trainer.open_feature_network", opened)
+    config = replace(CONFIG, features="timm:test_vit", warmup_kimg=0.0, critic_kimg=0.0, taps_every=1, guidance=1.0)
+    train(config, data, clip, tmp_path / "run")
+    assert asked == ["timm:test_vit"]
+    head = state(tmp_path / "run")["discriminator.heads.1.first.0.parametrizations.weight.original"]
+    assert head.shape[1] == network.tap_channels[1] != load_clip(clip).tap_channels[1]
+    rows = read_log(tmp_path / "run" / "log.jsonl", "train")
+    assert all(np.isfinite(row["guidance"]) for row in rows)
+
+
+def test_without_weights_of_the_feature_network_a_run_says_so(
+    data: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(FeatureError, match=r"model\.safetensors"):
+        train(replace(CONFIG, features=DINO), data, clip, tmp_path / "run")
+
+
+def test_more_updates_of_the_discriminator_see_more_reals(data: Path, clip: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, kimg=0.048, warmup_kimg=0.0, critic_kimg=0.0)
+    for steps in (1, 3):
+        train(replace(config, critic_steps=steps, r1=0.0), data, clip, tmp_path / f"{steps}")
+    one, three = (read_log(tmp_path / f"{steps}" / "log.jsonl", "train") for steps in (1, 3))
+    assert [row["images"] for row in one] == list(range(4, 52, 4))
+    assert [row["images"] for row in three] == list(range(12, 60, 12))
+    # The feature network takes part in every second step of the generator in both.
+    assert ["guidance" in row for row in three] == [True, False, True, False]
+    updates = {
+        steps: torch.load(tmp_path / f"{steps}" / "state.pt", weights_only=True)["optimiser_d"]["state"]
+        for steps in (1, 3)
     }
-    # What the stripes add to the error, one for each pixel, is gone at half the size.
-    assert error["stripes", None] - error["grey", None] > 0.5
-    assert abs(error["stripes", 8] - error["grey", 8]) < 0.25
+    assert max(entry["step"].item() for entry in updates[3].values()) == 12
+    assert max(entry["step"].item() for entry in updates[1].values()) == 12
+    with pytest.raises(ValueError, match="critic_steps"):
+        replace(config, critic_steps=2, pixel_channels=0)
 
 
 def test_only_the_discriminator_learns_after_the_warm_up(data: Path, clip: Path, tmp_path: Path) -> None:
@@ -153,7 +199,7 @@ def test_only_the_discriminator_learns_after_the_warm_up(data: Path, clip: Path,
 
 
 def test_reconstruction_gets_better_and_keeps_to_its_nats(data: Path, clip: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, kimg=0.8, warmup_kimg=0.8, warmup_nats=3.0, sample_kimg=1.0, save_kimg=1.0)
+    config = replace(CONFIG, kimg=0.8, warmup_kimg=0.8, nats=3.0, sample_kimg=1.0, save_kimg=1.0)
     train(config, data, clip, tmp_path / "run")
     rows = read_log(tmp_path / "run" / "log.jsonl", "train")
     errors, nats = [row["error"] for row in rows], [row["divergence"] for row in rows]
@@ -228,7 +274,7 @@ def test_more_kimg_on_resume_goes_on(data: Path, clip: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("batch", [1, 2, 9])
 def test_a_batch_that_eight_does_not_divide(batch: int, data: Path, clip: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, batch=batch, kimg=2 * batch / 1000, warmup_kimg=0.0, critic_kimg=0.0, anchor_every=0)
+    config = replace(CONFIG, batch=batch, kimg=2 * batch / 1000, warmup_kimg=0.0, critic_kimg=0.0)
     train(config, data, clip, tmp_path / "run")
     assert load(tmp_path / "run" / "latest.safetensors").header.images_seen == 2 * batch
     rows = read_log(tmp_path / "run" / "log.jsonl", "train")
@@ -258,10 +304,12 @@ def test_errors_say_what_to_do(data: Path, clip: Path, tmp_path: Path) -> None:
         ("guidance", -1.0),
         ("matching", -1.0),
         ("augment", ("flip",)),
+        ("features", "dino"),
         ("taps", ()),
         ("prompts", ()),
         ("resolution", 8),
-        ("anchor_every", 1),
+        ("reconstruction", -1.0),
+        ("critic_steps", 0),
         ("diversity_share", 0.0),
     ],
 )

@@ -64,7 +64,11 @@ class Conv2d(nn.Module):
 
 
 class TextProjection(nn.Module):
-    """Logit per position: the features times a linear map of the text embedding (Miyato & Koyama 2018).
+    """Logit per position: how real it looks whatever the text, and the features times a linear map of the text
+    embedding (Miyato & Koyama 2018, equation 3).
+
+    Without the first term no direction of the features means "real" for every caption, and what the head learns from
+    one caption misleads it on the next: after 24,000 images such a patch head gave reals 0.1 and fakes -0.4.
 
     The embedding is brought from unit length to unit variance first: at unit length its entries are so small beside
     the bias that the map learns the text many times more slowly than everything else.
@@ -72,15 +76,21 @@ class TextProjection(nn.Module):
 
     def __init__(self, text_dim: int, channels: int = 64) -> None:
         super().__init__()
+        self.plain = Dense(channels, 1)
         self.map = Dense(text_dim, channels)
         self.scale = 1 / math.sqrt(channels)
         self.text_scale = math.sqrt(text_dim)
 
     def forward(self, out_NCT: Tensor, c_ND: Tensor) -> Tensor:
         """[N, C, T] and [N, D] -> logits [N, T]."""
-        return torch.einsum("nct,nc->nt", out_NCT, self.map(c_ND * self.text_scale)) * self.scale
+        matched = torch.einsum("nct,nc->nt", out_NCT, self.map(c_ND * self.text_scale)) * self.scale
+        plain: Tensor = self.plain(out_NCT.transpose(1, 2)).squeeze(2)
+        return plain + matched
 
     def every(self, out_NCT: Tensor, c_MD: Tensor) -> Tensor:
-        """[N, C, T] and [M, D] -> each output against each text, a mean over positions, [N, M]."""
+        """[N, C, T] and [M, D] -> how each output fits each text, a mean over positions, [N, M].
+
+        Without the first term, which says nothing about texts.
+        """
         mapped_MC: Tensor = self.map(c_MD * self.text_scale)
         return out_NCT.mean(dim=2) @ mapped_MC.T * self.scale

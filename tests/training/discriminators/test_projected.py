@@ -40,11 +40,12 @@ def test_one_virtual_batch_cannot_see_another() -> None:
     assert torch.equal(norm(x)[:8], norm(changed)[:8])
 
 
-def test_logits_are_the_inner_product_with_the_mapped_text() -> None:
+def test_logits_are_a_plain_term_and_the_inner_product_with_the_mapped_text() -> None:
     projection = TextProjection(4, 64)
     out, c = torch.randn(2, 64, 5), torch.randn(2, 4)
     mapped = 2 * c @ projection.map.weight.T / 2 + projection.map.bias  # to unit variance, then equalised
-    expected = torch.stack([out[n].T @ mapped[n] / 8 for n in range(2)])
+    plain = [out[n].T @ projection.plain.weight[0] / 8 + projection.plain.bias for n in range(2)]
+    expected = torch.stack([plain[n] + out[n].T @ mapped[n] / 8 for n in range(2)])
     torch.testing.assert_close(projection(out, c), expected)
 
 
@@ -86,6 +87,7 @@ def test_discriminator_scores_one_pass_against_every_caption() -> None:
     own, every = discriminator.logits(outs, c[:3]), discriminator.every_logit(outs, c)
     assert [tuple(head.shape) for head in own] == [(3, 16), (3, 16), (3, 64), (3, 1)]
     assert [tuple(head.shape) for head in every] == [(3, 5)] * 4
-    for a, b in zip(own, every, strict=True):
-        torch.testing.assert_close(a.mean(dim=1), b.diagonal())
+    for out, projection, a, b in zip(outs, discriminator.projections, own, every, strict=True):
+        plain = projection.plain(out.mean(dim=2)).squeeze(1)  # type: ignore[operator, union-attr]
+        torch.testing.assert_close(a.mean(dim=1), plain + b.diagonal())
         assert b.std(dim=1).min() > 0

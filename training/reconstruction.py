@@ -2,9 +2,9 @@
 
 A fresh generator spends most of a short run finding out that a picture has a sky above and a ground below. Told by
 reconstruction, it learns layout, palette and what the caption says about both in a fraction of that, at a third of
-the price a picture; the discriminator then only has to sharpen it (VAE-GAN, Larsen et al. 2016). So a run starts with
-this alone. Later such steps may stand between the adversarial ones and hold the layout where the captions' pictures
-have it; they then look at small pictures only, and leave edges and texture to the discriminator.
+the price a picture. So a run starts with this alone. In the adversarial game half of the fakes go on being
+reconstructions (VAE-GAN, Larsen et al. 2016): the discriminator sharpens what reconstruction leaves soft, and
+reconstruction does not let lines stand where the real picture has none.
 
 The latent of a picture comes from a small encoder, which no checkpoint keeps: without it, the loss would teach the
 generator to ignore its latents.
@@ -27,6 +27,8 @@ from training.discriminators.projected import DownBlock
 
 CAPACITY_WEIGHT = 1000.0
 """What a nat above the capacity costs (Burgess et al. 2018, equation 8, one-sided); enough to stay there."""
+COARSE = 4
+"""Pictures are compared whole and at this fraction of their size, where layout counts and edges do not."""
 
 
 class Encoder(nn.Module):
@@ -46,41 +48,30 @@ class Encoder(nn.Module):
         return mean, log_variance.clamp(-8, 4)
 
 
-class Warmup:
-    """Encoder and optimiser of this phase; `step` is one update of the encoder and of the generator."""
+class Reconstruction:
+    """Encoder, its optimiser, and the loss of a reconstructed picture."""
 
     def __init__(self, generator: Generator, *, learning_rate: float, nats: float) -> None:
-        self.generator, self.nats = generator, nats
-        device = generator.f_avg.device
+        self.nats = nats
         self.encoder = Encoder(generator.resolution, generator.text_dim, generator.z_dim)
-        self.encoder.to(device).to(memory_format=torch.channels_last)
-        parameters = [*generator.parameters(), *self.encoder.parameters()]
-        self.optimiser = torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
+        self.encoder.to(generator.f_avg.device).to(memory_format=torch.channels_last)
+        self.optimiser = torch.optim.Adam(self.encoder.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=True)
 
-    def step(
-        self, real_N3HW: Tensor, c_ND: Tensor, rng: torch.Generator, dtype: torch.dtype, side: int | None = None
-    ) -> dict[str, Tensor]:
-        """One update; `side` compares the pictures at that many pixels instead of whole.
-
-        Returns the error (mean square, pictures in [-1, 1]) and the divergence from the prior in nats a picture.
-        """
+    def latents(self, real_N3HW: Tensor, c_ND: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A latent drawn for each picture [N, Z], and the divergence from the prior in nats, a mean over pictures."""
         mean, log_variance = self.encoder(real_N3HW, c_ND)
         drawn = torch.randn(mean.shape, generator=rng, device=rng.device).to(mean)
-        z = mean + drawn * (log_variance / 2).exp()
-        f = self.generator.mapping(z)
-        self.generator.mapping.update_average(f.detach())
-        picture = self.generator.synthesis(torch.cat([f, c_ND], dim=1), noise="none", dtype=dtype)
-        difference = picture - real_N3HW
-        if side is not None:
-            difference = F.adaptive_avg_pool2d(difference, side)
-        error = difference.square().mean()
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
+        return mean + drawn * (log_variance / 2).exp(), divergence
+
+    def loss(self, picture_N3HW: Tensor, real_N3HW: Tensor, divergence: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, per colour value, and the mean square error of the whole pictures (in [-1, 1])."""
+        difference = picture_N3HW - real_N3HW
+        errors = [difference.square().mean(), F.avg_pool2d(difference, COARSE).square().mean()]
         # The likelihood's variance at its best value, which is the error itself (Rybkin et al. 2021, section 3).
-        loss = 0.5 * difference[0].numel() * error.log() + CAPACITY_WEIGHT * (divergence - self.nats).relu()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
-        return {"error": error.detach(), "divergence": divergence.detach()}
+        likelihood = torch.stack([0.5 * error.log() for error in errors]).mean()
+        excess = CAPACITY_WEIGHT * (divergence - self.nats).relu() / difference[0].numel()
+        return likelihood + excess, errors[0].detach()
 
     def state_dict(self) -> dict[str, Any]:
         """Encoder and optimiser; the generator's weights are the trainer's."""
