@@ -41,7 +41,7 @@ class GanConfig:
     """Length of the run in thousands of real pictures shown."""
     seed: int = 0
 
-    learning_rate_g: float = 5e-4
+    learning_rate_g: float = 1e-3
     learning_rate_d: float = 3e-3
     guidance: float = 0.05
     """Weight of the squared spherical distance between a picture's embedding and its caption's."""
@@ -92,9 +92,10 @@ class GanConfig:
     """How much each of the pixel head's two outputs counts in the loss beside a feature head. Left at 1, the generator
     learns textures that fool the feature network and no shapes."""
     r1: float = 1.0
-    """Weight of the gradient penalty on the pixel head, which has no norm ..."""
-    r1_every: int = 8
-    """... worked out every so many steps, and then as many times as strong (StyleGAN2, section 3.1)."""
+    """Weight of the gradient penalty on the pixel head, which has no norm, at reals and at fakes ..."""
+    penalty_pictures: int = 4
+    """... worked out on this many of each in every update. On all of them in every eighth update and eight times as
+    strong, as StyleGAN2 does it, the few large gradients make Adam's steps small in between."""
     augment: tuple[str, ...] = ("translation",)
     """Differentiable augmentation of reals and fakes, from color, translation and cutout."""
     blur_sigma: float = 0.0
@@ -127,11 +128,12 @@ class GanConfig:
         for name in ("other_captions", "pixel_channels"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected a whole number from 0, got {getattr(self, name)!r}")
-        if self.critic_steps > 1 and not self.pixel_channels:
-            raise ValueError(f"critic_steps: expected 1 without a pixel head, got {self.critic_steps!r}")
+        for name in ("critic_steps", "taps_every"):
+            if getattr(self, name) > 1 and not self.pixel_channels:
+                raise ValueError(f"{name}: expected 1 without a pixel head, got {getattr(self, name)!r}")
         if self.pixel_channels and self.resolution < 16:
             raise ValueError(f"resolution: expected 16 or more with a pixel head, got {self.resolution!r}")
-        for name in ("batch", "critic_steps", "taps_every", "r1_every", "log_steps", "grid_seeds"):
+        for name in ("batch", "critic_steps", "taps_every", "penalty_pictures", "log_steps", "grid_seeds"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a whole number from 1, got {getattr(self, name)!r}")
         for name in (

@@ -1,4 +1,6 @@
-"""The losses of StyleGAN-T (section 3): hinge per token, and guidance by the squared spherical distance to the text."""
+"""The losses: StyleGAN-T's (section 3), hinge per token and guidance by the squared spherical distance to the text,
+and those of the pixel head.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +11,29 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def hinge_real(logits: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
-    """max(0, 1 - logit), a mean over tokens, then over heads by their weights; without weights each counts the same."""
-    return _over_heads([F.relu(1 - head).mean() for head in logits], weights)
+def hinge(real_NT: Tensor, fake_NT: Tensor) -> Tensor:
+    """A token head's loss: max(0, 1 - real) + max(0, 1 + fake), each a mean over pictures and tokens."""
+    return F.relu(1 - real_NT).mean() + F.relu(1 + fake_NT).mean()
 
 
-def hinge_fake(logits: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
-    """max(0, 1 + logit), a mean over tokens, then over heads."""
-    return _over_heads([F.relu(1 + head).mean() for head in logits], weights)
+def relativistic(ahead_NT: Tensor, behind_NT: Tensor) -> Tensor:
+    """softplus(behind - ahead), a mean over pictures and tokens: a picture against the one it is paired with.
+
+    The discriminator puts reals ahead, the generator fakes (Huang et al. 2024, arXiv 2501.05441, section 2.1). Fakes
+    that all look alike cannot win against every real, as they can against one boundary for all.
+    """
+    return F.softplus(behind_NT - ahead_NT).mean()
 
 
-def generator_hinge(logits: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
-    """-logit, a mean over tokens, then over heads."""
-    return -_over_heads([head.mean() for head in logits], weights)
-
-
-def matching(logits_NM: Sequence[Tensor], own_N: Tensor, weights: Sequence[float] | None = None) -> Tensor:
+def matching(logits_NM: Tensor, own_N: Tensor) -> Tensor:
     """Cross-entropy of telling picture n's caption, number own_N[n], from all M (InfoNCE, as XMC-GAN, section 4.2)."""
-    return _over_heads([F.cross_entropy(head, own_N) for head in logits_NM], weights)
+    return F.cross_entropy(logits_NM, own_N)
+
+
+def over_heads(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """The mean of the heads' losses by their weights."""
+    total = torch.stack([value * weight for value, weight in zip(values, weights, strict=True)]).sum()
+    return total / sum(weights)
 
 
 def layout_distance(a_N3HW: Tensor, b_N3HW: Tensor) -> Tensor:
@@ -37,13 +44,6 @@ def layout_distance(a_N3HW: Tensor, b_N3HW: Tensor) -> Tensor:
     side = max(8, a_N3HW.shape[-1] // 8)
     a, b = (F.adaptive_avg_pool2d(x - x.mean(dim=(2, 3), keepdim=True), side) for x in (a_N3HW, b_N3HW))
     return (a - b).abs().mean()
-
-
-def _over_heads(values: Sequence[Tensor], weights: Sequence[float] | None) -> Tensor:
-    if weights is None:
-        weights = [1.0] * len(values)
-    total = torch.stack([value * weight for value, weight in zip(values, weights, strict=True)]).sum()
-    return total / sum(weights)
 
 
 def spherical_distance(a_ND: Tensor, b_ND: Tensor) -> Tensor:

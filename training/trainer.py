@@ -34,12 +34,12 @@ from training.ema import Ema
 from training.features import FeatureNetwork, open_feature_network
 from training.interrupt import Interrupt
 from training.losses import (
-    generator_hinge,
-    hinge_fake,
-    hinge_real,
+    hinge,
     layout_distance,
     matching,
+    over_heads,
     r1_penalty,
+    relativistic,
     spherical_distance,
 )
 from training.metrics.classifier import LoadedClassifier
@@ -146,7 +146,8 @@ class GanTrainer:
             with self._autocast():
                 outs = self.discriminator([], augment(real, self.config.augment, self.rng))
                 every = self.discriminator.every_logit(outs, every_c)
-                _update(matching(every, own), self.optimiser_d)
+                loss = over_heads([matching(head, own) for head in every], self._weights())
+            _update(loss, self.optimiser_d)
             figures["match_real"] = _first(every, own)
         return figures
 
@@ -209,9 +210,8 @@ class GanTrainer:
                 fake_taps, embedding = self._features(fake)
                 with torch.no_grad():
                     real_taps, _ = self._features(real)
-        penalise = bool(config.pixel_channels and config.r1) and step % config.r1_every == 0
-        figures = self._update_discriminator(
-            real, c, every_c, fake.detach(), c_fake, real_taps, [tap.detach() for tap in fake_taps], penalise=penalise
+        figures, logits_real = self._update_discriminator(
+            real, c, every_c, fake.detach(), c_fake, real_taps, [tap.detach() for tap in fake_taps]
         )
         if images < config.critic_kimg * 1000:
             return figures
@@ -221,9 +221,15 @@ class GanTrainer:
         weights = self._weights(fake_taps)
         with self._autocast():
             outs = self.discriminator(fake_taps, fake)
-            adversarial = generator_hinge(self.discriminator.logits(outs, c_fake), weights)
+            logits = self.discriminator.logits(outs, c_fake)
+            count = len(fake_taps)
+            adversarial = over_heads(
+                [-head.mean() for head in logits[:count]]
+                + [relativistic(*pair) for pair in zip(logits[count:], logits_real[count:], strict=True)],
+                weights,
+            )
             every_fake = self.discriminator.every_logit(outs, every_c)
-            text = matching(every_fake, own_fake, weights)
+            text = over_heads([matching(head, own_fake) for head in every_fake], weights)
             loss_g = adversarial + config.matching * text + config.diversity * (1 - diversity).relu()
             if embedding is not None:
                 distance = spherical_distance(embedding.float(), c_fake).mean()
@@ -252,34 +258,43 @@ class GanTrainer:
         c_fake: Tensor,
         real_taps: Sequence[Tensor] = (),
         fake_taps: Sequence[Tensor] = (),
-        *,
-        penalise: bool = False,
-    ) -> dict[str, Tensor]:
-        """One update on augmented pictures; without taps, of the pixel head alone."""
-        config, weights = self.config, self._weights(real_taps)
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """One update on augmented pictures; without taps, of the pixel head alone.
+
+        Returns figures, and each output's logits for the reals in the order of the fakes' captions.
+        """
+        config, weights, count = self.config, self._weights(real_taps), len(real_taps)
         own = torch.arange(len(real), device=self.device)
+        own_fake = own % (len(real) - len(real) // 2)
         with self._autocast():
             real_outs = self.discriminator(real_taps, real)
             fake_outs = self.discriminator(fake_taps, fake)
             logits_real = self.discriminator.logits(real_outs, c)
             logits_fake = self.discriminator.logits(fake_outs, c_fake)
-            loss = hinge_real(logits_real, weights) + hinge_fake(logits_fake, weights)
+            paired = [head[own_fake] for head in logits_real]
             every_real = self.discriminator.every_logit(real_outs, every_c)
-            loss = loss + config.matching * matching(every_real, own, weights)
-            if penalise:
-                x = real.detach().requires_grad_()
-                penalty = r1_penalty(self.discriminator.pixel_logits(x, c), x)
-                share = 2 * config.pixel_weight / sum(weights)  # the pixel head's in the hinge
-                loss = loss + share * config.r1 * config.r1_every * penalty
+            loss = over_heads(
+                [hinge(*pair) for pair in zip(logits_real[:count], logits_fake[:count], strict=True)]
+                + [relativistic(*pair) for pair in zip(paired[count:], logits_fake[count:], strict=True)],
+                weights,
+            )
+            loss = loss + config.matching * over_heads([matching(head, own) for head in every_real], weights)
+            if config.pixel_channels and config.r1:
+                share = 2 * config.pixel_weight / sum(weights)  # the pixel head's in the loss
+                for pictures, text in ((real, c), (fake, c_fake)):
+                    x = pictures[: config.penalty_pictures].detach().requires_grad_()
+                    penalty = r1_penalty(self.discriminator.pixel_logits(x, text[: len(x)]), x)
+                    loss = loss + share * config.r1 * penalty
         _update(loss, self.optimiser_d)
-        return {
+        figures = {
             "loss_d": loss.detach(),
             "logit_real": _mean(logits_real),
             "logit_fake": _mean(logits_fake),
             "match_real": _first(every_real, own),
         }
+        return figures, [head.detach() for head in paired]
 
-    def _weights(self, taps: Sequence[Tensor]) -> list[float]:
+    def _weights(self, taps: Sequence[Tensor] = ()) -> list[float]:
         """What each output counts that the discriminator gives for these taps."""
         return self.head_weights if taps else self.head_weights[len(self.config.taps) :]
 
@@ -498,7 +513,7 @@ def _run(config: GanConfig, data: Path, clip: Path, out: Path, *, state: Mapping
             pictures=len(dataset),
             threads=torch.get_num_threads(),
         )
-        steps, clock = 0, time.perf_counter()
+        steps, clock, counted = 0, time.perf_counter(), trainer.images_seen
         if trainer.images_seen == 0:
             snapshot()
         while trainer.images_seen < total and not stop.requested:
@@ -508,10 +523,10 @@ def _run(config: GanConfig, data: Path, clip: Path, out: Path, *, state: Mapping
             steps += 1
             if steps % config.log_steps == 0:
                 values = {name: round(value.item(), 5) for name, value in metrics.items()}
-                speed = config.log_steps * config.batch / (time.perf_counter() - clock)
+                speed = (trainer.images_seen - counted) / (time.perf_counter() - clock)
                 log.write("train", images=trainer.images_seen, images_per_s=round(speed, 2), **values)
                 bar.set_postfix({name: f"{value:.2f}" for name, value in values.items()})
-                clock = time.perf_counter()
+                clock, counted = time.perf_counter(), trainer.images_seen
             if judge is not None and _passed(config.evaluate_kimg, before, trainer.images_seen):
                 figures = quick_eval(trainer.render, judge, z_dim=trainer.generator.z_dim, resolution=config.resolution)
                 log.write("evaluate", images=trainer.images_seen, **figures)

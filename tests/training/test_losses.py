@@ -6,28 +6,36 @@ import pytest
 import torch
 
 from training.losses import (
-    generator_hinge,
-    hinge_fake,
-    hinge_real,
+    hinge,
     layout_distance,
     matching,
+    over_heads,
     r1_penalty,
+    relativistic,
     spherical_distance,
 )
 
 
-def test_hinge_is_a_mean_over_tokens_then_heads() -> None:
-    heads = [torch.tensor([[2.0, -1.0]]), torch.tensor([[0.5]])]
-    assert hinge_real(heads).item() == pytest.approx(((0 + 2) / 2 + 0.5) / 2)
-    assert hinge_fake(heads).item() == pytest.approx(((3 + 0) / 2 + 1.5) / 2)
-    assert generator_hinge(heads).item() == pytest.approx(-((0.5) + 0.5) / 2)
+def test_hinge_is_a_mean_over_tokens() -> None:
+    real, fake = torch.tensor([[2.0, -1.0]]), torch.tensor([[0.5, -3.0]])
+    assert hinge(real, fake).item() == pytest.approx((0 + 2) / 2 + (1.5 + 0) / 2)
+
+
+def test_relativistic_counts_how_far_each_picture_is_behind_its_own_pair() -> None:
+    ahead, behind = torch.tensor([[1.0], [5.0]]), torch.tensor([[2.0], [1.0]])
+    expected = (math.log(1 + math.exp(1.0)) + math.log(1 + math.exp(-4.0))) / 2
+    assert relativistic(ahead, behind).item() == pytest.approx(expected)
 
 
 def test_matching_is_the_cross_entropy_of_each_pictures_own_caption() -> None:
-    heads = [torch.randn(2, 5, dtype=torch.float64), torch.randn(2, 5, dtype=torch.float64)]
+    logits = torch.randn(2, 5, dtype=torch.float64)
     own = torch.tensor([3, 0])
-    plain = [-sum(float(h[n, own[n]] - h[n].exp().sum().log()) for n in range(2)) / 2 for h in heads]
-    assert matching(heads, own, [1.0, 3.0]).item() == pytest.approx((plain[0] + 3 * plain[1]) / 4)
+    plain = -sum(float(logits[n, own[n]] - logits[n].exp().sum().log()) for n in range(2)) / 2
+    assert matching(logits, own).item() == pytest.approx(plain)
+
+
+def test_heads_count_by_their_weights() -> None:
+    assert over_heads([torch.tensor(1.0), torch.tensor(5.0)], [1.0, 3.0]).item() == pytest.approx(4.0)
 
 
 def test_layout_distance_sees_where_things_are_and_no_tint() -> None:

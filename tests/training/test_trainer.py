@@ -185,7 +185,7 @@ def test_more_updates_of_the_discriminator_see_more_reals(data: Path, clip: Path
     assert max(entry["step"].item() for entry in updates[3].values()) == 12
     assert max(entry["step"].item() for entry in updates[1].values()) == 12
     with pytest.raises(ValueError, match="critic_steps"):
-        replace(config, critic_steps=2, pixel_channels=0)
+        replace(config, critic_steps=2, taps_every=1, pixel_channels=0)
 
 
 def test_only_the_discriminator_learns_after_the_warm_up(data: Path, clip: Path, tmp_path: Path) -> None:
@@ -279,6 +279,14 @@ def test_a_batch_that_eight_does_not_divide(batch: int, data: Path, clip: Path, 
     assert load(tmp_path / "run" / "latest.safetensors").header.images_seen == 2 * batch
     rows = read_log(tmp_path / "run" / "log.jsonl", "train")
     assert all(np.isfinite([row["loss_d"], row["loss_g"], row["diversity"]]).all() for row in rows)
+
+
+def test_feature_heads_can_play_without_the_pixel_head(data: Path, clip: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, kimg=0.02, warmup_kimg=0.008, critic_kimg=0.0, taps_every=1, pixel_channels=0)
+    train(config, data, clip, tmp_path / "run")
+    rows = read_log(tmp_path / "run" / "log.jsonl", "train")
+    assert ["match_real" in row for row in rows] == [False, False, True, True, True]
+    assert all(np.isfinite([row["loss_d"], row["loss_g"]]).all() for row in rows[2:])
 
 
 def test_errors_say_what_to_do(data: Path, clip: Path, tmp_path: Path) -> None:
