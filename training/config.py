@@ -47,7 +47,8 @@ class GanConfig:
     """Weight of the squared spherical distance between a picture's embedding and its caption's."""
     warmup_kimg: float = 24.0
     """First, this many thousand images in which the generator learns by reconstruction alone (see
-    `training.reconstruction`) and the discriminator's pixel head only to tell captions apart; 0 is none."""
+    `training.reconstruction`) and the discriminator's pixel head only to tell captions apart; 0 is none. At this
+    length and rate the generator's maps were seen to collapse to a few directions, see docs/log.md."""
     warmup_rate: float = 3e-3
     """Learning rate of both in the warm-up."""
     reconstruction: float = 10.0
@@ -94,8 +95,7 @@ class GanConfig:
     r1: float = 1.0
     """Weight of the gradient penalty on the pixel head, which has no norm, at reals and at fakes ..."""
     penalty_pictures: int = 4
-    """... worked out on this many of each in every update. On all of them in every eighth update and eight times as
-    strong, as StyleGAN2 does it, the few large gradients make Adam's steps small in between."""
+    """... worked out on this many of each in every update."""
     augment: tuple[str, ...] = ("translation",)
     """Differentiable augmentation of reals and fakes, from color, translation and cutout."""
     blur_sigma: float = 0.0

@@ -19,8 +19,7 @@ def hinge(real_NT: Tensor, fake_NT: Tensor) -> Tensor:
 def relativistic(ahead_NT: Tensor, behind_NT: Tensor) -> Tensor:
     """softplus(behind - ahead), a mean over pictures and tokens: a picture against the one it is paired with.
 
-    The discriminator puts reals ahead, the generator fakes (Huang et al. 2024, arXiv 2501.05441, section 2.1). Fakes
-    that all look alike cannot win against every real, as they can against one boundary for all.
+    The discriminator puts reals ahead, the generator fakes (Huang et al. 2024, arXiv 2501.05441).
     """
     return F.softplus(behind_NT - ahead_NT).mean()
 

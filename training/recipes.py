@@ -8,7 +8,7 @@ from training.config import CLIP_FEATURES, GanConfig
 
 
 def postcards() -> GanConfig:
-    """The bundled checkpoint: Postcards at 64 px, hours on two cores."""
+    """Postcards at 64 px, hours on two cores."""
     return GanConfig(features=CLIP_FEATURES, evaluate_kimg=16.0)
 
 

@@ -104,7 +104,7 @@ def run_gan(args: argparse.Namespace) -> int:
             raise UserError(f"a new run needs {', '.join(missing)}; to go on with one, give --resume RUN")
 
     from training.recipes import gan_recipe
-    from training.trainer import resume, train
+    from training.run import resume, train
 
     settings = [*args.set, *([] if args.kimg is None else [f"kimg={args.kimg}"])]
     if args.resume is not None:

@@ -28,7 +28,8 @@ from training.config import GanConfig
 from training.datasets.folder import load_folder
 from training.features import DINO, FeatureError, TimmViT
 from training.recipes import gan_recipe
-from training.trainer import GanTrainer, RunError, resume, train
+from training.run import resume, train
+from training.trainer import GanTrainer, RunError
 
 CONFIG = GanConfig(
     resolution=16,
@@ -51,6 +52,10 @@ CONFIG = GanConfig(
     grid_seeds=2,
     prompts=("a red square",),
 )
+
+
+TWICE = replace(CONFIG, critic_steps=2, kimg=0.06)
+"""As the recipes, with two updates of the discriminator for each of the generator."""
 
 
 @pytest.fixture(scope="module")
@@ -237,10 +242,10 @@ def test_every_part_moves_and_the_clip_stays(data: Path, clip: Path, tmp_path: P
 
 def test_a_killed_run_resumes_to_the_same_weights(data: Path, clip: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train(CONFIG, data, clip, whole)
+    train(TWICE, data, clip, whole)
     script = (
-        "import sys, pathlib; from tests.training.test_trainer import CONFIG; from training.trainer import train;"
-        "train(CONFIG, *map(pathlib.Path, sys.argv[1:]))"
+        "import sys, pathlib; from tests.training.test_trainer import TWICE; from training.run import train;"
+        "train(TWICE, *map(pathlib.Path, sys.argv[1:]))"
     )
     root = Path(__file__).parents[2]
     process = subprocess.Popen(

@@ -1,0 +1,180 @@
+"""A GAN run: a folder that is started, resumed and stopped.
+
+It holds config.json, log.jsonl, state.pt (to resume exactly), samples/, and latest.safetensors, which the explorer
+opens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from core.latents import seed_to_z
+from core.runlog import RunLog
+from core.words import words
+from training.clip.model import load_clip
+from training.config import GanConfig
+from training.datasets.folder import load_folder
+from training.interrupt import Interrupt
+from training.metrics.classifier import LoadedClassifier
+from training.metrics.postcards_eval import quick_eval
+from training.snapshots import save_sample_grid, save_snapshot
+from training.trainer import STATE_VERSION, GanTrainer, RunError
+
+FIXED = ("preset", "resolution", "batch", "seed", "taps", "pixel_channels", "features")
+"""Settings that a run keeps from its first step to its last."""
+
+
+def train(config: GanConfig, data: Path, clip: Path, out: Path) -> Path:
+    """Start a run in the new folder `out`; returns the path of its last snapshot.
+
+    Raises `RunError` when `out` holds a run already, and what loading the data and the CLIP raise.
+    """
+    if (out / "state.pt").exists():
+        raise RunError(
+            f"{out} holds a run already: go on with `glissando train gan --resume {out}`, or name another folder"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    _write_json(
+        out / "config.json", {"config": config.to_json(), "data": str(data.resolve()), "clip": str(clip.resolve())}
+    )
+    return _run(config, data, clip, out, state=None)
+
+
+def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
+    """Go on with the run in `out` exactly where its last saved state was taken.
+
+    `settings` ("kimg=400", see `GanConfig.changed`) change its configuration from here on; what the weights' shapes or
+    the order of the data hang on cannot change.
+    """
+    try:
+        saved = json.loads((out / "config.json").read_text(encoding="utf-8"))
+        config, data, clip = GanConfig.from_json(saved["config"]), Path(saved["data"]), Path(saved["clip"])
+    except FileNotFoundError:
+        raise RunError(f"{out}: expected the folder of a GAN run (with a config.json), found none") from None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{out / 'config.json'}: expected what `glissando train gan` wrote there, could not read it: {error}"
+        ) from None
+    if settings:
+        before, config = config, config.changed(settings)
+        fixed = [name for name in FIXED if getattr(before, name) != getattr(config, name)]
+        if fixed:
+            raise RunError(f"{', '.join(fixed)}: cannot change while a run goes on; start a new one")
+        _write_json(out / "config.json", {**saved, "config": config.to_json()})
+    state = None
+    if (out / "state.pt").exists():
+        try:
+            state = torch.load(out / "state.pt", map_location="cpu", weights_only=True)
+        except Exception as error:  # noqa: BLE001 (torch raises any kind for a damaged file, even IndexError)
+            raise RunError(
+                f"{out / 'state.pt'}: could not be read ({type(error).__name__}); the run cannot go on from it"
+            ) from None
+        if state.get("version") != STATE_VERSION:
+            raise RunError(f"{out / 'state.pt'}: expected state version {STATE_VERSION}, got {state.get('version')!r}")
+    return _run(config, data, clip, out, state=state)
+
+
+def _run(config: GanConfig, data: Path, clip: Path, out: Path, *, state: Mapping[str, Any] | None) -> Path:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dataset = load_folder(data, config.resolution)
+    model = load_clip(clip, device)
+    trainer = GanTrainer(config, dataset, model, device)
+    if state is not None:
+        trainer.load_state_dict(state)
+    judge = LoadedClassifier.open().model if config.evaluate_kimg else None
+    vocabulary = tuple(
+        sorted({word for captions in dataset.captions for caption in captions for word in words(caption)})
+    )
+    latest = out / "latest.safetensors"
+    total = round(config.kimg * 1000)
+
+    def snapshot() -> None:
+        kimg = trainer.images_seen // 1000
+        save_sample_grid(
+            out / "samples" / f"{kimg:06d}.png", trainer.render, config.prompts, grid_z(config, trainer.generator.z_dim)
+        )
+        save_snapshot(
+            latest,
+            trainer.ema.module,
+            model,
+            name=out.resolve().name,
+            images_seen=trainer.images_seen,
+            vocabulary=vocabulary,
+            notes=_notes(config, data),
+        )
+
+    with (
+        RunLog(out / "log.jsonl") as log,
+        Interrupt() as stop,
+        tqdm(total=total, initial=trainer.images_seen, unit="img") as bar,
+    ):
+        log.write(
+            "start",
+            images=trainer.images_seen,
+            config=config.to_json(),
+            pictures=len(dataset),
+            threads=torch.get_num_threads(),
+        )
+        steps, clock, counted = 0, time.perf_counter(), trainer.images_seen
+        if trainer.images_seen == 0:
+            snapshot()
+        while trainer.images_seen < total and not stop.requested:
+            before = trainer.images_seen
+            metrics = trainer.step()
+            bar.update(trainer.images_seen - before)
+            steps += 1
+            if steps % config.log_steps == 0:
+                values = {name: round(value.item(), 5) for name, value in metrics.items()}
+                speed = (trainer.images_seen - counted) / (time.perf_counter() - clock)
+                log.write("train", images=trainer.images_seen, images_per_s=round(speed, 2), **values)
+                bar.set_postfix({name: f"{value:.2f}" for name, value in values.items()})
+                clock, counted = time.perf_counter(), trainer.images_seen
+            if judge is not None and _passed(config.evaluate_kimg, before, trainer.images_seen):
+                figures = quick_eval(trainer.render, judge, z_dim=trainer.generator.z_dim, resolution=config.resolution)
+                log.write("evaluate", images=trainer.images_seen, **figures)
+            if _passed(config.sample_kimg, before, trainer.images_seen):
+                snapshot()
+            if _passed(config.save_kimg, before, trainer.images_seen):
+                _save_state(out, trainer)
+        _save_state(out, trainer)
+        snapshot()
+        log.write("stop", images=trainer.images_seen, finished=trainer.images_seen >= total)
+    if trainer.images_seen < total:
+        done = f"{trainer.images_seen / 1000:.1f} of {config.kimg:g} kimg"
+        print(f"Stopped at {done}; go on with: glissando train gan --resume {out}")
+    return latest
+
+
+def _passed(every_kimg: float, before: int, now: int) -> bool:
+    every = every_kimg * 1000
+    return every > 0 and int(now // every) > int(before // every)
+
+
+def grid_z(config: GanConfig, z_dim: int) -> Tensor:
+    """The latents of the sample grid's columns, [seeds, Z]."""
+    return torch.stack([seed_to_z(seed, z_dim) for seed in range(config.grid_seeds)])
+
+
+def _notes(config: GanConfig, data: Path) -> dict[str, Any]:
+    return {"data": data.name, "config": config.to_json(), "examples": list(config.prompts)}
+
+
+def _save_state(out: Path, trainer: GanTrainer) -> None:
+    unfinished = out / "state.pt.new"
+    torch.save(trainer.state_dict(), unfinished)
+    os.replace(unfinished, out / "state.pt")
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
