@@ -41,34 +41,32 @@ class GanConfig:
     """Length of the run in thousands of real pictures shown."""
     seed: int = 0
 
-    learning_rate_g: float = 1e-3
-    learning_rate_d: float = 3e-3
+    learning_rate_g: float = 2e-3
+    learning_rate_d: float = 5e-3
     guidance: float = 0.05
     """Weight of the squared spherical distance between a picture's embedding and its caption's."""
-    warmup_kimg: float = 24.0
-    """First, this many thousand images in which the generator learns by reconstruction alone (see
-    `training.reconstruction`) and the discriminator's pixel head only to tell captions apart; 0 is none. At this
-    length and rate the generator's maps were seen to collapse to a few directions, see docs/log.md."""
-    warmup_rate: float = 3e-3
-    """Learning rate of both in the warm-up."""
     reconstruction: float = 10.0
-    """Weight of the reconstructions that half of the fakes are after the warm-up; 0 is none."""
+    """Weight of the reconstructions that half of the fakes are, see `training.reconstruction`; 0 is
+    none."""
     nats: float = 40.0
     """How much the latent of a reconstruction may tell about its picture; with much more, the caption is not looked at.
     """
     encoder_rate: float = 2e-3
     """Learning rate of the encoder that finds these latents."""
-    critic_kimg: float = 4.0
-    """After the warm-up, this many thousand images in which only the discriminator learns, so that a generator which
-    has learnt something is not led by a discriminator which has not."""
+    critic_kimg: float = 10.0
+    """First, this many thousand images in which only the discriminator learns, so that the generator is not led by one
+    that knows nothing, least of all a generator from a checkpoint."""
     critic_steps: int = 2
     """Updates of the discriminator for each of the generator, every one with new reals. All but one are the pixel
-    head's alone."""
-    matching: float = 1.0
-    """Weight of telling a picture's caption from other captions by the discriminator's logits, for reals in its own
-    loss and for fakes in the generator's (XMC-GAN, section 4.2). Without it the discriminator learned to see the noise
-    of early fakes and nothing of what the text says about shapes.
+    head's alone. With one, at equal learning rates, the generator outran it: every picture had the same slash or ring,
+    and the discriminator could not tell fakes by it (area under the curve 0.5)."""
+    matching: float = 0.3
+    """Weight of telling a real picture's caption from other captions by the discriminator's logits (XMC-GAN, section
+    4.2). Without it the discriminator learned to see the noise of early fakes and nothing of what the text says about
+    shapes.
     """
+    matching_fake: float = 0.3
+    """The same for fakes, in the generator's loss."""
     diversity: float = 1.0
     """Weight of the shortfall in how differently two latents lay out the same caption (after mode seeking, Mao et al.
     2019). The discriminator sees a caption once a batch and cannot miss what only other latents would show; left to
@@ -92,7 +90,7 @@ class GanConfig:
     pixel_weight: float = 8.0
     """How much each of the pixel head's two outputs counts in the loss beside a feature head. Left at 1, the generator
     learns textures that fool the feature network and no shapes."""
-    r1: float = 1.0
+    r1: float = 0.3
     """Weight of the gradient penalty on the pixel head, which has no norm, at reals and at fakes ..."""
     penalty_pictures: int = 4
     """... worked out on this many of each in every update."""
@@ -101,9 +99,9 @@ class GanConfig:
     blur_sigma: float = 0.0
     """Blur of reals and fakes at the start, in pixels, falling linearly to 0 ..."""
     blur_kimg: float = 10.0
-    """... over this many thousand images after the warm-up."""
+    """... over this many thousand images."""
     noise_kimg: float = 120.0
-    """The generator's noise inputs come in this many thousand images after the warm-up. From the start, it learns to
+    """The generator's noise inputs come in after this many thousand images. From the start, it learns to
     cover pictures with noise instead of drawing the edges that the discriminator misses.
     """
     ema_half_life: float = 10 / 32
@@ -141,7 +139,6 @@ class GanConfig:
             "learning_rate_g",
             "learning_rate_d",
             "ema_half_life",
-            "warmup_rate",
             "encoder_rate",
             "diversity_share",
             "sample_kimg",
@@ -153,8 +150,8 @@ class GanConfig:
         for name in (
             "guidance",
             "matching",
+            "matching_fake",
             "diversity",
-            "warmup_kimg",
             "reconstruction",
             "nats",
             "critic_kimg",

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from training.config import CLIP_FEATURES, GanConfig
 
 
+def postcards_32() -> GanConfig:
+    """Postcards at 32 px: the first part of the bundled checkpoint's training, an hour on two cores."""
+    return replace(postcards(), resolution=32, kimg=300.0, noise_kimg=1000.0)
+
+
 def postcards() -> GanConfig:
-    """Postcards at 64 px, hours on two cores."""
+    """Postcards at 64 px, hours on two cores; sooner when it starts from a run at 32 px."""
     return GanConfig(features=CLIP_FEATURES, evaluate_kimg=16.0)
 
 
 def tiny() -> GanConfig:
     """32 px: the first sample grid within a minute on two cores; palettes and horizons after some ten minutes."""
-    return GanConfig(
-        features=CLIP_FEATURES,
-        resolution=32,
-        kimg=100.0,
-        sample_kimg=1.0,
-        save_kimg=2.0,
-        warmup_kimg=6.0,
-        critic_kimg=2.0,
-    )
+    return replace(postcards(), resolution=32, kimg=100.0, sample_kimg=1.0, save_kimg=2.0, evaluate_kimg=0.0)
 
 
-GAN_RECIPES: Mapping[str, Callable[[], GanConfig]] = {"postcards": postcards, "tiny": tiny}
+GAN_RECIPES: Mapping[str, Callable[[], GanConfig]] = {
+    "postcards": postcards,
+    "postcards-32": postcards_32,
+    "tiny": tiny,
+}
 
 
 def gan_recipe(name: str) -> GanConfig:

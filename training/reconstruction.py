@@ -1,10 +1,9 @@
 """Learning by reconstruction: the generator as the decoder of a conditional variational autoencoder.
 
-A fresh generator spends most of a short run finding out that a picture has a sky above and a ground below. Told by
-reconstruction, it learns layout, palette and what the caption says about both in a fraction of that, at a third of
-the price a picture. So a run starts with this alone. In the adversarial game half of the fakes go on being
-reconstructions (VAE-GAN, Larsen et al. 2016): the discriminator sharpens what reconstruction leaves soft, and
-reconstruction does not let lines stand where the real picture has none.
+Half of the fakes are reconstructions of real pictures (VAE-GAN, Larsen et al. 2016), compared with them pixel by pixel
+and in the maps of the discriminator's pixel head. A caption and a latent then say at once how a picture is laid out,
+where the adversarial loss alone only says that something is wrong with all of them. By reconstruction alone pictures
+stay soft, and the generator's maps collapse to a few directions; both need the game.
 
 The latent of a picture comes from a small encoder, which no checkpoint keeps: without it, the loss would teach the
 generator to ignore its latents.
@@ -14,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -64,10 +64,20 @@ class Reconstruction:
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
         return mean + drawn * (log_variance / 2).exp(), divergence
 
-    def loss(self, picture_N3HW: Tensor, real_N3HW: Tensor, divergence: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, per colour value, and the mean square error of the whole pictures (in [-1, 1])."""
+    def loss(
+        self,
+        picture_N3HW: Tensor,
+        real_N3HW: Tensor,
+        divergence: Tensor,
+        seen: Sequence[tuple[Tensor, Tensor]] = (),
+    ) -> tuple[Tensor, Tensor]:
+        """The loss, per value, and the mean square error of the whole pictures (in [-1, 1]).
+
+        `seen` are maps in which the two are compared as well, each of the picture and of the real one.
+        """
         difference = picture_N3HW - real_N3HW
         errors = [difference.square().mean(), F.avg_pool2d(difference, COARSE).square().mean()]
+        errors += [F.mse_loss(*pair) for pair in seen]
         # The likelihood's variance at its best value, which is the error itself (Rybkin et al. 2021, section 3).
         likelihood = torch.stack([0.5 * error.log() for error in errors]).mean()
         excess = CAPACITY_WEIGHT * (divergence - self.nats).relu() / difference[0].numel()

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from core.checkpoints import native
+from core.checkpoints.native import Checkpoint
 from core.latents import seed_to_z
 from core.runlog import RunLog
 from core.words import words
@@ -33,20 +35,29 @@ FIXED = ("preset", "resolution", "batch", "seed", "taps", "pixel_channels", "fea
 """Settings that a run keeps from its first step to its last."""
 
 
-def train(config: GanConfig, data: Path, clip: Path, out: Path) -> Path:
+def train(config: GanConfig, data: Path, clip: Path, out: Path, *, start: Path | None = None) -> Path:
     """Start a run in the new folder `out`; returns the path of its last snapshot.
 
-    Raises `RunError` when `out` holds a run already, and what loading the data and the CLIP raise.
+    `start` is a checkpoint whose generator the run goes on with, at the same resolution or grown to a higher one.
+    Raises `RunError` when `out` holds a run already or `start` does not fit, and what loading the data, the CLIP and
+    the checkpoint raise.
     """
     if (out / "state.pt").exists():
         raise RunError(
             f"{out} holds a run already: go on with `glissando train gan --resume {out}`, or name another folder"
         )
+    checkpoint = native.load(start) if start is not None else None
     out.mkdir(parents=True, exist_ok=True)
     _write_json(
-        out / "config.json", {"config": config.to_json(), "data": str(data.resolve()), "clip": str(clip.resolve())}
+        out / "config.json",
+        {
+            "config": config.to_json(),
+            "data": str(data.resolve()),
+            "clip": str(clip.resolve()),
+            "start": checkpoint and _origin(checkpoint),
+        },
     )
-    return _run(config, data, clip, out, state=None)
+    return _run(out, start=checkpoint)
 
 
 def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
@@ -55,15 +66,7 @@ def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
     `settings` ("kimg=400", see `GanConfig.changed`) change its configuration from here on; what the weights' shapes or
     the order of the data hang on cannot change.
     """
-    try:
-        saved = json.loads((out / "config.json").read_text(encoding="utf-8"))
-        config, data, clip = GanConfig.from_json(saved["config"]), Path(saved["data"]), Path(saved["clip"])
-    except FileNotFoundError:
-        raise RunError(f"{out}: expected the folder of a GAN run (with a config.json), found none") from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{out / 'config.json'}: expected what `glissando train gan` wrote there, could not read it: {error}"
-        ) from None
+    saved, config = _settings(out)
     if settings:
         before, config = config, config.changed(settings)
         fixed = [name for name in FIXED if getattr(before, name) != getattr(config, name)]
@@ -71,6 +74,8 @@ def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
             raise RunError(f"{', '.join(fixed)}: cannot change while a run goes on; start a new one")
         _write_json(out / "config.json", {**saved, "config": config.to_json()})
     state = None
+    if saved.get("start") and not (out / "state.pt").exists():
+        raise RunError(f"{out}: stopped before it saved its first state; remove the folder and start the run again")
     if (out / "state.pt").exists():
         try:
             state = torch.load(out / "state.pt", map_location="cpu", weights_only=True)
@@ -80,14 +85,33 @@ def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
             ) from None
         if state.get("version") != STATE_VERSION:
             raise RunError(f"{out / 'state.pt'}: expected state version {STATE_VERSION}, got {state.get('version')!r}")
-    return _run(config, data, clip, out, state=state)
+    return _run(out, state=state)
 
 
-def _run(config: GanConfig, data: Path, clip: Path, out: Path, *, state: Mapping[str, Any] | None) -> Path:
+def _settings(out: Path) -> tuple[dict[str, Any], GanConfig]:
+    """What config.json holds, and the configuration in it. Raises `RunError` when it cannot be read."""
+    try:
+        saved = json.loads((out / "config.json").read_text(encoding="utf-8"))
+        Path(saved["data"]), Path(saved["clip"])
+        return saved, GanConfig.from_json(saved["config"])
+    except FileNotFoundError:
+        raise RunError(f"{out}: expected the folder of a GAN run (with a config.json), found none") from None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{out / 'config.json'}: expected what `glissando train gan` wrote there, could not read it: {error}"
+        ) from None
+
+
+def _run(out: Path, *, state: Mapping[str, Any] | None = None, start: Checkpoint | None = None) -> Path:
+    """The loop, on what config.json says, from a saved state, a checkpoint's generator, or from nothing."""
+    saved, config = _settings(out)
+    data, origin = Path(saved["data"]), saved.get("start")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dataset = load_folder(data, config.resolution)
-    model = load_clip(clip, device)
+    model = load_clip(saved["clip"], device)
     trainer = GanTrainer(config, dataset, model, device)
+    if start is not None:
+        trainer.start_from(start)
     if state is not None:
         trainer.load_state_dict(state)
     judge = LoadedClassifier.open().model if config.evaluate_kimg else None
@@ -107,9 +131,9 @@ def _run(config: GanConfig, data: Path, clip: Path, out: Path, *, state: Mapping
             trainer.ema.module,
             model,
             name=out.resolve().name,
-            images_seen=trainer.images_seen,
+            images_seen=trainer.images_seen + (origin["images_seen"] if origin else 0),
             vocabulary=vocabulary,
-            notes=_notes(config, data),
+            notes=_notes(config, data, origin),
         )
 
     with (
@@ -125,6 +149,8 @@ def _run(config: GanConfig, data: Path, clip: Path, out: Path, *, state: Mapping
             threads=torch.get_num_threads(),
         )
         steps, clock, counted = 0, time.perf_counter(), trainer.images_seen
+        if start is not None:
+            _save_state(out, trainer)  # the checkpoint may be gone when the run is resumed
         if trainer.images_seen == 0:
             snapshot()
         while trainer.images_seen < total and not stop.requested:
@@ -164,8 +190,20 @@ def grid_z(config: GanConfig, z_dim: int) -> Tensor:
     return torch.stack([seed_to_z(seed, z_dim) for seed in range(config.grid_seeds)])
 
 
-def _notes(config: GanConfig, data: Path) -> dict[str, Any]:
-    return {"data": data.name, "config": config.to_json(), "examples": list(config.prompts)}
+def _origin(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a run's checkpoints say about the one it started from."""
+    header = checkpoint.header
+    return {
+        "name": header.name,
+        "sha256": checkpoint.sha256,
+        "images_seen": header.images_seen,
+        "notes": header.notes,
+    }
+
+
+def _notes(config: GanConfig, data: Path, origin: Mapping[str, Any] | None) -> dict[str, Any]:
+    notes = {"data": data.name, "config": config.to_json(), "examples": list(config.prompts)}
+    return {**notes, "start": origin} if origin else notes
 
 
 def _save_state(out: Path, trainer: GanTrainer) -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from core.checkpoints.native import Checkpoint
 from core.models.registry import preset
-from core.models.stylegan_t import Generator, Style
+from core.models.stylegan_t import Block, Generator, Style
 from core.request import NoiseMode
 from training.augment import augment, blur
 from training.clip.model import ClipModel
@@ -74,67 +76,15 @@ class GanTrainer:
         ).to(device)
         self.head_weights = [1.0] * len(config.taps) + [config.pixel_weight] * 2 * bool(config.pixel_channels)
         self.ema = Ema(self.generator, half_life=config.ema_half_life * config.batch * 1000)
-        self.optimiser_g, self.optimiser_d = self._optimisers()
+        self.optimiser_g = _adam(self.generator, config.learning_rate_g)
+        self.optimiser_d = _adam(self.discriminator, config.learning_rate_d)
         self.reconstruction: Reconstruction | None = None
-        if config.warmup_kimg or config.reconstruction:
+        if config.reconstruction:
             self.reconstruction = Reconstruction(self.generator, learning_rate=config.encoder_rate, nats=config.nats)
         self.stream = BatchStream(len(data), config.batch, config.seed)
         self.rng = torch.Generator().manual_seed(config.seed)
         self.captions = torch.zeros(0, clip.embed_dim, device=device)
         """Text embeddings of the last steps, [<= other_captions, D], newest first."""
-
-    def step(self) -> dict[str, Tensor]:
-        """One batch, by reconstruction or in the adversarial game. Returns losses and other figures, detached."""
-        real, captions = self._batch()
-        c = self._encode(captions)
-        if self.warming_up:
-            figures = self._warmup_step(real, c)
-        else:
-            figures = self._adversarial_step(real, c)
-        warming_up = self.warming_up
-        self.images_seen += len(real)
-        if warming_up != self.warming_up:
-            self.optimiser_g, self.optimiser_d = self._optimisers()
-        self.ema.update(self.generator, batch=len(real), images_seen=self.images_seen)
-        return figures
-
-    @property
-    def warming_up(self) -> bool:
-        """Whether the next step is one by reconstruction alone."""
-        return self.images_seen < self.config.warmup_kimg * 1000
-
-    def _optimisers(self) -> tuple[torch.optim.Adam, torch.optim.Adam]:
-        """The two networks' in this phase: momentum helps where they do not play against each other."""
-        config = self.config
-        if self.warming_up:
-            rate = config.warmup_rate
-            return _adam(self.generator, rate, momentum=0.9), _adam(self.discriminator, rate, momentum=0.9)
-        return _adam(self.generator, config.learning_rate_g), _adam(self.discriminator, config.learning_rate_d)
-
-    def _warmup_step(self, real: Tensor, c: Tensor) -> dict[str, Tensor]:
-        """The generator and the encoder learn by reconstruction, the pixel head to tell captions apart.
-
-        A discriminator that starts from nothing when the game begins looks at noise and edges first, and takes tens of
-        thousands of images until it knows what the captions are about.
-        """
-        assert self.reconstruction is not None
-        z, divergence = self.reconstruction.latents(real, c, self.rng)
-        f = self.generator.mapping(z)
-        self.generator.mapping.update_average(f.detach())
-        picture = self.generator.synthesis(torch.cat([f, c], dim=1), noise="none", dtype=self.dtype)
-        loss, error = self.reconstruction.loss(picture, real, divergence)
-        _update(loss, self.optimiser_g, self.reconstruction.optimiser)
-        figures = {"error": error, "divergence": divergence.detach()}
-        every_c = self._with_earlier(c)
-        if self.config.pixel_channels and self.config.matching:
-            own = torch.arange(len(real), device=self.device)
-            with self._autocast():
-                outs = self.discriminator([], augment(real, self.config.augment, self.rng))
-                every = self.discriminator.every_logit(outs, every_c)
-                loss = over_heads([matching(head, own) for head in every], self._weights())
-            _update(loss, self.optimiser_d)
-            figures["match_real"] = _first(every, own)
-        return figures
 
     def _with_earlier(self, c: Tensor) -> Tensor:
         """The batch's text embeddings and, after them, those of earlier steps; the batch's join these."""
@@ -142,13 +92,15 @@ class GanTrainer:
         self.captions = every_c[: self.config.other_captions]
         return every_c
 
-    def _adversarial_step(self, real: Tensor, c: Tensor) -> dict[str, Tensor]:
-        """The discriminator's updates, then the generator's on the same fakes.
+    def step(self) -> dict[str, Tensor]:
+        """The discriminator's updates, then the generator's on the same fakes. Returns losses and other figures.
 
         The fakes and the frozen network's features of them are worked out once and serve all updates.
         """
-        config, images = self.config, self.images_seen - self.config.warmup_kimg * 1000
+        config, images = self.config, self.images_seen
         step = images // (config.batch * config.critic_steps)
+        real, captions = self._batch()
+        c = self._encode(captions)
 
         # Fakes come in pairs of one caption and two latents, the first that of the caption's picture. The halves stay
         # apart, so that the captions of a virtual batch differ among fakes as they do among reals.
@@ -183,9 +135,12 @@ class GanTrainer:
             moved = augment(fake.detach(), config.augment, self.rng)
             shown = augment(blur(more, sigma), config.augment, self.rng)
             self._update_discriminator(shown, more_c, self._with_earlier(more_c), moved, c_fake)
-            self.images_seen += len(more)
+        self.images_seen += config.batch * config.critic_steps
         every_c = self._with_earlier(c)
+        # The same augmentation for a picture and its reconstruction, so that they can be compared after it.
+        draws = self.rng.get_state()
         fake = augment(fake, config.augment, self.rng)
+        self.rng.set_state(draws)
         real = augment(blur(real, sigma), config.augment, self.rng)
         fake_taps: list[Tensor] = []
         real_taps: list[Tensor] = []
@@ -205,7 +160,8 @@ class GanTrainer:
         self.discriminator.requires_grad_(False)
         weights = self._weights(fake_taps)
         with self._autocast():
-            outs = self.discriminator(fake_taps, fake)
+            stages = self.discriminator.stages(fake)
+            outs = self.discriminator(fake_taps, stages)
             logits = self.discriminator.logits(outs, c_fake)
             count = len(fake_taps)
             adversarial = over_heads(
@@ -215,7 +171,7 @@ class GanTrainer:
             )
             every_fake = self.discriminator.every_logit(outs, every_c)
             text = over_heads([matching(head, own_fake) for head in every_fake], weights)
-            loss_g = adversarial + config.matching * text + config.diversity * (1 - diversity).relu()
+            loss_g = adversarial + config.matching_fake * text + config.diversity * (1 - diversity).relu()
             if embedding is not None:
                 distance = spherical_distance(embedding.float(), c_fake).mean()
                 loss_g = loss_g + config.guidance * distance
@@ -223,11 +179,15 @@ class GanTrainer:
         self.discriminator.requires_grad_(True)
         optimisers = [self.optimiser_g]
         if self.reconstruction is not None and divergence is not None:
-            loss, error = self.reconstruction.loss(rebuilt, whole, divergence)
+            with torch.no_grad(), self._autocast():
+                wanted = self.discriminator.stages(real[:half])
+            seen = [(a[:half].float(), b.float()) for a, b in zip(stages, wanted, strict=True)]
+            loss, error = self.reconstruction.loss(rebuilt, whole, divergence, seen)
             loss_g = loss_g + config.reconstruction * loss
             optimisers.append(self.reconstruction.optimiser)
             figures |= {"error": error, "divergence": divergence.detach()}
         _update(loss_g, *optimisers)
+        self.ema.update(self.generator, batch=len(real), images_seen=self.images_seen)
         return figures | {
             "loss_g": adversarial.detach(),
             "diversity": diversity.detach(),
@@ -252,8 +212,8 @@ class GanTrainer:
         own = torch.arange(len(real), device=self.device)
         own_fake = own % (len(real) - len(real) // 2)
         with self._autocast():
-            real_outs = self.discriminator(real_taps, real)
-            fake_outs = self.discriminator(fake_taps, fake)
+            real_outs = self.discriminator(real_taps, self.discriminator.stages(real))
+            fake_outs = self.discriminator(fake_taps, self.discriminator.stages(fake))
             logits_real = self.discriminator.logits(real_outs, c)
             logits_fake = self.discriminator.logits(fake_outs, c_fake)
             paired = [head[own_fake] for head in logits_real]
@@ -316,6 +276,41 @@ class GanTrainer:
         pictures: Tensor = self.ema.module(z_NZ.to(self.device), c)
         return pictures.clamp(-1, 1)
 
+    @torch.no_grad()
+    def start_from(self, checkpoint: Checkpoint) -> None:
+        """Take over a checkpoint's generator, of this resolution or a lower one, before the first step.
+
+        Blocks above its resolution keep their fresh weights but for their RGB skips, which start at nothing: the first
+        pictures are the checkpoint's, enlarged. Raises `RunError` when it does not fit this run.
+        """
+        config, header = asdict(self.generator.config), checkpoint.header
+        if header.family != "stylegan_t":
+            raise RunError(f"{checkpoint.path}: expected a StyleGAN-T to start from, got family {header.family!r}")
+        for name in sorted(set(config) - {"resolution"}):
+            if header.config[name] != config[name]:
+                raise RunError(
+                    f"{checkpoint.path}: {name}: expected {config[name]} as in this run, got {header.config[name]}"
+                )
+        if header.config["resolution"] > config["resolution"]:
+            raise RunError(
+                f"{checkpoint.path}: expected at most {config['resolution']} px to start from, "
+                f"got {header.config['resolution']}"
+            )
+        text = checkpoint.part("text")
+        own = self.clip.text_state_dict()
+        if set(text) != set(own) or not all(torch.equal(text[name].half(), own[name].cpu().half()) for name in own):
+            raise RunError(
+                f"{checkpoint.path}: expected a generator trained with this run's CLIP, got one with another"
+            )
+        tensors = {name: tensor.float() for name, tensor in checkpoint.part("generator").items()}
+        self.generator.load_state_dict(tensors, strict=False)
+        known = {name.split(".")[1] for name in tensors if name.startswith("blocks.")}
+        for number, block in enumerate(self.generator.blocks):
+            if str(number) not in known:
+                assert isinstance(block, Block)
+                block.to_rgb.weight.zero_()
+        self.ema.module.load_state_dict(self.generator.state_dict())
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {
@@ -338,7 +333,6 @@ class GanTrainer:
         self.generator.load_state_dict(state["generator"])
         self.ema.module.load_state_dict(state["ema"])
         self.discriminator.load_state_dict(state["discriminator"])
-        self.optimiser_g, self.optimiser_d = self._optimisers()
         _load(self.optimiser_g, state["optimiser_g"])
         _load(self.optimiser_d, state["optimiser_d"])
         self.stream.load_state_dict(state["stream"])
@@ -366,8 +360,8 @@ def _prepare(generator: Generator) -> None:
         latent[row] = torch.randn_like(latent[row]) * deviation / (affine.weight_gain * math.sqrt(generator.z_dim))
 
 
-def _adam(module: torch.nn.Module, learning_rate: float, momentum: float = 0.0) -> torch.optim.Adam:
-    return torch.optim.Adam(module.parameters(), lr=learning_rate, betas=(momentum, 0.99), eps=1e-8, fused=True)
+def _adam(module: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(module.parameters(), lr=learning_rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
 
 
 def _load(optimiser: torch.optim.Adam, state: dict[str, Any]) -> None:

@@ -32,6 +32,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_common(gan, required=False)
     gan.add_argument("--clip", type=Path, metavar="CLIP_RUN", help="a run of `glissando train clip`")
     gan.add_argument("--out", type=Path, metavar="RUN", help="the run's folder, a new one")
+    gan.add_argument(
+        "--start",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="go on with the generator of this checkpoint in a new run, grown when the recipe's pictures are larger",
+    )
     gan.add_argument("--kimg", type=float, help="how long, in thousands of pictures shown (default: the recipe's)")
     gan.add_argument(
         "--set",
@@ -95,7 +101,7 @@ def run_classifier(args: argparse.Namespace) -> int:
 def run_gan(args: argparse.Namespace) -> int:
     """Start a GAN run, or go on with one."""
     if args.resume is not None:
-        given = [f"--{name}" for name in ("recipe", "data", "clip", "out") if getattr(args, name) is not None]
+        given = [f"--{name}" for name in ("recipe", "data", "clip", "out", "start") if getattr(args, name) is not None]
         if given:
             raise UserError(f"--resume goes on with the run as it was started: leave out {', '.join(given)}")
     else:
@@ -111,5 +117,5 @@ def run_gan(args: argparse.Namespace) -> int:
         print(resume(args.resume, settings=settings))
         return 0
     config = gan_recipe(args.recipe or DEFAULT_RECIPE).changed(settings)
-    print(train(config, args.data, args.clip, args.out))
+    print(train(config, args.data, args.clip, args.out, start=args.start))
     return 0

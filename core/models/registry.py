@@ -24,7 +24,7 @@ FAMILIES: Mapping[str, Family] = {
         generator=stylegan_t.Generator,
         presets={
             # 192, 128, 64, 32 channels from 8 to 64 px: what two laptop cores can train and play.
-            "nano": {"base_channels": 2048, "max_channels": 192, "convs_per_block": 1, "norm_groups": 8},
+            "nano": {"base_channels": 2048, "max_channels": 192, "convs_per_block": 1},
             "lite": {"base_channels": 32768, "max_channels": 512, "convs_per_block": 2},
             "full": {"base_channels": 65536, "max_channels": 2048, "convs_per_block": 3},
         },

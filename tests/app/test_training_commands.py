@@ -54,12 +54,12 @@ def test_from_data_to_pictures(tmp_path, capsys, monkeypatch, postcards):
         capsys, "train", "clip", "--recipe", "tiny", "--data", postcards, "--out", clip
     )
     start = ("train", "gan", "--recipe", "tiny", "--data", postcards, "--clip", clip, "--out", gan)
-    assert run(*start, "--kimg", 0.016) == 0
-    assert read_header(gan / "latest.safetensors").images_seen == 16
+    assert run(*start, "--kimg", 0.032) == 0
+    assert read_header(gan / "latest.safetensors").images_seen == 32
     assert "holds a run already" in fails(capsys, *start)
-    assert run("train", "gan", "--resume", gan, "--kimg", 0.032, "--set", "learning_rate_g=0.0005") == 0
+    assert run("train", "gan", "--resume", gan, "--kimg", 0.064, "--set", "learning_rate_g=0.0005") == 0
     header = read_header(gan / "latest.safetensors")
-    assert (header.images_seen, header.notes["config"]["learning_rate_g"]) == (32, 0.0005)
+    assert (header.images_seen, header.notes["config"]["learning_rate_g"]) == (64, 0.0005)
     assert "batch: cannot change while a run goes on" in fails(
         capsys, "train", "gan", "--resume", gan, "--set", "batch=8"
     )
@@ -80,7 +80,7 @@ def test_training_tells_each_mistake_in_one_line(tmp_path, capsys, postcards):
     assert "leave out --data" in fails(capsys, "train", "gan", "--resume", tmp_path, "--data", postcards)
     assert "expected the folder of a GAN run" in fails(capsys, "train", "gan", "--resume", tmp_path)
     gan = ("train", "gan", "--data", postcards, "--clip", tmp_path / "c", "--out", tmp_path / "g")
-    assert "one of postcards, tiny, got 'huge'" in fails(capsys, *gan, "--recipe", "huge")
+    assert "one of postcards, postcards-32, tiny, got 'huge'" in fails(capsys, *gan, "--recipe", "huge")
     assert "kimg" in fails(capsys, *gan, "--kimg", "nan")
     assert "unknown 'speed'" in fails(capsys, *gan, "--set", "speed=3")
     assert "expected NAME=VALUE" in fails(capsys, *gan, "--set", "batch")

@@ -17,8 +17,9 @@ import timm
 import torch
 from PIL import Image
 
-from core.checkpoints import load
+from core.checkpoints import CheckpointError, load
 from core.engine import Engine
+from core.models.layers import upsample
 from core.request import RenderRequest
 from core.runlog import read_log
 from training.clip.config import ClipConfig
@@ -39,8 +40,7 @@ CONFIG = GanConfig(
     log_steps=1,
     sample_kimg=0.02,
     save_kimg=0.008,
-    warmup_kimg=0.012,
-    critic_kimg=0.004,
+    critic_kimg=0.012,
     critic_steps=1,
     taps_every=2,
     blur_kimg=0.02,
@@ -112,12 +112,12 @@ def test_a_run_leaves_a_checkpoint_samples_a_log_and_a_state(data: Path, clip: P
     rows = read_log(tmp_path / "run" / "log.jsonl", "train")
     assert [row["images"] for row in rows] == list(range(4, 44, 4))
     names = [sorted({"error", "loss_d", "loss_g"} & set(row)) for row in rows]
-    assert names == [["error"]] * 3 + [["loss_d"]] + [["error", "loss_d", "loss_g"]] * 6
+    assert names == [["loss_d"]] * 3 + [["error", "loss_d", "loss_g"]] * 7
     assert all(np.isfinite(row[name]) for row, known in zip(rows, names, strict=True) for name in known)
 
 
-def test_half_of_the_fakes_are_reconstructions_after_the_warm_up(data: Path, clip: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, kimg=0.4, warmup_kimg=0.0, critic_kimg=0.0, nats=40.0, sample_kimg=1.0, save_kimg=1.0)
+def test_half_of_the_fakes_are_reconstructions(data: Path, clip: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, kimg=0.4, critic_kimg=0.0, nats=40.0, sample_kimg=1.0, save_kimg=1.0)
     errors = {}
     for weight in (0.0, 30.0):
         train(replace(config, reconstruction=weight), data, clip, tmp_path / f"{weight}")
@@ -138,6 +138,11 @@ def test_reconstruction_looks_at_the_whole_picture_and_at_its_layout(data: Path,
     )
     assert abs(fine_error - coarse_error) < 0.02  # the same error a pixel ...
     assert coarse - fine > 1  # ... but only one of the two is still there at a quarter of the size
+    alike, unlike = (
+        trainer.reconstruction.loss(tint, grey, nothing, [(map_, torch.zeros(2, 4, 8, 8))])[0]
+        for map_ in (torch.full((2, 4, 8, 8), 0.01), torch.ones(2, 4, 8, 8))
+    )
+    assert alike < coarse < unlike + 1  # maps count beside the picture
     over = trainer.reconstruction.loss(tint, grey, torch.tensor(CONFIG.nats + 10))[0]
     within = trainer.reconstruction.loss(tint, grey, torch.tensor(CONFIG.nats - 10))[0]
     assert over > within + 1
@@ -154,7 +159,7 @@ def test_another_feature_network_stands_beside_the_clip(
         return network
 
     monkeypatch.setattr("training.trainer.open_feature_network", opened)
-    config = replace(CONFIG, features="timm:test_vit", warmup_kimg=0.0, critic_kimg=0.0, taps_every=1, guidance=1.0)
+    config = replace(CONFIG, features="timm:test_vit", critic_kimg=0.0, taps_every=1, guidance=1.0)
     train(config, data, clip, tmp_path / "run")
     assert asked == ["timm:test_vit"]
     head = state(tmp_path / "run")["discriminator.heads.1.first.0.parametrizations.weight.original"]
@@ -175,7 +180,7 @@ def test_without_weights_of_the_feature_network_a_run_says_so(
 
 
 def test_more_updates_of_the_discriminator_see_more_reals(data: Path, clip: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, kimg=0.048, warmup_kimg=0.0, critic_kimg=0.0)
+    config = replace(CONFIG, kimg=0.048, critic_kimg=0.0)
     for steps in (1, 3):
         train(replace(config, critic_steps=steps, r1=0.0), data, clip, tmp_path / f"{steps}")
     one, three = (read_log(tmp_path / f"{steps}" / "log.jsonl", "train") for steps in (1, 3))
@@ -193,18 +198,18 @@ def test_more_updates_of_the_discriminator_see_more_reals(data: Path, clip: Path
         replace(config, critic_steps=2, taps_every=1, pixel_channels=0)
 
 
-def test_only_the_discriminator_learns_after_the_warm_up(data: Path, clip: Path, tmp_path: Path) -> None:
-    for name, kimg in (("before", 0.012), ("critic", 0.016), ("after", 0.02)):
+def test_only_the_discriminator_learns_at_first(data: Path, clip: Path, tmp_path: Path) -> None:
+    for name, kimg in (("start", 0.004), ("critic", 0.012), ("after", 0.016)):
         train(replace(CONFIG, kimg=kimg), data, clip, tmp_path / name)
-    before, critic, after = (state(tmp_path / name) for name in ("before", "critic", "after"))
+    start, critic, after = (state(tmp_path / name) for name in ("start", "critic", "after"))
     weight, map_weight = "generator.input.weight", "discriminator.projections.0.map.weight"
-    assert torch.equal(before[weight], critic[weight])
-    assert not torch.equal(before[map_weight], critic[map_weight])
+    assert torch.equal(start[weight], critic[weight])
+    assert not torch.equal(start[map_weight], critic[map_weight])
     assert not torch.equal(critic[weight], after[weight])
 
 
 def test_reconstruction_gets_better_and_keeps_to_its_nats(data: Path, clip: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, kimg=0.8, warmup_kimg=0.8, nats=3.0, sample_kimg=1.0, save_kimg=1.0)
+    config = replace(CONFIG, kimg=0.8, critic_kimg=0.0, reconstruction=100.0, nats=3.0, sample_kimg=1.0, save_kimg=1.0)
     train(config, data, clip, tmp_path / "run")
     rows = read_log(tmp_path / "run" / "log.jsonl", "train")
     errors, nats = [row["error"] for row in rows], [row["divergence"] for row in rows]
@@ -277,9 +282,53 @@ def test_more_kimg_on_resume_goes_on(data: Path, clip: Path, tmp_path: Path) -> 
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_a_run_grown_from_a_checkpoint_starts_with_its_pictures(data: Path, clip: Path, tmp_path: Path) -> None:
+    small = train(CONFIG, data, clip, tmp_path / "small")
+    large = replace(CONFIG, resolution=32, kimg=0.06)
+    with pytest.raises(RunError, match="remove the folder"):
+        train(replace(large, kimg=0.0001), data, clip, tmp_path / "torn", start=small)
+        (tmp_path / "torn" / "state.pt").unlink()
+        resume(tmp_path / "torn")
+    first = torch.from_numpy(np.array(Image.open(tmp_path / "torn" / "samples" / "000000.png"))).permute(2, 0, 1)
+    last = torch.from_numpy(np.array(Image.open(sorted((tmp_path / "small" / "samples").iterdir())[-1]))).permute(
+        2, 0, 1
+    )
+    wanted = torch.cat([upsample(x[None] / 127.5 - 1)[0] for x in last.split(16, dim=2)], dim=2).clamp(-1, 1)
+    assert (first / 127.5 - 1 - wanted).abs().mean() < 0.01  # not zero: the samples are clamped and in eight bits
+
+    whole = train(large, data, clip, tmp_path / "whole", start=small)
+    header, origin = load(whole).header, load(small)
+    assert header.images_seen == 40 + 60
+    assert header.notes["start"]["sha256"] == origin.sha256
+    assert header.notes["start"]["notes"]["config"]["resolution"] == 16
+    train(replace(large, kimg=0.02), data, clip, tmp_path / "stopped", start=small)
+    small.unlink()
+    resume(tmp_path / "stopped", settings=["kimg=0.06"])
+    a, b = state(tmp_path / "whole"), state(tmp_path / "stopped")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_checkpoint_that_does_not_fit_starts_no_run(data: Path, clip: Path, tmp_path: Path) -> None:
+    small = train(replace(CONFIG, kimg=0.004), data, clip, tmp_path / "small")
+    with pytest.raises(RunError, match="base_channels: expected 32768 as in this run, got 2048"):
+        train(replace(CONFIG, preset="lite"), data, clip, tmp_path / "lite", start=small)
+    large = train(replace(CONFIG, kimg=0.004, resolution=32), data, clip, tmp_path / "large")
+    with pytest.raises(RunError, match="expected at most 16 px to start from, got 32"):
+        train(CONFIG, data, clip, tmp_path / "smaller", start=large)
+    other = load_clip(clip)
+    torch.nn.init.zeros_(other.clip.text.token_embedding.weight)
+    (tmp_path / "clip").mkdir()
+    save_clip(tmp_path / "clip" / "clip.safetensors", other.clip, other.header)
+    with pytest.raises(RunError, match="trained with this run's CLIP, got one with another"):
+        train(CONFIG, data, tmp_path / "clip", tmp_path / "other", start=small)
+    with pytest.raises(CheckpointError, match="no such file"):
+        train(CONFIG, data, clip, tmp_path / "none", start=tmp_path / "none.safetensors")
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize("batch", [1, 2, 9])
 def test_a_batch_that_eight_does_not_divide(batch: int, data: Path, clip: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, batch=batch, kimg=2 * batch / 1000, warmup_kimg=0.0, critic_kimg=0.0)
+    config = replace(CONFIG, batch=batch, kimg=2 * batch / 1000, critic_kimg=0.0)
     train(config, data, clip, tmp_path / "run")
     assert load(tmp_path / "run" / "latest.safetensors").header.images_seen == 2 * batch
     rows = read_log(tmp_path / "run" / "log.jsonl", "train")
@@ -287,11 +336,11 @@ def test_a_batch_that_eight_does_not_divide(batch: int, data: Path, clip: Path, 
 
 
 def test_feature_heads_can_play_without_the_pixel_head(data: Path, clip: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, kimg=0.02, warmup_kimg=0.008, critic_kimg=0.0, taps_every=1, pixel_channels=0)
+    config = replace(CONFIG, kimg=0.02, critic_kimg=0.0, taps_every=1, pixel_channels=0)
     train(config, data, clip, tmp_path / "run")
     rows = read_log(tmp_path / "run" / "log.jsonl", "train")
-    assert ["match_real" in row for row in rows] == [False, False, True, True, True]
-    assert all(np.isfinite([row["loss_d"], row["loss_g"]]).all() for row in rows[2:])
+    assert len(rows) == 5
+    assert all(np.isfinite([row["loss_d"], row["loss_g"], row["match_real"]]).all() for row in rows)
 
 
 def test_errors_say_what_to_do(data: Path, clip: Path, tmp_path: Path) -> None:
@@ -316,6 +365,7 @@ def test_errors_say_what_to_do(data: Path, clip: Path, tmp_path: Path) -> None:
         ("kimg", float("nan")),
         ("guidance", -1.0),
         ("matching", -1.0),
+        ("matching_fake", -1.0),
         ("augment", ("flip",)),
         ("features", "dino"),
         ("taps", ()),

@@ -38,7 +38,7 @@ class TokenHead(nn.Module):
 
 
 class PixelHead(nn.Module):
-    """Pictures [N, 3, R, R] -> how real each patch looks [N, 64, 64], and the picture as a whole [N, 256, 1].
+    """How real each patch of a picture looks [N, 64, 64], and the picture as a whole [N, 256, 1].
 
     Residual strided convolutions; patches are judged at 8 x 8, the whole after 4 x 4, where how much the batch varies
     comes in as one more map. Patches alone leave nobody to say whether their arrangement is a landscape or which one:
@@ -60,10 +60,16 @@ class PixelHead(nn.Module):
         self.hidden = Dense(16 * widths[-1], WHOLE_CHANNELS)
         self.whole = Dense(WHOLE_CHANNELS, WHOLE_CHANNELS)
 
-    def forward(self, x_N3HW: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.down(self.stem(x_N3HW.contiguous(memory_format=torch.channels_last)))
-        patches = self.patches(h)
-        h = self.last_down(h)
+    def stages(self, x_N3HW: Tensor) -> list[Tensor]:
+        """The maps [N, C, H, W] after the stem and each halving, from R / 2 to 4 x 4: what `forward` judges."""
+        maps = [self.stem(x_N3HW.contiguous(memory_format=torch.channels_last))]
+        for block in [*self.down, self.last_down]:
+            maps.append(block(maps[-1]))
+        return maps
+
+    def forward(self, stages: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        patches = self.patches(stages[-2])
+        h = stages[-1]
         h = self.mixed(torch.cat([h, torch.cat([_deviation(group) for group in virtual_batches(h)])], dim=1))
         hidden = F.leaky_relu(self.hidden(h.flatten(1)), 0.2) * math.sqrt(2)
         return patches.flatten(2), self.whole(hidden)[:, :, None]
@@ -103,18 +109,22 @@ class Discriminator(nn.Module):
         widths = [OUT_CHANNELS] * len(tap_channels) + [OUT_CHANNELS, WHOLE_CHANNELS] * bool(pixel_channels)
         self.projections = nn.ModuleList([TextProjection(text_dim, width) for width in widths])
 
-    def forward(self, taps: Sequence[Tensor], x_N3HW: Tensor) -> list[Tensor]:
-        """Taps [N, C, T] of the feature network and the pictures they come from -> one [N, C, T] an output.
+    def stages(self, x_N3HW: Tensor) -> list[Tensor]:
+        """The pixel head's maps of pictures, see `PixelHead.stages`; none without a pixel head."""
+        return [] if self.pixels is None else self.pixels.stages(x_N3HW)
+
+    def forward(self, taps: Sequence[Tensor], stages: Sequence[Tensor]) -> list[Tensor]:
+        """Taps [N, C, T] of the feature network and `stages` of the same pictures -> one [N, C, T] an output.
 
         Without taps, only the pixel head speaks.
         """
         outs = [head(tap) for head, tap in zip(self.heads, taps, strict=True)] if taps else []
-        return outs if self.pixels is None else [*outs, *self.pixels(x_N3HW)]
+        return outs if self.pixels is None else [*outs, *self.pixels(stages)]
 
     def pixel_logits(self, x_N3HW: Tensor, c_ND: Tensor) -> Tensor:
         """[N]: the mean logit of the pixel head alone, for its gradient penalty."""
         assert self.pixels is not None
-        outs = self.pixels(x_N3HW)
+        outs = self.pixels(self.pixels.stages(x_N3HW))
         logits = [
             projection(out, c_ND).mean(dim=1) for projection, out in zip(self.projections[-2:], outs, strict=True)
         ]

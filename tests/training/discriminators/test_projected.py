@@ -53,8 +53,8 @@ def test_pixel_head_sees_how_much_the_batch_varies() -> None:
     head = PixelHead(32, 8).eval()
     same = torch.randn(1, 3, 32, 32).expand(8, 3, 32, 32)
     mixed = torch.cat([same[:1], torch.randn(7, 3, 32, 32)])
-    _, whole_same = head(same)
-    _, whole_mixed = head(mixed)
+    _, whole_same = head(head.stages(same))
+    _, whole_mixed = head(head.stages(mixed))
     assert not torch.allclose(whole_same[0], whole_mixed[0])
 
 
@@ -62,7 +62,7 @@ def test_pixel_head_sees_how_much_the_batch_varies() -> None:
 def test_pixel_head_judges_patches_and_the_whole(resolution: int) -> None:
     head = PixelHead(resolution, 8).double()
     x = torch.randn(1, 3, resolution, resolution, dtype=torch.float64, requires_grad=True)
-    patches, whole = head(x)
+    patches, whole = head(head.stages(x))
     assert (patches.shape, whole.shape) == ((1, 64, 64), (1, 256, 1))
     (one_patch,) = torch.autograd.grad(patches[0, :, 0].sum(), x, retain_graph=True)
     (all_of_it,) = torch.autograd.grad(whole.sum(), x)
@@ -82,7 +82,9 @@ def test_equalised_convolution_keeps_unit_variance() -> None:
 
 def test_discriminator_scores_one_pass_against_every_caption() -> None:
     discriminator = Discriminator([12, 12], 6, resolution=32, pixel_channels=8)
-    outs = discriminator([torch.randn(3, 12, 16), torch.randn(3, 12, 16)], torch.randn(3, 3, 32, 32))
+    outs = discriminator(
+        [torch.randn(3, 12, 16), torch.randn(3, 12, 16)], discriminator.stages(torch.randn(3, 3, 32, 32))
+    )
     c = torch.randn(5, 6)
     own, every = discriminator.logits(outs, c[:3]), discriminator.every_logit(outs, c)
     assert [tuple(head.shape) for head in own] == [(3, 16), (3, 16), (3, 64), (3, 1)]
