@@ -83,9 +83,9 @@ class GanConfig:
     """Which of the feature network's taps get a head, counted from 0, the shallowest."""
     taps_every: int = 4
     """The feature network, and with it guidance, takes part in every so many-th step."""
-    pixel_channels: int = 48
-    """Width of the convolutional head on the pixels; 0 leaves it out. A feature network trained on little misses fine
-    texture.
+    pixel_channels: int = 32
+    """Width of the convolutional head on the pixels at maps of 32 x 32; 0 leaves it out. A feature network trained on
+    little misses fine texture.
     """
     pixel_weight: float = 8.0
     """How much each of the pixel head's two outputs counts in the loss beside a feature head. Left at 1, the generator
@@ -100,7 +100,7 @@ class GanConfig:
     """Blur of reals and fakes at the start, in pixels, falling linearly to 0 ..."""
     blur_kimg: float = 10.0
     """... over this many thousand images."""
-    noise_kimg: float = 120.0
+    noise_kimg: float = 400.0
     """The generator's noise inputs come in after this many thousand images. From the start, it learns to
     cover pictures with noise instead of drawing the edges that the discriminator misses.
     """

@@ -10,7 +10,7 @@ from training.config import CLIP_FEATURES, GanConfig
 
 def postcards_32() -> GanConfig:
     """Postcards at 32 px: the first part of the bundled checkpoint's training, an hour on two cores."""
-    return replace(postcards(), resolution=32, kimg=300.0, noise_kimg=1000.0)
+    return replace(postcards(), resolution=32, kimg=200.0, noise_kimg=1000.0)
 
 
 def postcards() -> GanConfig:

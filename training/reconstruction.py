@@ -27,23 +27,30 @@ from training.discriminators.projected import DownBlock
 
 CAPACITY_WEIGHT = 1000.0
 """What a nat above the capacity costs (Burgess et al. 2018, equation 8, one-sided); enough to stay there."""
+SEEN_SIDE = 32
+"""The encoder looks at pictures of this size at most."""
 COARSE = 4
 """Pictures are compared whole and at this fraction of their size, where layout counts and edges do not."""
 
 
 class Encoder(nn.Module):
-    """Pictures [N, 3, R, R] and their text embeddings [N, D] -> mean and log variance of the latent, [N, Z] each."""
+    """Pictures [N, 3, R, R] and their text embeddings [N, D] -> mean and log variance of the latent, [N, Z] each.
+
+    It looks at the pictures at 32 x 32, where layout can be seen, whatever their size: so it goes on when they grow.
+    """
 
     def __init__(self, resolution: int, text_dim: int, z_dim: int, channels: int = 32) -> None:
         super().__init__()
-        widths = [min(channels << step, 4 * channels) for step in range(int(math.log2(resolution // 4)))]
+        self.side = min(resolution, SEEN_SIDE)
+        widths = [min(channels << step, 4 * channels) for step in range(int(math.log2(self.side // 4)))]
         blocks = [DownBlock(a, b) for a, b in itertools.pairwise(widths)]
         self.down = nn.Sequential(Conv2d(3, widths[0], 4, stride=2), *blocks)
         self.out = Dense(16 * widths[-1] + text_dim, 2 * z_dim)
         self.text_scale = math.sqrt(text_dim)
 
     def forward(self, x_N3HW: Tensor, c_ND: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.down(x_N3HW.contiguous(memory_format=torch.channels_last))
+        x = F.adaptive_avg_pool2d(x_N3HW, self.side)
+        h = self.down(x.contiguous(memory_format=torch.channels_last))
         mean, log_variance = self.out(torch.cat([h.flatten(1), c_ND * self.text_scale], dim=1)).chunk(2, dim=1)
         return mean, log_variance.clamp(-8, 4)
 

@@ -31,6 +31,7 @@ from training.metrics.postcards_eval import quick_eval
 from training.snapshots import save_sample_grid, save_snapshot
 from training.trainer import STATE_VERSION, GanTrainer, RunError
 
+LATEST = "latest.safetensors"
 FIXED = ("preset", "resolution", "batch", "seed", "taps", "pixel_channels", "features")
 """Settings that a run keeps from its first step to its last."""
 
@@ -38,7 +39,9 @@ FIXED = ("preset", "resolution", "batch", "seed", "taps", "pixel_channels", "fea
 def train(config: GanConfig, data: Path, clip: Path, out: Path, *, start: Path | None = None) -> Path:
     """Start a run in the new folder `out`; returns the path of its last snapshot.
 
-    `start` is a checkpoint whose generator the run goes on with, at the same resolution or grown to a higher one.
+    `start` is a checkpoint whose generator the run goes on with, at the same resolution or grown to a higher one; or a
+    run's folder, whose discriminator and encoder come along.
+
     Raises `RunError` when `out` holds a run already or `start` does not fit, and what loading the data, the CLIP and
     the checkpoint raise.
     """
@@ -46,7 +49,7 @@ def train(config: GanConfig, data: Path, clip: Path, out: Path, *, start: Path |
         raise RunError(
             f"{out} holds a run already: go on with `glissando train gan --resume {out}`, or name another folder"
         )
-    checkpoint = native.load(start) if start is not None else None
+    origin = _open_start(config, start) if start is not None else None
     out.mkdir(parents=True, exist_ok=True)
     _write_json(
         out / "config.json",
@@ -54,10 +57,10 @@ def train(config: GanConfig, data: Path, clip: Path, out: Path, *, start: Path |
             "config": config.to_json(),
             "data": str(data.resolve()),
             "clip": str(clip.resolve()),
-            "start": checkpoint and _origin(checkpoint),
+            "start": origin and _origin(origin[0]),
         },
     )
-    return _run(out, start=checkpoint)
+    return _run(out, start=origin)
 
 
 def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
@@ -77,14 +80,7 @@ def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
     if saved.get("start") and not (out / "state.pt").exists():
         raise RunError(f"{out}: stopped before it saved its first state; remove the folder and start the run again")
     if (out / "state.pt").exists():
-        try:
-            state = torch.load(out / "state.pt", map_location="cpu", weights_only=True)
-        except Exception as error:  # noqa: BLE001 (torch raises any kind for a damaged file, even IndexError)
-            raise RunError(
-                f"{out / 'state.pt'}: could not be read ({type(error).__name__}); the run cannot go on from it"
-            ) from None
-        if state.get("version") != STATE_VERSION:
-            raise RunError(f"{out / 'state.pt'}: expected state version {STATE_VERSION}, got {state.get('version')!r}")
+        state = _load_state(out)
     return _run(out, state=state)
 
 
@@ -102,8 +98,40 @@ def _settings(out: Path) -> tuple[dict[str, Any], GanConfig]:
         ) from None
 
 
-def _run(out: Path, *, state: Mapping[str, Any] | None = None, start: Checkpoint | None = None) -> Path:
-    """The loop, on what config.json says, from a saved state, a checkpoint's generator, or from nothing."""
+def _load_state(out: Path) -> dict[str, Any]:
+    """What `GanTrainer.state_dict` gave when the run was last saved. Raises `RunError`."""
+    try:
+        state: dict[str, Any] = torch.load(out / "state.pt", map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 (torch raises any kind for a damaged file, even IndexError)
+        raise RunError(
+            f"{out / 'state.pt'}: could not be read ({type(error).__name__}); the run cannot go on from it"
+        ) from None
+    if state.get("version") != STATE_VERSION:
+        raise RunError(f"{out / 'state.pt'}: expected state version {STATE_VERSION}, got {state.get('version')!r}")
+    return state
+
+
+def _open_start(config: GanConfig, start: Path) -> tuple[Checkpoint, dict[str, Any] | None]:
+    """The checkpoint to start from and, when `start` is a run's folder, the run's state."""
+    if not start.is_dir():
+        return native.load(start), None
+    _, before = _settings(start)
+    other = [name for name in ("taps", "pixel_channels", "features") if getattr(before, name) != getattr(config, name)]
+    if other:
+        raise RunError(
+            f"{start}: its discriminator has another {', '.join(other)}; "
+            f"start from {start / LATEST} alone, or set the same"
+        )
+    return native.load(start / LATEST), _load_state(start)
+
+
+def _run(
+    out: Path,
+    *,
+    state: Mapping[str, Any] | None = None,
+    start: tuple[Checkpoint, Mapping[str, Any] | None] | None = None,
+) -> Path:
+    """The loop, on what config.json says: from a saved state, from what another run has learnt, or from nothing."""
     saved, config = _settings(out)
     data, origin = Path(saved["data"]), saved.get("start")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -111,14 +139,14 @@ def _run(out: Path, *, state: Mapping[str, Any] | None = None, start: Checkpoint
     model = load_clip(saved["clip"], device)
     trainer = GanTrainer(config, dataset, model, device)
     if start is not None:
-        trainer.start_from(start)
+        trainer.start_from(*start)
     if state is not None:
         trainer.load_state_dict(state)
     judge = LoadedClassifier.open().model if config.evaluate_kimg else None
     vocabulary = tuple(
         sorted({word for captions in dataset.captions for caption in captions for word in words(caption)})
     )
-    latest = out / "latest.safetensors"
+    latest = out / LATEST
     total = round(config.kimg * 1000)
 
     def snapshot() -> None:

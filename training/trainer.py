@@ -36,7 +36,7 @@ from training.losses import (
 )
 from training.reconstruction import Reconstruction
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 
 
 class RunError(ValueError):
@@ -277,11 +277,12 @@ class GanTrainer:
         return pictures.clamp(-1, 1)
 
     @torch.no_grad()
-    def start_from(self, checkpoint: Checkpoint) -> None:
+    def start_from(self, checkpoint: Checkpoint, state: Mapping[str, Any] | None = None) -> None:
         """Take over a checkpoint's generator, of this resolution or a lower one, before the first step.
 
         Blocks above its resolution keep their fresh weights but for their RGB skips, which start at nothing: the first
-        pictures are the checkpoint's, enlarged. Raises `RunError` when it does not fit this run.
+        pictures are the checkpoint's, enlarged. `state` is that of the run it comes from, for discriminator and
+        encoder, grown in the same way. Raises `RunError` when the checkpoint does not fit this run.
         """
         config, header = asdict(self.generator.config), checkpoint.header
         if header.family != "stylegan_t":
@@ -310,6 +311,17 @@ class GanTrainer:
                 assert isinstance(block, Block)
                 block.to_rgb.weight.zero_()
         self.ema.module.load_state_dict(self.generator.state_dict())
+        if state is None:
+            return
+        self.discriminator.load_state_dict(state["discriminator"], strict=False)
+        if self.discriminator.pixels is not None:
+            for side in self.discriminator.pixels.sides:
+                if side >= header.config["resolution"]:
+                    self.discriminator.pixels.mute(side)
+        if self.reconstruction is not None and state["reconstruction"] is not None:
+            encoder = self.reconstruction.encoder
+            if header.config["resolution"] >= encoder.side:
+                encoder.load_state_dict(state["reconstruction"]["encoder"])
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""

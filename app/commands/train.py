@@ -35,8 +35,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     gan.add_argument(
         "--start",
         type=Path,
-        metavar="CHECKPOINT",
-        help="go on with the generator of this checkpoint in a new run, grown when the recipe's pictures are larger",
+        metavar="RUN",
+        help="begin with what this run has learnt, grown when the recipe's pictures are larger; a checkpoint gives its "
+        "generator alone",
     )
     gan.add_argument("--kimg", type=float, help="how long, in thousands of pictures shown (default: the recipe's)")
     gan.add_argument(

@@ -308,6 +308,28 @@ def test_a_run_grown_from_a_checkpoint_starts_with_its_pictures(data: Path, clip
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_a_run_grown_from_a_run_takes_its_discriminator_and_encoder(data: Path, clip: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, resolution=32, kimg=0.008)
+    train(config, data, clip, tmp_path / "small")
+    large = replace(config, resolution=64, kimg=0.0001)
+    train(large, data, clip, tmp_path / "alone", start=tmp_path / "small" / "latest.safetensors")
+    train(large, data, clip, tmp_path / "both", start=tmp_path / "small")
+    small, alone, both = (state(tmp_path / name) for name in ("small", "alone", "both"))
+    for name in ("discriminator.projections.0.map.weight", "discriminator.pixels.whole.weight"):
+        near, far = ((run[name] - small[name]).abs().mean() for run in (both, alone))
+        assert near < 0.02 < far, name  # one step of its learning rate away, or anywhere
+    weights = {
+        name: torch.load(tmp_path / name / "state.pt", weights_only=True)["reconstruction"]["encoder"]["out.weight"]
+        for name in ("small", "alone", "both")
+    }
+    assert torch.equal(weights["small"], weights["both"])
+    assert not torch.equal(weights["small"], weights["alone"])
+    with pytest.raises(RunError, match="another pixel_channels; start from"):
+        train(replace(large, pixel_channels=4), data, clip, tmp_path / "other", start=tmp_path / "small")
+    with pytest.raises(RunError, match="expected the folder of a GAN run"):
+        train(large, data, clip, tmp_path / "none", start=tmp_path)
+
+
 def test_a_checkpoint_that_does_not_fit_starts_no_run(data: Path, clip: Path, tmp_path: Path) -> None:
     small = train(replace(CONFIG, kimg=0.004), data, clip, tmp_path / "small")
     with pytest.raises(RunError, match="base_channels: expected 32768 as in this run, got 2048"):

@@ -70,6 +70,21 @@ def test_pixel_head_judges_patches_and_the_whole(resolution: int) -> None:
     assert all_of_it.ne(0).all()
 
 
+def test_a_grown_pixel_head_judges_as_the_small_one_until_it_learns() -> None:
+    small, large = PixelHead(32, 8), PixelHead(64, 8)
+    taken = large.load_state_dict(small.state_dict(), strict=False)
+    assert not taken.unexpected_keys
+    assert {name.split(".")[0] + name.split(".")[1] for name in taken.missing_keys} == {"stems32", "down16"}
+    x = torch.randn(4, 3, 64, 64)
+    wanted = small(small.stages(torch.nn.functional.avg_pool2d(x, 2)))
+    assert (large(large.stages(x))[0] - wanted[0]).abs().max() > 0.01
+    large.mute(32)
+    for a, b in zip(large(large.stages(x)), wanted, strict=True):
+        torch.testing.assert_close(a, b)
+    large(large.stages(x))[0].sum().backward()
+    assert large.down["16"].main[-1].weight.grad.abs().max() > 0  # type: ignore[index, union-attr]
+
+
 def test_equalised_convolution_keeps_unit_variance() -> None:
     torch.manual_seed(0)
     y = Conv2d(64, 256, 3)(torch.randn(4, 64, 16, 16))[:, :, 1:-1, 1:-1]
