@@ -13,6 +13,7 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from core.models.layers import LEAK
@@ -50,14 +51,14 @@ def radial_filter(taps: int, *, cutoff: float, half_width: float, rate: float) -
 def _check(taps: int, cutoff: float, half_width: float, rate: float) -> None:
     if taps < 2:
         raise ValueError(f"filter: expected at least 2 taps, got {taps}")
-    if not 0 < cutoff < rate / 2 or not 0 < half_width:
+    if not 0 < cutoff < rate / 2 or not half_width > 0:
         raise ValueError(
             f"filter: expected a cutoff between 0 and half the rate, {rate / 2:g}, and a positive transition band, "
             f"got {cutoff:g} and {half_width:g}"
         )
 
 
-def _window(taps: int, half_width: float, rate: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _window(taps: int, half_width: float, rate: float) -> NDArray[np.float64]:
     """Kaiser's window for a transition band of 2 `half_width`, by his formulas for attenuation and shape (Kaiser 1974).
 
     The band is taken relative to half the rate.

@@ -56,7 +56,7 @@ def normalise_second_moment(x_NC: Tensor) -> Tensor:
 
 
 class Mapping(nn.Module):
-    """z and label -> w, for StyleGAN2 and StyleGAN3: both at unit second moment and joined, then fully connected layers.
+    """z and label -> w in StyleGAN2 and StyleGAN3: both at unit second moment and joined, then fully connected layers.
 
     All layers end in a leaky ReLU, the last one too. The label, if there is one, is first embedded by a linear layer.
     Names are those of the published files: `embed`, `fc0`, `fc1`, ..., and `w_avg`, the average that truncation moves
@@ -104,7 +104,8 @@ class Mapping(nn.Module):
         elif c_NC is not None and c_NC.shape[-1] != 0:
             raise ValueError(f"label: expected none from a generator without classes, got {list(c_NC.shape)}")
         for name in self.layers:
-            x = F.leaky_relu(self.get_submodule(name)(x), LEAK) * math.sqrt(2)
+            h: Tensor = self.get_submodule(name)(x)
+            x = F.leaky_relu(h, LEAK) * math.sqrt(2)
         return x
 
     @torch.no_grad()
@@ -134,7 +135,7 @@ def styles_by_layer(w: Tensor, count: int) -> list[Tensor]:
 def random_frequencies(channels: int, bandwidth: float) -> Tensor:
     """[C, 2]: random directions, all lengths at most `bandwidth` and spread over its disc."""
     normal = torch.randn(channels, 2)
-    radius = normal.norm(dim=1, keepdim=True)
+    radius: Tensor = normal.norm(dim=1, keepdim=True)
     return bandwidth * normal / radius / radius.square().exp().pow(0.25)
 
 
@@ -167,7 +168,8 @@ def fourier_features(
     phases_NC = phases_C + (frequencies_C2 @ m_N33[:, :2, 2:]).squeeze(2)
     moved_NC2 = frequencies_C2 @ m_N33[:, :2, :2]
     # Frequencies that the user's zoom pushes towards half the sampling rate fade out instead of aliasing.
-    amplitude_NC = (1 - (moved_NC2.norm(dim=2) - bandwidth) / (rate / 2 - bandwidth)).clamp(0, 1)
+    radius_NC: Tensor = moved_NC2.norm(dim=2)
+    amplitude_NC = (1 - (radius_NC - bandwidth) / (rate / 2 - bandwidth)).clamp(0, 1)
 
     def centres(count: int) -> Tensor:
         index = torch.arange(count, device=pose_N4.device, dtype=pose_N4.dtype)

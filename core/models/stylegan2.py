@@ -232,14 +232,14 @@ class Block(nn.Module):
         if x is None:
             x = self.const.to(dtype).expand(len(styles[0]), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         skip = self.skip(x) if self.resnet else None
-        for name, style in zip(self.convolutions, styles, strict=False):
+        for name, style in zip(self.convolutions, styles[:-1], strict=True):
             x = self.get_submodule(name)(x, style, noise, generator)
         if skip is not None:
             x = x + skip
         if rgb is not None:
             rgb = upsample(rgb)
         if self.has_rgb:
-            y = self.torgb(x, styles[len(self.convolutions)])
+            y = self.torgb(x, styles[-1])
             rgb = y if rgb is None else rgb + y
         return x, rgb
 
@@ -357,9 +357,7 @@ class Generator(nn.Module):
         """w for every layer, [N, num_ws, W], the first `cutoff` truncated (all if None). `c_NC`: class weights."""
         return truncated_styles(self.mapping(z_NZ, c_NC), self.mapping.w_avg, self.num_ws, psi, cutoff)
 
-    def forward(
-        self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, noise: NoiseMode = "const"
-    ) -> Tensor:
+    def forward(self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, noise: NoiseMode = "const") -> Tensor:
         """[N, Z] and the label [N, C] or None -> pictures [N, 3, H, W]."""
         rgb: Tensor = self.synthesis(self.map(z_NZ, c_NC, psi), noise=noise)
         return rgb

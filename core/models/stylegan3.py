@@ -8,8 +8,8 @@ per side of the picture. Shape letters: N batch, Z latent, C I O channels, W sty
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,16 @@ from core.models.layers import (
     truncated_styles,
 )
 from core.request import NoiseMode
+
+
+def _adopted(kind: type[Any], values: Any) -> Any:
+    """Specifications come from JSON as objects."""
+    if not isinstance(values, dict):
+        return values
+    try:
+        return kind(**values)
+    except TypeError as error:  # a key too many or too few; the message names it
+        raise ValueError(f"{kind.__name__}: {error}") from None
 
 
 def _tuples(spec: object, *names: str) -> None:
@@ -158,7 +168,9 @@ class Config:
     """All layers, that to RGB last, instead of the rule."""
 
     def __post_init__(self) -> None:
-        self._adopt()
+        object.__setattr__(self, "input", _adopted(InputSpec, self.input))
+        if self.layers is not None:
+            object.__setattr__(self, "layers", tuple(_adopted(LayerSpec, values) for values in self.layers))
         for name, low, high in (
             ("z_dim", 1, 8192),
             ("c_dim", 0, 2**20),
@@ -186,10 +198,10 @@ class Config:
                 raise ValueError(f"resolution: expected a power of two from 16 to 2048, got {self.resolution!r}")
             if self.num_critical >= self.num_layers:
                 raise ValueError(f"num_critical: expected below num_layers, {self.num_layers}, got {self.num_critical}")
-        layers, input_ = self.layer_specs, self.input_spec
+        layers = self.layer_specs
         if not layers or not layers[-1].rgb or any(layer.rgb for layer in layers[:-1]):
             raise ValueError("layers: expected one or more, of which the last alone is to RGB")
-        before = (input_.channels, input_.size)
+        before = (self.input_spec.channels, self.input_spec.size)
         for index, layer in enumerate(layers):
             if (layer.in_channels, layer.in_size) != before:
                 raise ValueError(
@@ -197,14 +209,12 @@ class Config:
                     f"got {layer.in_channels} of {layer.in_size}"
                 )
             before = (layer.out_channels, layer.out_size)
-
-    def _adopt(self) -> None:
-        """What JSON gives as objects and lists become specifications."""
-        if isinstance(self.input, Dictionary):
-            object.__setattr__(self, "input", _spec(InputSpec, self.input))
-        if isinstance(self.layers, list | tuple):
-            made = tuple(_spec(LayerSpec, v) if isinstance(v, Dictionary) else v for v in self.layers)
-            object.__setattr__(self, "layers", made)
+            nyquist = self.oversampling * max(layer.in_rate, layer.out_rate) / 2
+            if not layer.rgb and max(layer.in_cutoff, layer.out_cutoff) >= nyquist:
+                raise ValueError(
+                    f"layers: expected cutoffs of layer {index} below half its oversampled rate, {nyquist:g}, "
+                    f"got {layer.in_cutoff:g} and {layer.out_cutoff:g}"
+                )
 
     @property
     def input_spec(self) -> InputSpec:
@@ -212,11 +222,9 @@ class Config:
         if self.input is not None:
             return self.input
         first = self.layer_specs[0]
-        return InputSpec(
-            channels=first.in_channels, size=first.in_size, rate=first.in_rate, bandwidth=first.in_cutoff
-        )
+        return InputSpec(channels=first.in_channels, size=first.in_size, rate=first.in_rate, bandwidth=first.in_cutoff)
 
-    @property
+    @functools.cached_property
     def layer_specs(self) -> tuple[LayerSpec, ...]:
         """All layers, by the rule of section 3.2 and appendix C if they are not given: cutoff and stopband grow
         geometrically, rates are the powers of two that hold the stopband.
@@ -254,15 +262,8 @@ class Config:
         return tuple(specs)
 
 
-def _spec(kind: type[Any], values: Dictionary[str, Any]) -> Any:
-    try:
-        return kind(**values)
-    except TypeError as error:  # a key too many or too few; the message names it
-        raise ValueError(f"{kind.__name__}: {error}") from None
-
-
 class FourierInput(nn.Module):
-    """C random Fourier features, moved and turned by w and by the user, then mixed by a learned matrix (section 3.2)."""
+    """C random Fourier features, moved and turned by w and the user, then mixed by a learned matrix (section 3.2)."""
 
     freqs: Tensor
     phases: Tensor
@@ -339,7 +340,8 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, w_NW: Tensor) -> Tensor:
         """[N, I, H, W] -> [N, O, H', W']."""
-        weight, style = self.weight, self.affine(w_NW)
+        weight: Tensor = self.weight
+        style: Tensor = self.affine(w_NW)
         if self.spec.rgb:
             style = style / math.sqrt(weight[0].numel())
         else:
@@ -402,7 +404,8 @@ class Synthesis(nn.Module):
         x = x.to(dtype).contiguous(memory_format=torch.channels_last)
         for name, style in zip(self.layers, styles[1:], strict=True):
             x = self.get_submodule(name)(x, style)
-        return x.to(result) * self.output_scale
+        rgb: Tensor = x.to(result) * self.output_scale
+        return rgb
 
 
 class Generator(nn.Module):
@@ -463,9 +466,7 @@ class Generator(nn.Module):
         """w for every layer, [N, num_ws, W], the first `cutoff` truncated (all if None). `c_NC`: class weights."""
         return truncated_styles(self.mapping(z_NZ, c_NC), self.mapping.w_avg, self.num_ws, psi, cutoff)
 
-    def forward(
-        self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, noise: NoiseMode = "const"
-    ) -> Tensor:
+    def forward(self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, noise: NoiseMode = "const") -> Tensor:
         """[N, Z] and the label [N, C] or None -> pictures [N, 3, H, W]; `noise` changes nothing."""
         rgb: Tensor = self.synthesis(self.map(z_NZ, c_NC, psi), noise=noise)
         return rgb
