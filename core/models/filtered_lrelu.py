@@ -133,8 +133,8 @@ def filtered_lrelu(
     dtype = x_NCHW.dtype
     x = x_NCHW
     if x.device.type == "cpu":
-        # Transposed convolutions in bfloat16 take thirty times as long as in float32 here, where this work is a fifth
-        # of a layer's; channels_last is three times faster.
+        # Measured with AMX: transposed convolutions of single channels take thirty times as long in bfloat16 as in
+        # float32, and five times as long without channels_last.
         x = x.float() if dtype in (torch.bfloat16, torch.float16) else x
         x = x.contiguous(memory_format=torch.channels_last)
     x = x + bias_C.to(x.dtype)[:, None, None]
@@ -148,7 +148,7 @@ def filtered_lrelu(
         y = _upsample(y, taps_K[None, :], (1, up), (left, right, 0, 0))
     else:
         y = _upsample(x, up_filter.to(x.dtype) * (up**2 * gain), (up, up), padding)
-    y = F.leaky_relu(y, slope)
+    y = F.leaky_relu_(y, slope)  # y is ours alone, and in place it costs half the memory traffic
     if clamp is not None:
         y = y.clamp(-clamp, clamp)
     if down_filter is None:
