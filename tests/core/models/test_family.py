@@ -35,7 +35,7 @@ FAMILIES: dict[str, Callable[[], family.Generator]] = {"text": text, "class": co
 def test_promises(conditioning: str) -> None:
     torch.manual_seed(0)
     generator: Any = FAMILIES[conditioning]()
-    assert isinstance(generator, torch.nn.Module)
+    assert torch.nn.Module in type(generator).__mro__
     assert generator.conditioning == conditioning
     assert (generator.c_dim > 0) == (conditioning != "none")
     z = torch.randn(2, generator.z_dim)
