@@ -14,7 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.layers import CLAMP, Dense, bias_activation, modulated_conv2d, normalise_second_moment, upsample
+from core.models.family import Conditioning, LayerInfo
+from core.models.layers import (
+    CLAMP,
+    Dense,
+    bias_activation,
+    fourier_features,
+    modulated_conv2d,
+    normalise_second_moment,
+    random_frequencies,
+    spatial_noise,
+    styles_by_layer,
+    truncated_styles,
+    upsample,
+)
 from core.request import NoiseMode
 
 INPUT_RESOLUTION = 8
@@ -110,36 +123,22 @@ class FourierInput(nn.Module):
 
     def __init__(self, channels: int, w_dim: int) -> None:
         super().__init__()
-        normal = torch.randn(channels, 2)
-        radius = normal.norm(dim=1, keepdim=True)
-        self.register_buffer("frequencies", INPUT_BANDWIDTH * normal / radius / radius.square().exp().pow(0.25))
+        self.register_buffer("frequencies", random_frequencies(channels, INPUT_BANDWIDTH))
         self.register_buffer("phases", torch.rand(channels) - 0.5)
         self.affine = Dense(w_dim, 4, bias=[1.0, 0.0, 0.0, 0.0], weight_std=0.0)
         self.weight = nn.Parameter(torch.randn(channels, channels))
 
     def forward(self, w_NW: Tensor, transform: Tensor | None = None) -> Tensor:
         """[N, W] -> [N, C, 8, 8]; `transform` is [3, 3] or [N, 3, 3] and acts on the input's coordinates."""
-        t_N4 = self.affine(w_NW)
-        t_N4 = t_N4 / t_N4[:, :2].norm(dim=1, keepdim=True)
-        c, s, x, y = t_N4.unbind(dim=1)
-        zero, one = torch.zeros_like(c), torch.ones_like(c)
-        rotation = torch.stack([c, -s, zero, s, c, zero, zero, zero, one], dim=1).view(-1, 3, 3)
-        translation = torch.stack([one, zero, -x, zero, one, -y, zero, zero, one], dim=1).view(-1, 3, 3)
-        m_N33 = rotation @ translation
-        if transform is not None:
-            m_N33 = m_N33 @ transform.to(m_N33)
-
-        # Moving the coordinates is the same as moving phases and frequencies.
-        phases_NC = self.phases + (self.frequencies @ m_N33[:, :2, 2:]).squeeze(2)
-        frequencies_NC2 = self.frequencies @ m_N33[:, :2, :2]
-        # Frequencies that the user's zoom pushes towards half the sampling rate fade out instead of aliasing.
-        amplitude_NC = (
-            1 - (frequencies_NC2.norm(dim=2) - INPUT_BANDWIDTH) / (INPUT_RESOLUTION / 2 - INPUT_BANDWIDTH)
-        ).clamp(0, 1)
-
-        centres = (torch.arange(INPUT_RESOLUTION, device=w_NW.device, dtype=w_NW.dtype) + 0.5) / INPUT_RESOLUTION - 0.5
-        angle = frequencies_NC2[:, :, None, None, 0] * centres + frequencies_NC2[:, :, None, None, 1] * centres[:, None]
-        features = torch.sin(2 * math.pi * (angle + phases_NC[:, :, None, None])) * amplitude_NC[:, :, None, None]
+        features = fourier_features(
+            self.frequencies,
+            self.phases,
+            self.affine(w_NW),
+            transform,
+            size=(INPUT_RESOLUTION, INPUT_RESOLUTION),
+            rate=INPUT_RESOLUTION,
+            bandwidth=INPUT_BANDWIDTH,
+        )
         return F.conv2d(features, (self.weight / math.sqrt(self.weight.shape[1]))[:, :, None, None])
 
 
@@ -175,17 +174,7 @@ class Convolution(nn.Module):
 
     def noise(self, batch: int, mode: NoiseMode, generator: torch.Generator | None) -> Tensor | None:
         """[H, W] or [N, 1, H, W] to add, or None."""
-        if mode == "none":
-            return None
-        if mode == "const":
-            return self.noise_const * self.noise_strength
-        side = self.noise_const.shape[-1]
-        # Drawn where the generator lives, so that a seed gives the same noise on every device.
-        device = generator.device if generator is not None else self.noise_const.device
-        return (
-            torch.randn(batch, 1, side, side, generator=generator, device=device).to(self.noise_const.device)
-            * self.noise_strength
-        )
+        return spatial_noise(self.noise_const, self.noise_strength, batch, mode, generator)
 
     def forward(
         self, x: Tensor, w_NW: Tensor, noise: NoiseMode = "const", generator: torch.Generator | None = None
@@ -257,11 +246,15 @@ class Block(nn.Module):
 
 
 class Generator(nn.Module):
-    """Latents and text embeddings to pictures.
+    """Latents and text embeddings to pictures; a `core.models.family.Generator`.
 
     `num_ws` styles in order: the Fourier input, then each convolution; the ToRGB of a block shares the index of the
     next block's first convolution and the last ToRGB has its own.
     """
+
+    conditioning: Conditioning = "text"
+    has_noise = True
+    has_transform = True
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -290,12 +283,45 @@ class Generator(nn.Module):
         return self.config.text_dim
 
     @property
+    def c_dim(self) -> int:
+        return self.config.text_dim
+
+    @property
+    def w_dim(self) -> int:
+        return self.config.w_dim
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.config.resolution, self.config.resolution
+
+    @property
+    def layers(self) -> tuple[LayerInfo, ...]:
+        side, style = INPUT_RESOLUTION, 1
+        found = [LayerInfo("input", (side, side), self.config.channels(side), 0)]
+        for index, (block, side) in enumerate(zip(self.blocks, self.config.resolutions, strict=True)):
+            assert isinstance(block, Block)
+            for place in range(len(block.layers)):
+                name = f"blocks.{index}.layers.{place}"
+                found.append(LayerInfo(name, (side, side), self.config.channels(side), style))
+                style += 1
+            found.append(LayerInfo(f"blocks.{index}.to_rgb", (side, side), 3, style))
+        return tuple(found)
+
+    @property
     def f_avg(self) -> Tensor:
         return self.mapping.f_avg
 
     def make_w(self, z_NZ: Tensor, c_NT: Tensor, psi: float | Tensor = 1.0) -> Tensor:
         """w = [f(z), c], [N, W]; `c_NT` is the L2-normalised text embedding, which truncation leaves alone."""
         return torch.cat([self.mapping.truncate(self.mapping(z_NZ), psi), c_NT], dim=1)
+
+    def map(self, z_NZ: Tensor, c_NT: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """w for every layer, [N, num_ws, W], the first `cutoff` truncated (all if None)."""
+        if c_NT is None:
+            raise ValueError(f"text: expected embeddings [N, {self.text_dim}], got none")
+        f_NLF = truncated_styles(self.mapping(z_NZ), self.f_avg, self.num_ws, psi, cutoff)
+        return torch.cat([f_NLF, c_NT[:, None].expand(-1, self.num_ws, -1)], dim=2)
 
     def synthesis(
         self,
@@ -311,9 +337,7 @@ class Generator(nn.Module):
         `dtype` is the type of the convolutions; RGB skips are summed in float32. `generator` draws the noise of mode
         "random".
         """
-        if w.ndim == 3 and w.shape[1] != self.num_ws:
-            raise ValueError(f"w: expected {self.num_ws} styles, got {w.shape[1]}")
-        styles = [w] * self.num_ws if w.ndim == 2 else list(w.unbind(dim=1))
+        styles = styles_by_layer(w, self.num_ws)
         x = self.input(styles[0], transform).to(dtype).contiguous(memory_format=torch.channels_last)
         rgb: Tensor | None = None
         index = 1

@@ -1,0 +1,123 @@
+"""What the engine, the command line and the panels need to know of any generator, whichever family it is of.
+
+A family's `Generator` is an `nn.Module` that has these members; nothing inherits from the protocol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from core.request import NoiseMode
+
+Conditioning = Literal["none", "class", "text"]
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One layer, in the order in which a picture is made."""
+
+    name: str
+    """Path of the module in the generator, for `get_submodule`."""
+    size: tuple[int, int]
+    """(height, width) of its output in pixels."""
+    channels: int
+    """Of its output."""
+    style: int
+    """Which of the `num_ws` styles it takes; a layer that makes RGB may share one."""
+
+
+class Synthesis(Protocol):
+    """Styles to pictures: a module with this signature or a method."""
+
+    def __call__(
+        self,
+        ws: Tensor,
+        /,
+        *,
+        noise: NoiseMode = "const",
+        transform: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """[N, W], or one for each layer [N, num_ws, W] -> pictures [N, 3, H, W], about [-1, 1], unclamped.
+
+        `noise` and `generator`, which draws noise of mode "random", do nothing without `has_noise`. `transform`,
+        [3, 3] or [N, 3, 3], acts on the input's coordinates; it raises `ValueError` without `has_transform`. `dtype` is
+        that of the convolutions; pictures come in that of the parameters.
+        """
+        ...
+
+
+class Generator(Protocol):
+    """A one-pass image generator: z and condition -> ws -> picture."""
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """What `map` takes beside z: nothing, class weights, or a text embedding."""
+        ...
+
+    @property
+    def z_dim(self) -> int: ...
+
+    @property
+    def c_dim(self) -> int:
+        """Number of classes, width of the text embedding, or 0."""
+        ...
+
+    @property
+    def w_dim(self) -> int: ...
+
+    @property
+    def num_ws(self) -> int:
+        """How many styles a picture takes."""
+        ...
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """(height, width) of the picture in pixels."""
+        ...
+
+    @property
+    def layers(self) -> tuple[LayerInfo, ...]: ...
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether `synthesis` adds per-pixel noise."""
+        ...
+
+    @property
+    def has_transform(self) -> bool:
+        """Whether the input can be moved and turned."""
+        ...
+
+    def map(self, z_NZ: Tensor, c_NC: Tensor | None = None, /, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """[N, Z] and the condition [N, C] -> [N, num_ws, W], truncated by `psi` in the first `cutoff` layers (all if
+        None). Raises `ValueError` for a shape that does not fit.
+        """
+        ...
+
+    @property
+    def synthesis(self) -> Synthesis: ...
+
+
+def require_integer(name: str, value: object, low: int, high: int) -> None:
+    """For a Config's checks: raises `ValueError` unless `value` is an integer from `low` to `high`."""
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name}: expected an integer from {low} to {high}, got {value!r}")
+
+
+def require_number(name: str, value: object, low: float, high: float) -> None:
+    """For a Config's checks: raises `ValueError` unless `value` is a number above `low` and at most `high`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low < value <= high:
+        raise ValueError(f"{name}: expected a number above {low:g}, at most {high:g}, got {value!r}")
+
+
+def require_pair(name: str, value: object, low: int, high: int) -> None:
+    """For a Config's checks: raises `ValueError` unless `value` is two integers from `low` to `high`."""
+    fits = isinstance(value, tuple) and len(value) == 2 and all(type(v) is int and low <= v <= high for v in value)
+    if not fits:
+        raise ValueError(f"{name}: expected two integers (height, width) from {low} to {high}, got {value!r}")

@@ -1,0 +1,78 @@
+"""Every family's generator keeps the promises of the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from core.models import family, stylegan2, stylegan3, stylegan_t
+
+
+def text() -> stylegan_t.Generator:
+    return stylegan_t.Generator(
+        stylegan_t.Config(resolution=16, text_dim=3, z_dim=4, base_channels=64, max_channels=8, norm_groups=2)
+    )
+
+
+def constant() -> stylegan2.Generator:
+    return stylegan2.Generator(stylegan2.Config(resolution=8, size=(4, 6), z_dim=4, c_dim=3, w_dim=5, max_channels=6))
+
+
+def fourier() -> stylegan3.Generator:
+    return stylegan3.Generator(
+        stylegan3.Config(resolution=16, z_dim=4, w_dim=5, max_channels=4, num_layers=4, margin=2, kernel=1, radial=True)
+    )
+
+
+# The annotation is checked when mypy is run over this file: all three have every member, with the right type.
+FAMILIES: dict[str, Callable[[], family.Generator]] = {"text": text, "class": constant, "none": fourier}
+
+
+@pytest.mark.parametrize("conditioning", FAMILIES)
+def test_promises(conditioning: str) -> None:
+    torch.manual_seed(0)
+    generator: Any = FAMILIES[conditioning]()
+    assert torch.nn.Module in type(generator).__mro__
+    assert generator.conditioning == conditioning
+    assert (generator.c_dim > 0) == (conditioning != "none")
+    z = torch.randn(2, generator.z_dim)
+    c = torch.randn(2, generator.c_dim) if generator.c_dim else None
+    ws = generator.map(z, c, psi=0.5, cutoff=1)
+    assert ws.shape == (2, generator.num_ws, generator.w_dim)
+    assert torch.equal(ws[:, 1], generator.map(z, c)[:, 1])
+    assert not torch.equal(ws[:, 0], ws[:, 1])
+
+    seen: dict[str, tuple[tuple[int, int], int, int]] = {}
+
+    def watch(name: str, place: int) -> None:
+        def hook(module: Any, args: Any, output: torch.Tensor) -> None:
+            seen[name] = (tuple(output.shape[2:]), output.shape[1], int(args[place][0, 0]))  # type: ignore[assignment]
+
+        generator.get_submodule(name).register_forward_hook(hook)
+
+    for layer in generator.layers:
+        watch(layer.name, 0 if layer.name.endswith("input") else 1)
+    marks = torch.arange(float(generator.num_ws))[None, :, None].expand(1, -1, generator.w_dim).contiguous()
+    picture = generator.synthesis(marks, noise="none", generator=torch.Generator(), dtype=torch.float32)
+    assert picture.shape == (1, 3, *generator.output_size)
+    assert seen == {layer.name: (layer.size, layer.channels, layer.style) for layer in generator.layers}
+    assert list(seen) == [layer.name for layer in generator.layers]
+    assert {layer.style for layer in generator.layers} == set(range(generator.num_ws))
+
+    if generator.has_transform:
+        shift = torch.tensor([[1.0, 0, 0.1], [0, 1, 0], [0, 0, 1]])
+        assert not torch.equal(generator.synthesis(ws, transform=shift), generator.synthesis(ws))
+    else:
+        with pytest.raises(ValueError, match="transform: expected none"):
+            generator.synthesis(ws, transform=torch.eye(3))
+
+
+def test_a_text_generator_asks_for_text() -> None:
+    with pytest.raises(ValueError, match=r"text: expected embeddings \[N, 3\], got none"):
+        text().map(torch.randn(1, 4))
+    generator = text()
+    z, c = torch.randn(2, 4), torch.randn(2, 3)
+    assert torch.equal(generator.synthesis(generator.map(z, c, 0.5)), generator(z, c, psi=0.5))
