@@ -65,7 +65,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_common(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    parser.add_argument("--recipe", default=None, help="postcards (the default), tiny, which is quick, or for a GAN postcards-32")
+    parser.add_argument(
+        "--recipe", default=None, help="postcards (the default), tiny, which is quick, or for a GAN postcards-32"
+    )
     parser.add_argument(
         "--data", type=Path, required=required, metavar="DIR", help="pictures with a .txt of captions beside each"
     )
