@@ -6,7 +6,7 @@ ever run or imported, torch.load included. A child process with limits on memory
 
     opcodes     the pickle's opcodes -> an inert graph of names and recorded calls
     storages    torch's files of raw numbers
-    meaning     the graph -> modules, tensors and plain values, by a short list of names
+    meaning     the graph -> modules, tensors and plain values, by a short list of names (with `calls` and `tensors`)
 
 and hands its answer over as JSON and safetensors (`sandbox`). Each way a file can be wrong gives one `PublishedError`.
 """
