@@ -10,7 +10,7 @@ from typing import Any
 
 from core.checkpoints.opcodes import DAMAGED, UNSET, Call, Name, PublishedError
 
-MAX_VALUES = 500_000
+MAX_VALUES = 200_000
 MAX_RANK = 8
 
 DILL_MODULES = ("dill._dill", "dill.dill")

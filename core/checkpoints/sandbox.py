@@ -30,20 +30,26 @@ def read(data: bytes | mmap.mmap, *, part: str, memory_bytes: int) -> Descriptio
     stream = io.BytesIO(data) if isinstance(data, bytes) else cast(IO[bytes], data)
     view = memoryview(data)
     try:
-        if bytes(view[:4]) == b"PK\x03\x04":
-            archive = read_zip(stream, view)
-        elif is_legacy(stream):
-            archive = read_legacy(stream, view)
-        else:
-            stream.seek(0)
-            archive = Archive(read_graph(stream), {})
-        # Half for what comes out, half for what is read on the way.
-        return meaning.describe(archive, part=part, budget_bytes=memory_bytes // 2)
+        return _read(stream, view, part, memory_bytes)
     except MemoryError:
-        raise PublishedError(
-            f"expected a file that can be read in {memory_bytes} bytes of memory, got one that needs more. "
-            "If you trust the file, allow more memory."
-        ) from None
+        pass
+    # Only here, where the frames that held the memory are gone, is there room for a message.
+    raise PublishedError(
+        f"expected a file that can be read in {memory_bytes} bytes of memory, got one that needs more. "
+        "If you trust the file, allow more memory."
+    )
+
+
+def _read(stream: IO[bytes], view: memoryview, part: str, memory_bytes: int) -> Description:
+    if bytes(view[:4]) == b"PK\x03\x04":
+        archive = read_zip(stream, view)
+    elif is_legacy(stream):
+        archive = read_legacy(stream, view)
+    else:
+        stream.seek(0)
+        archive = Archive(read_graph(stream), {})
+    # Half for what comes out, half for what is read on the way.
+    return meaning.describe(archive, part=part, budget_bytes=memory_bytes // 2)
 
 
 def limit(memory_bytes: int, seconds: float) -> None:

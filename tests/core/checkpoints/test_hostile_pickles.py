@@ -76,14 +76,14 @@ def nested_lists(levels: int) -> bytes:
     """Each list holds the one before twice: two to the power of `levels` leaves."""
     body = b"]q\x00"
     for level in range(levels):
-        body += b"](" + b"h" + bytes([level]) * 1 + b"h" + bytes([level]) + b"eq" + bytes([level + 1])
+        body += b"0](h" + bytes([level]) + b"h" + bytes([level]) + b"eq" + bytes([level + 1])
     return body
 
 
 def nested_tuples(levels: int) -> bytes:
     body = b")q\x00"
     for level in range(levels):
-        body += b"h" + bytes([level]) + b"h" + bytes([level]) + b"\x86q" + bytes([level + 1])
+        body += b"0h" + bytes([level]) + b"h" + bytes([level]) + b"\x86q" + bytes([level + 1])
     return body
 
 
@@ -203,7 +203,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         "expected 4 numbers in tensor storage",
     ),
     "nested load": (
-        tensor((4,), (1,), data=storage()[:15] + pickle.dumps(Sneaky(os.system, "touch ran"), 2)),
+        tensor((4,), (1,), data=storage()[:15] + pickle.dumps(Sneaky(os.system, "touch ran"), 2) * 4),
         "expected torch's magic number",
     ),
     "nested load of an object": (
@@ -228,7 +228,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "array negative": (array(shape=(-3,)), "whole numbers from zero"),
     "array of a subclass": (
         in_g_ema(call("numpy.core.multiarray._reconstruct", b"cos\nsystem\nK\x00\x85" + text("b") + b"\x87")),
-        "got an object of numpy.core.multiarray._reconstruct",
+        "expected a plain numpy array, got another kind",
     ),
     "array with text for bytes": (array(raw="\u0100" * 3), "text in latin1"),
     # Persistent classes and networks

@@ -144,8 +144,8 @@ def test_every_element_type_and_view(
 ) -> None:
     base = torch.arange(60)
     kinds = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16]
-    tensors = {str(kind).removeprefix("torch."): base.to(kind) for kind in [*kinds, torch.int8, torch.uint8]}
-    tensors["bool"] = base % 3 == 0
+    tensors = {str(kind).replace("torch.", "of_"): base.to(kind) for kind in [*kinds, torch.int8, torch.uint8]}
+    tensors["of_bool"] = base % 3 == 0
     shared = torch.randn(5, 6)
     tensors |= {
         "whole": shared,
