@@ -7,6 +7,7 @@ or `error.json`. It imports numpy and nothing heavier, so it starts fast and the
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import math
@@ -34,7 +35,11 @@ def read(data: bytes | mmap.mmap, *, part: str, memory_bytes: int) -> Descriptio
     except MemoryError:
         pass
     # Only here, where the frames that held the memory are gone, is there room for a message.
-    raise PublishedError(
+    raise _too_large(memory_bytes)
+
+
+def _too_large(memory_bytes: int) -> PublishedError:
+    return PublishedError(
         f"expected a file that can be read in {memory_bytes} bytes of memory, got one that needs more. "
         "If you trust the file, allow more memory."
     )
@@ -102,6 +107,10 @@ def main(path: str, part: str, folder: str, memory_bytes: str, seconds: str) -> 
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         write(read(data, part=part, memory_bytes=int(memory_bytes)), Path(folder))
     except (PublishedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            error = _too_large(int(memory_bytes))
+        elif isinstance(error, OSError):
+            error = PublishedError(f"cannot read the file or keep what it holds ({error}). Check the disk's room.")
         (Path(folder) / ERROR).write_text(json.dumps({"message": str(error)}), encoding="utf-8")
 
 

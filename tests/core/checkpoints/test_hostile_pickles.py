@@ -279,6 +279,14 @@ def test_memory_is_limited_where_counting_does_not_help(tmp_path: Path) -> None:
         read_published(path, limits=Limits(memory_bytes=64 * 2**20))
 
 
+def test_a_file_larger_than_its_memory_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("resource")
+    path = tmp_path / "large.pkl"
+    path.write_bytes(b"\x80\x04" + bytes(3 * 2**20))
+    with pytest.raises(PublishedError, match="read in 2097152 bytes of memory, got one that needs more"):
+        read_published(path, limits=Limits(memory_bytes=2 * 2**20))
+
+
 def test_every_truncation_is_refused(tmp_path: Path) -> None:
     data = dumps(snapshot(generator()))
     path = tmp_path / "cut.pkl"
