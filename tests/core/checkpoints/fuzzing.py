@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import builtins
 import codecs
+import itertools
 import json
 import os
+import pickletools
 import random
 import socket
 import subprocess
@@ -58,27 +60,63 @@ def close_everything() -> None:
     sys.addaudithook(audit)
 
 
-def mutate(files: list[bytes], chance: random.Random) -> bytes:
-    """One file, damaged once to four times."""
-    data = bytearray(chance.choice(files))
-    for _ in range(chance.randint(1, 4)):
-        place = chance.randrange(len(data) + 1)
-        kind = chance.randrange(6)
-        if kind == 0 and place < len(data):
-            data[place] ^= 1 << chance.randrange(8)
-        elif kind == 1 and place < len(data):
-            data[place] = chance.randrange(256)
-        elif kind == 2 and chance.random() < 0.3:
-            del data[place:]
-        elif kind == 3:
-            del data[place : place + chance.randint(1, 8)]
-        elif kind == 4:
-            other = chance.choice(files)
+def split(data: bytes) -> list[bytes]:
+    """A pickle's opcodes, each with its argument, and what follows the pickle; a file of another kind in one piece."""
+    if not data.startswith(b"\x80"):
+        return [data]
+    places = [place or 0 for _, _, place in pickletools.genops(data)]
+    return [data[start:end] for start, end in itertools.pairwise([*places, places[-1] + 1, len(data)])]
+
+
+def damage_bytes(data: bytes, others: list[bytes], chance: random.Random) -> bytes:
+    """What a bad disk, a bad download or a blind attacker does."""
+    place = chance.randrange(len(data))
+    before, after = data[:place], data[place:]
+    match chance.randrange(6):
+        case 0:
+            return before + bytes([after[0] ^ 1 << chance.randrange(8)]) + after[1:]
+        case 1:
+            return before + bytes([chance.randrange(256)]) + after[1:]
+        case 2:
+            return before
+        case 3:
+            return before + after[chance.randint(1, 8) :]
+        case 4:
+            other = chance.choice(others)
             start = chance.randrange(len(other))
-            data[place:place] = other[start : start + chance.randint(1, 200)]
-        else:
-            data[place:place] = chance.choice(SNIPPETS)
-    return bytes(data)
+            return before + other[start : start + chance.randint(1, 200)] + after
+        case _:
+            return before + chance.choice(SNIPPETS) + after
+
+
+def damage_opcodes(opcodes: list[bytes], others: list[list[bytes]], chance: random.Random) -> list[bytes]:
+    """What an attacker who knows pickles does: the opcodes stay whole, so the damage reaches deeper."""
+    place = chance.randrange(len(opcodes))
+    before, after = opcodes[:place], opcodes[place:]
+    match chance.randrange(5):
+        case 0:
+            return before + after[1:]
+        case 1:
+            return [*before, after[0], *after]
+        case 2:
+            return [*before, chance.choice(opcodes), *after[1:]]
+        case 3:
+            return [*before, chance.choice(chance.choice(others)), *after]
+        case _:
+            return [*before, chance.choice(SNIPPETS), *after]
+
+
+def mutate(files: list[bytes], opcodes: list[list[bytes]], chance: random.Random) -> bytes:
+    """One file, damaged once to three times, as bytes or as opcodes."""
+    which = chance.randrange(len(files))
+    data, parts = files[which], opcodes[which]
+    whole = chance.random() < 0.5
+    for _ in range(chance.randint(1, 3)):
+        if whole and parts:
+            parts = damage_opcodes(parts, opcodes, chance)
+        elif not whole and data:
+            data = damage_bytes(data, files, chance)
+    return b"".join(parts) if whole else data
 
 
 def main(count: int, paths: list[str]) -> None:
@@ -89,11 +127,12 @@ def main(count: int, paths: list[str]) -> None:
         codecs.lookup(name)
     sandbox.limit(MEMORY_BYTES, 300)
     chance = random.Random(SEED)
+    opcodes = [split(data) for data in files]
     results, refusals = 0, set()
     close_everything()
     for _ in range(count):
         try:
-            sandbox.read(mutate(files, chance), part="G_ema", memory_bytes=MEMORY_BYTES)
+            sandbox.read(mutate(files, opcodes, chance), part="G_ema", memory_bytes=MEMORY_BYTES)
             results += 1
         except PublishedError as error:
             refusals.add(str(error)[:60])
