@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.models.family import Conditioning
 from core.request import NoiseMode
 
 LEAK = 0.2
@@ -78,7 +79,7 @@ class Mapping(nn.Module):
     ) -> None:
         """`hidden` is the width between the layers and `embed` that of the embedded label; `None` is `w_dim`."""
         super().__init__()
-        self.z_dim, self.c_dim = z_dim, c_dim
+        self.z_dim, self.c_dim, self.w_dim = z_dim, c_dim, w_dim
         embed = (embed or w_dim) if c_dim else 0
         if c_dim:
             self.embed = Dense(c_dim, embed)
@@ -123,6 +124,44 @@ def truncated_styles(w_NW: Tensor, w_avg: Tensor, count: int, psi: float = 1.0, 
         raise ValueError(f"cutoff: expected a number of layers from 0 to {count}, got {cutoff}")
     moved = w_NW if psi == 1.0 else w_avg + psi * (w_NW - w_avg)
     return torch.cat([moved[:, None].expand(-1, cutoff, -1), w_NW[:, None].expand(-1, count - cutoff, -1)], dim=1)
+
+
+class MappedGenerator(nn.Module):
+    """The half that StyleGAN2 and StyleGAN3 share: `mapping` and `synthesis`, under the published files' names."""
+
+    mapping: Mapping
+    synthesis: nn.Module
+
+    def __init__(self, mapping: Mapping, synthesis: nn.Module, num_ws: int) -> None:
+        super().__init__()
+        self.mapping = mapping
+        self.synthesis = synthesis
+        self.num_ws = num_ws
+
+    @property
+    def conditioning(self) -> Conditioning:
+        return "class" if self.mapping.c_dim else "none"
+
+    @property
+    def z_dim(self) -> int:
+        return self.mapping.z_dim
+
+    @property
+    def c_dim(self) -> int:
+        return self.mapping.c_dim
+
+    @property
+    def w_dim(self) -> int:
+        return self.mapping.w_dim
+
+    def map(self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """w for every layer, [N, num_ws, W], the first `cutoff` truncated (all if None). `c_NC`: class weights."""
+        return truncated_styles(self.mapping(z_NZ, c_NC), self.mapping.w_avg, self.num_ws, psi, cutoff)
+
+    def forward(self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, noise: NoiseMode = "const") -> Tensor:
+        """[N, Z] and the label [N, C] or None -> pictures [N, 3, H, W]."""
+        rgb: Tensor = self.synthesis(self.map(z_NZ, c_NC, psi), noise=noise)
+        return rgb
 
 
 def styles_by_layer(w: Tensor, count: int) -> list[Tensor]:

@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.family import Conditioning, LayerInfo, require_integer, require_number, require_pair
+from core.models.family import LayerInfo, require_integer, require_number, require_pair
 from core.models.layers import (
     Dense,
+    MappedGenerator,
     Mapping,
     bias_activation,
     modulated_conv2d,
     spatial_noise,
     styles_by_layer,
-    truncated_styles,
     upsample,
 )
 from core.request import NoiseMode
@@ -291,16 +291,14 @@ class Synthesis(nn.Module):
         return rgb
 
 
-class Generator(nn.Module):
+class Generator(MappedGenerator):
     """Latents, and classes if it has them, to pictures; a `core.models.family.Generator`."""
 
     has_noise: bool
     has_transform = False
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        self.mapping = Mapping(
+        mapping = Mapping(
             z_dim=config.z_dim,
             c_dim=config.c_dim,
             w_dim=config.w_dim,
@@ -309,28 +307,10 @@ class Generator(nn.Module):
             embed=config.embed_features,
             lr_multiplier=config.mapping_lr_multiplier,
         )
-        self.synthesis = Synthesis(config)
+        synthesis = Synthesis(config)
+        super().__init__(mapping, synthesis, synthesis.num_ws)
+        self.config = config
         self.has_noise = config.use_noise
-
-    @property
-    def conditioning(self) -> Conditioning:
-        return "class" if self.config.c_dim else "none"
-
-    @property
-    def z_dim(self) -> int:
-        return self.config.z_dim
-
-    @property
-    def c_dim(self) -> int:
-        return self.config.c_dim
-
-    @property
-    def w_dim(self) -> int:
-        return self.config.w_dim
-
-    @property
-    def num_ws(self) -> int:
-        return self.synthesis.num_ws
 
     @property
     def output_size(self) -> tuple[int, int]:
@@ -352,12 +332,3 @@ class Generator(nn.Module):
             if block.has_rgb:
                 found.append(LayerInfo(f"{name}.torgb", size, self.config.img_channels, style))
         return tuple(found)
-
-    def map(self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-        """w for every layer, [N, num_ws, W], the first `cutoff` truncated (all if None). `c_NC`: class weights."""
-        return truncated_styles(self.mapping(z_NZ, c_NC), self.mapping.w_avg, self.num_ws, psi, cutoff)
-
-    def forward(self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, noise: NoiseMode = "const") -> Tensor:
-        """[N, Z] and the label [N, C] or None -> pictures [N, 3, H, W]."""
-        rgb: Tensor = self.synthesis(self.map(z_NZ, c_NC, psi), noise=noise)
-        return rgb

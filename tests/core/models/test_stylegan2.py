@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from core.models.layers import modulated_conv2d
 from core.models.stylegan2 import Block, Config, Convolution, Generator, ToRGB
-
-Array = NDArray[np.float64]
+from tests.core.models.formulas import Array, correlate, plain_up_convolution, plain_upsample
 
 TINY: dict[str, Any] = {
     "resolution": 16,
@@ -50,38 +48,6 @@ def randn(*shape: int) -> torch.Tensor:
 
 def leaky(x: Array) -> Array:
     return np.where(x > 0, x, 0.2 * x) * math.sqrt(2)
-
-
-def correlate(x_IHW: Array, kernel_OIKK: Array, pad: int) -> Array:
-    size = kernel_OIKK.shape[-1]
-    x = np.pad(x_IHW, ((0, 0), (pad, pad), (pad, pad)))
-    height, width = x.shape[1] - size + 1, x.shape[2] - size + 1
-    y = np.zeros((len(kernel_OIKK), height, width))
-    for i in range(size):
-        for j in range(size):
-            y += np.einsum("oi,ihw->ohw", kernel_OIKK[:, :, i, j], x[:, i : i + height, j : j + width])
-    return y
-
-
-def insert_zeros(x_CHW: Array) -> Array:
-    y = np.zeros((len(x_CHW), 2 * x_CHW.shape[1], 2 * x_CHW.shape[2]))
-    y[:, ::2, ::2] = x_CHW
-    return y
-
-
-def low_pass(x_CHW: Array) -> Array:
-    row = np.array([1.0, 3.0, 3.0, 1.0])
-    kernel = np.outer(row, row)[None, None] / 64 * 4
-    return np.concatenate([correlate(channel[None], kernel, 0) for channel in x_CHW])
-
-
-def plain_upsample(x_CHW: Array) -> Array:
-    return low_pass(np.pad(insert_zeros(x_CHW), ((0, 0), (2, 1), (2, 1))))
-
-
-def plain_up_convolution(x_IHW: Array, kernel_OI33: Array) -> Array:
-    y = correlate(insert_zeros(x_IHW), kernel_OI33[:, :, ::-1, ::-1], 2)
-    return low_pass(np.pad(y[:, :-1, :-1], ((0, 0), (1, 1), (1, 1))))
 
 
 def dense(state: dict[str, Array], name: str, x: Array, multiplier: float = 1.0) -> Array:

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from core.models import registry
 from core.models.layers import demodulation, modulated_conv2d, up_convolution, upsample
 from core.models.stylegan_t import Config, Convolution, FourierInput, Generator, Mapping, Style
-
-Array = NDArray[np.float64]
+from tests.core.models.formulas import Array, correlate, plain_up_convolution, plain_upsample
 
 TINY: dict[str, Any] = {
     "resolution": 32,
@@ -53,43 +51,6 @@ def f64(tensor: torch.Tensor) -> Array:
 
 def leaky(x: Array) -> Array:
     return np.where(x > 0, x, 0.2 * x)
-
-
-def correlate(x_IHW: Array, kernel_OIKK: Array, pad: int) -> Array:
-    """What torch calls conv2d: one sample, zeros outside."""
-    size = kernel_OIKK.shape[-1]
-    x = np.pad(x_IHW, ((0, 0), (pad, pad), (pad, pad)))
-    side = x.shape[1] - size + 1
-    y = np.zeros((len(kernel_OIKK), side, side))
-    for i in range(size):
-        for j in range(size):
-            y += np.einsum("oi,ihw->ohw", kernel_OIKK[:, :, i, j], x[:, i : i + side, j : j + side])
-    return y
-
-
-def insert_zeros(x_CHW: Array) -> Array:
-    y = np.zeros((len(x_CHW), 2 * x_CHW.shape[1], 2 * x_CHW.shape[2]))
-    y[:, ::2, ::2] = x_CHW
-    return y
-
-
-def low_pass(x_CHW: Array) -> Array:
-    """outer([1,3,3,1], [1,3,3,1]) / 64 times 4, for a signal with zeros inserted; three pixels are lost."""
-    row = np.array([1.0, 3.0, 3.0, 1.0])
-    kernel = np.outer(row, row) / 64 * 4
-    return np.concatenate([correlate(channel[None], kernel[None, None], 0) for channel in x_CHW])
-
-
-def plain_upsample(x_CHW: Array) -> Array:
-    y = np.pad(insert_zeros(x_CHW), ((0, 0), (2, 1), (2, 1)))
-    return low_pass(y)
-
-
-def plain_up_convolution(x_IHW: Array, kernel_OI33: Array) -> Array:
-    flipped = kernel_OI33[:, :, ::-1, ::-1]
-    y = correlate(insert_zeros(x_IHW), flipped, 2)  # [O, 2H + 2, 2W + 2], every place the kernel touches
-    y = np.pad(y[:, :-1, :-1], ((0, 0), (1, 1), (1, 1)))
-    return low_pass(y)
 
 
 def plain_style(layer: Style, w_W: Array) -> Array:
