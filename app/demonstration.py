@@ -11,7 +11,7 @@ from app.rendering import export_video
 from core.checkpoints import read_header
 from core.engine import Engine
 from core.request import RenderRequest
-from core.timeline import prompt_timeline
+from core.timeline import timeline_through
 
 # For a checkpoint whose notes hold no examples of its own.
 PROMPTS = (
@@ -38,7 +38,7 @@ def demonstrate(checkpoint: Path, folder: Path) -> tuple[Path, Path]:
     requests = [RenderRequest(prompt=prompt, seed_x=seed) for prompt in prompts for seed in range(SEEDS)]
     pictures = [engine.render(request).pixels for request in tqdm(requests, desc="sheet", unit="picture", disable=None)]
     write_png(sheet, contact_sheet(pictures, columns=SEEDS, labels=prompts))
-    timeline = prompt_timeline(prompts, seconds=SECONDS, loop=True, walk=len(prompts))
+    timeline = timeline_through([RenderRequest(prompt=prompt) for prompt in prompts], seconds=SECONDS, loop=True, walk=len(prompts))
     export_video(engine, timeline, video, frames=SECONDS * FPS, fps=FPS, size=SIZE)
     return video, sheet
 

@@ -1,8 +1,9 @@
 """From a request to a frame: an `Engine` is one checkpoint on one device in one precision, ready to draw.
 
-It recomputes only what changed: the embedding of each prompt and the mapped latent of each seed are kept, and the
-synthesis keeps what depends on the prompt alone and on w alone. Equal requests give bit-equal frames, whatever was
-rendered in between: every cached value is computed from its own inputs only, always at batch 1.
+It knows generators by `core.models.family.Generator` alone. It recomputes only what changed: the embedding of each
+prompt and the mapped latent of each seed are kept, and the synthesis keeps what depends on the prompt alone and on w
+alone. Equal requests give bit-equal frames, whatever was rendered in between: every cached value is computed from its
+own inputs only, always at batch 1.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,17 +23,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.checkpoints import Checkpoint, CheckpointError, load
-from core.latents import blend_embeddings, seed_corners, seed_to_z, truncate
+from core.latents import blend_embeddings, lerp, seed_corners, seed_to_z
 from core.models import registry
-from core.models.stylegan_t import Generator
-from core.models.stylegan_t_fast import FastSynthesis
+from core.models.family import Conditioning, Generator
 from core.request import IDENTITY_TRANSFORM, Frame, RenderRequest
-from core.text import TextEncoderError, load_text_encoder
+from core.text import TextEncoder, TextEncoderError, load_text_encoder
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-CACHED_SEEDS = 4096
+CACHED_LATENTS = 4096
+IMAGENET_CLASSES = 1000
 # One picture at a time does not feed more cores than this; the synchronisation costs more than they give.
 MAX_THREADS = 16
 
@@ -46,8 +48,16 @@ class ModelInfo:
 
     name: str
     family: str
-    resolution: int
-    """Side of the picture in pixels."""
+    size: tuple[int, int]
+    """(height, width) of the picture in pixels."""
+    conditioning: Conditioning
+    """Whether it takes a prompt, a class, or nothing beside the seed."""
+    classes: int
+    """How many classes it has; 0 without them."""
+    class_names: tuple[str, ...]
+    """One for each class; empty when they are not known."""
+    has_noise: bool
+    has_transform: bool
     path: Path
     sha256: str
     """Of the checkpoint file."""
@@ -68,30 +78,25 @@ class Engine:
         self.device = choose_device(device)
         precision = choose_precision(precision, self.device)
         header = checkpoint.header
+        # The plain layers' weights are not kept where a fast synthesis has its own copies of them.
         generator = load_generator(checkpoint).to(self.device)
-        try:
-            self._text = load_text_encoder(header.text, checkpoint.part("text"), self.device)
-        except TextEncoderError as error:
-            # Weights of a published encoder that are not here are no fault of the file; a tower that does not fit is.
-            if header.text.get("kind") == "open_clip":
-                raise
-            raise CheckpointError(f"{checkpoint.path}: {error}. Save the checkpoint again.") from error
-        if self._text.dim != generator.text_dim:
-            raise CheckpointError(
-                f"{checkpoint.path}: the generator expects text embeddings of {generator.text_dim} numbers, "
-                f"its text encoder gives {self._text.dim}. The header and the tensors come from different models."
-            )
+        self._text = _text_encoder(checkpoint, generator, self.device)
         if self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > MAX_THREADS:
             torch.set_num_threads(MAX_THREADS)
-        # The plain layers' weights are not kept: the fast synthesis has its own copies of them.
         with torch.inference_mode():
-            self._synthesis = FastSynthesis(generator, DTYPES[precision])
-        self._mapping = generator.mapping
-        self._latents: OrderedDict[int, Tensor] = OrderedDict()
+            self._synthesis = registry.synthesis(header.family, generator, DTYPES[precision])
+        self._z_dim, self._num_ws, self._map = generator.z_dim, generator.num_ws, generator.map
+        self._latents: OrderedDict[Hashable, Tensor] = OrderedDict()
+        classes = generator.c_dim if generator.conditioning == "class" else 0
         self.info = ModelInfo(
             name=header.name,
             family=header.family,
-            resolution=generator.resolution,
+            size=generator.output_size,
+            conditioning=generator.conditioning,
+            classes=classes,
+            class_names=class_names(header.notes.get("class_names", ()), classes),
+            has_noise=generator.has_noise,
+            has_transform=generator.has_transform,
             path=checkpoint.path,
             sha256=checkpoint.sha256,
             parameters=sum(p.numel() for p in generator.parameters()),
@@ -132,20 +137,25 @@ class Engine:
         """The pictures of several requests, each bit-equal to `render(request)`; so they are drawn one by one."""
         return [self.render(request) for request in requests]
 
-    def w(self, request: RenderRequest) -> Tensor:
-        """The style vector of a request: [1, w_dim] float32 on the engine's device."""
+    def ws(self, request: RenderRequest) -> Tensor:
+        """The styles of a request, one for each layer: [1, num_ws, w_dim] float32 on the engine's device.
+
+        Raises `EngineError` for a class that the model does not have.
+        """
         with torch.inference_mode():
-            f_F = truncate(self._latent(request), self._mapping.f_avg, request.psi)
-            return torch.cat([f_F, self._embedding(request)])[None]
+            w_W = self._blended(request, psi=1.0)
+            if request.psi != 1.0:
+                w_W = lerp(self._blended(request, psi=0.0), w_W, request.psi)
+            return w_W.expand(1, self._num_ws, -1)
 
     def _synthesise(self, request: RenderRequest) -> Tensor:
         generator: torch.Generator | None = None
         if request.noise == "random":
             generator = torch.Generator("cpu").manual_seed(request.noise_seed)
         transform: Tensor | None = None
-        if request.transform != IDENTITY_TRANSFORM:
+        if self.info.has_transform and request.transform != IDENTITY_TRANSFORM:
             transform = torch.tensor(request.transform, dtype=torch.float32, device=self.device).view(3, 3)
-        return self._synthesis(self.w(request), noise=request.noise, transform=transform, generator=generator)
+        return self._synthesis(self.ws(request), noise=request.noise, transform=transform, generator=generator)
 
     def _reproducible(self) -> AbstractContextManager[None]:
         """On CUDA: only algorithms that give the same bits each time, and float32 that is float32."""
@@ -156,39 +166,100 @@ class Engine:
         )
         return flags
 
-    def _embedding(self, request: RenderRequest) -> Tensor:
-        """[T]: the prompt, or the point between the two prompts."""
+    def _blended(self, request: RenderRequest, psi: float) -> Tensor:
+        """[W]: w (psi 1) or what truncation moves it to (psi 0), blended over the corners of the seed plane and over
+        classes, after mapping.
+        """
+        corners = [
+            (self._mapped(seed, subject, psi), seed_weight * subject_weight)
+            for seed, seed_weight in seed_corners(request.seed_x, request.seed_y)
+            for subject, subject_weight in self._subjects(request)
+        ]
+        # Steps from one corner, not a weighted sum: what all corners share, such as a text, stays the same to the bit.
+        first_W = corners[0][0]
+        total_W = first_W
+        for w_W, weight in corners[1:]:
+            total_W = total_W + (w_W - first_W) * weight
+        return total_W
+
+    def _subjects(self, request: RenderRequest) -> list[tuple[Hashable, float]]:
+        """What the generator is asked for beside the seed, with weights: classes, or the text as one."""
+        if self.info.conditioning == "none":
+            return [(None, 1.0)]
+        if self.info.conditioning == "class":
+            for label in (request.label, request.label_b)[: 2 if request.blend else 1]:
+                if label >= self.info.classes:
+                    raise EngineError(
+                        f"class: {self.info.name} has the classes 0 to {self.info.classes - 1}, got {label}"
+                    )
+            pairs = ((request.label, 1.0 - request.blend), (request.label_b, request.blend))
+            return [(label, weight) for label, weight in pairs if weight > 0.0]
         if request.blend == 0.0:
-            return self._text.encode([request.prompt])[0]
+            return [((request.prompt, "", 0.0), 1.0)]
         if request.blend == 1.0:
-            return self._text.encode([request.prompt_b])[0]
-        a, b = self._text.encode([request.prompt, request.prompt_b])
-        return blend_embeddings(a, b, request.blend)
+            return [((request.prompt_b, "", 0.0), 1.0)]
+        return [((request.prompt, request.prompt_b, request.blend), 1.0)]
 
-    def _latent(self, request: RenderRequest) -> Tensor:
-        """[F]: the mapped latent at the request's place on the seed plane, blended after mapping."""
-        corners = seed_corners(request.seed_x, request.seed_y)
-        f_F = self._mapped(corners[0][0])
-        if len(corners) == 1:
-            return f_F
-        f_F = f_F * corners[0][1]
-        for seed, weight in corners[1:]:
-            f_F = f_F + self._mapped(seed) * weight
-        return f_F
+    def _condition(self, subject: Hashable) -> Tensor | None:
+        """[1, C]: class weights, or the embedding of a text or of the point between two."""
+        if subject is None:
+            return None
+        if isinstance(subject, int):
+            c_1C = torch.zeros(1, self.info.classes, device=self.device)
+            c_1C[0, subject] = 1.0
+            return c_1C
+        assert isinstance(subject, tuple) and self._text is not None
+        prompt, prompt_b, blend = subject
+        if blend == 0.0:
+            return self._text.encode([prompt])
+        a, b = self._text.encode([prompt, prompt_b])
+        return blend_embeddings(a, b, blend)[None]
 
-    def _mapped(self, seed: int) -> Tensor:
-        f_F = self._latents.get(seed)
-        if f_F is None:
-            z_1Z = seed_to_z(seed, len(self._mapping.f_avg))[None].to(self.device)
-            f_F = self._latents[seed] = self._mapping(z_1Z)[0]
-            if len(self._latents) > CACHED_SEEDS:
+    def _mapped(self, seed: int, subject: Hashable, psi: float) -> Tensor:
+        """[W]: a seed's w for a subject (psi 1), or the average that belongs to it (psi 0)."""
+        key = (seed, subject, psi)
+        w_W = self._latents.get(key)
+        if w_W is None:
+            z_1Z = seed_to_z(seed, self._z_dim)[None].to(self.device)
+            w_W = self._latents[key] = self._map(z_1Z, self._condition(subject), psi)[0, 0].clone()
+            if len(self._latents) > CACHED_LATENTS:
                 self._latents.popitem(last=False)
         else:
-            self._latents.move_to_end(seed)
-        return f_F
+            self._latents.move_to_end(key)
+        return w_W
 
 
-def load_generator(checkpoint: Checkpoint) -> Generator:
+def class_names(names: Sequence[str], classes: int) -> tuple[str, ...]:
+    """The names of `classes` classes: a checkpoint's own, or ImageNet's where there are a thousand; else none."""
+    if len(names) == classes and classes:
+        return tuple(names)
+    if classes == IMAGENET_CLASSES:
+        from open_clip import IMAGENET_CLASSNAMES
+
+        return tuple(IMAGENET_CLASSNAMES)
+    return ()
+
+
+def _text_encoder(checkpoint: Checkpoint, generator: Generator, device: torch.device) -> TextEncoder | None:
+    """The text encoder of a checkpoint whose generator takes text, checked against it."""
+    if generator.conditioning != "text":
+        return None
+    try:
+        encoder = load_text_encoder(checkpoint.header.text, checkpoint.part("text"), device)
+    except TextEncoderError as error:
+        # Weights of a published encoder that are not here are no fault of the file; a tower that does not fit is.
+        if checkpoint.header.text.get("kind") == "open_clip":
+            raise
+        raise CheckpointError(f"{checkpoint.path}: {error}. Save the checkpoint again.") from error
+    if encoder.dim != generator.c_dim:
+        raise CheckpointError(
+            f"{checkpoint.path}: the generator expects text embeddings of {generator.c_dim} numbers, "
+            f"its text encoder gives {encoder.dim}. The header and the tensors come from different models."
+        )
+    return encoder
+
+
+def load_generator(checkpoint: Checkpoint) -> Any:
     """The plain generator of a checkpoint: float32, on the CPU, in evaluation mode, without gradients."""
     # On the meta device first: initial weights would only be thrown away. A copy of each tensor, because those of the
     # checkpoint are views of its file, which somebody may overwrite.

@@ -23,6 +23,8 @@ IDENTITY_TRANSFORM = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 SEEDS_PER_ROW = 100
 SEED_LIMIT = 2**32
 
+CLASS_LIMIT = 2**20
+
 # Beyond this the truncation trick only saturates the picture; the bound also keeps half precision finite.
 PSI_LIMIT = 10.0
 
@@ -35,11 +37,16 @@ class RenderRequest:
     """
 
     prompt: str = ""
-    """The text; empty is a valid prompt."""
+    """The text, for models that take one; empty is a valid prompt."""
     prompt_b: str = ""
     """The second text, reached at `blend` 1."""
+    label: int = 0
+    """The class, for models that have classes, counted from 0."""
+    label_b: int = 0
+    """The second class, reached at `blend` 1."""
     blend: float = 0.0
-    """0 is `prompt`, 1 is `prompt_b`; between them the embedding moves along the sphere."""
+    """0 is A, 1 is B. Between them a text embedding moves along the sphere; between classes w moves on a straight line.
+    """
     seed_x: float = 0.0
     """Place on the seed plane; at integers the seed is (x + 100 y) mod 2**32, between them w is blended."""
     seed_y: float = 0.0
@@ -61,6 +68,10 @@ class RenderRequest:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
+        for name in ("label", "label_b"):
+            value = getattr(self, name)
+            if type(value) is not int or not 0 <= value < CLASS_LIMIT:
+                raise ValueError(f"{name}: expected a class number from 0 to {CLASS_LIMIT - 1}, got {value!r}")
         if self.noise not in NOISE_MODES:
             raise ValueError(f"noise: expected one of {', '.join(NOISE_MODES)}, got {self.noise!r}")
         if not 0 <= self.noise_seed < SEED_LIMIT:

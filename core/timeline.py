@@ -1,7 +1,7 @@
 """Keyframes and easing: the request at time t. Pure values, so a preview and an export can never disagree.
 
-Numbers move straight from keyframe to keyframe under an easing curve; prompts move by `prompt`, `prompt_b` and `blend`,
-so the engine interpolates the text embedding along the sphere. A `Walk` adds steady motion over the seed plane.
+Numbers move straight from keyframe to keyframe under an easing curve; prompts and classes move by A, B and `blend`, so
+the engine decides what lies between them. A `Walk` adds steady motion over the seed plane.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from core.request import NoiseMode, RenderRequest
+from core.request import RenderRequest
 
 EasingName = Literal["linear", "smooth", "smoother", "ease-in", "ease-out", "hold"]
 EASING_NAMES: tuple[EasingName, ...] = get_args(EasingName)
@@ -71,7 +71,7 @@ class Timeline:
     """Keyframes in order of time, from 0 to the last.
 
     Raises `ValueError` where there are none, the first is not at 0, times do not rise, or two neighbours together blend
-    more than two prompts (a request can hold only two, so the way between them cannot be written down).
+    more than two subjects (a request can hold only two, so the way between them cannot be written down).
     """
 
     keyframes: tuple[Keyframe, ...]
@@ -94,12 +94,12 @@ class Timeline:
         for first, second in zip(self.keyframes, self.keyframes[1:], strict=False):
             if second.time <= first.time:
                 raise ValueError(f"timeline: expected times that rise, got {second.time:g} s after {first.time:g} s")
-            _blend_prompts(first.request, second.request, 0.5)
+            _blend_subjects(first.request, second.request, 0.5)
 
     def at(self, seconds: float) -> RenderRequest:
         """The request at a time; before the start and after the end it is the first and the last.
 
-        Equal pictures are equal values: a prompt blended by exactly 0 or 1 comes back as that prompt alone.
+        Equal pictures are equal values: a subject blended by exactly 0 or 1 comes back alone, as A.
         """
         seconds = min(max(seconds, 0.0), self.duration)
         index = bisect_right([keyframe.time for keyframe in self.keyframes], seconds) - 1
@@ -127,13 +127,9 @@ def interpolate(a: RenderRequest, b: RenderRequest, u: float) -> RenderRequest:
         return _canonical(a)
     if u >= 1.0:
         return _canonical(b)
-    prompt, prompt_b, blend = _blend_prompts(a, b, u)
     return _canonical(
         replace(
-            a,
-            prompt=prompt,
-            prompt_b=prompt_b,
-            blend=blend,
+            _blend_subjects(a, b, u),
             seed_x=_mix(a.seed_x, b.seed_x, u),
             seed_y=_mix(a.seed_y, b.seed_y, u),
             psi=_mix(a.psi, b.psi, u),
@@ -142,43 +138,32 @@ def interpolate(a: RenderRequest, b: RenderRequest, u: float) -> RenderRequest:
     )
 
 
-def prompt_timeline(
-    prompts: Sequence[str],
+def timeline_through(
+    stops: Sequence[RenderRequest],
     *,
     seconds: float,
     loop: bool = False,
-    seed_x: float = 0.0,
-    seed_y: float = 0.0,
-    psi: float = 1.0,
-    noise: NoiseMode = "const",
-    noise_seed: int = 0,
     easing: EasingName = "smooth",
     walk: float = 0.0,
 ) -> Timeline:
-    """Glide from prompt to prompt, evenly spaced over `seconds`.
+    """Glide from stop to stop, evenly spaced over `seconds`.
 
-    With `loop` the first prompt follows the last and the walk is a circle, so that the request at `seconds` equals the
-    one at 0. `walk` is the whole distance over the seed plane, in seeds. Raises `ValueError` without prompts and for
+    With `loop` the first stop follows the last and the walk is a circle, so that the request at `seconds` equals the
+    one at 0. `walk` is the whole distance over the seed plane, in seeds. Raises `ValueError` without stops and for
     values out of range.
     """
-    if not prompts:
-        raise ValueError("prompts: expected at least one, got none")
-    stops = list(prompts)
+    if not stops:
+        raise ValueError("stops: expected at least one, got none")
+    stops = list(stops)
     if loop and len(stops) > 1:
         stops.append(stops[0])
     step = seconds / max(len(stops) - 1, 1)
-    keyframes = [
-        Keyframe(
-            # The last stop is at the end itself, not at a sum that rounding may have carried past it.
-            time=seconds if index and index == len(stops) - 1 else index * step,
-            request=RenderRequest(
-                prompt=prompt, seed_x=seed_x, seed_y=seed_y, psi=psi, noise=noise, noise_seed=noise_seed
-            ),
-            easing=easing,
-        )
-        for index, prompt in enumerate(stops)
-    ]
-    return Timeline(keyframes=tuple(keyframes), duration=seconds, walk=Walk(distance=walk, closed=loop))
+    # The last stop is at the end itself, not at a sum that rounding may have carried past it.
+    times = [seconds if index and index == len(stops) - 1 else index * step for index in range(len(stops))]
+    keyframes = tuple(
+        Keyframe(time=time, request=stop, easing=easing) for time, stop in zip(times, stops, strict=True)
+    )
+    return Timeline(keyframes=keyframes, duration=seconds, walk=Walk(distance=walk, closed=loop))
 
 
 def _mix(a: float, b: float, u: float) -> float:
@@ -186,32 +171,43 @@ def _mix(a: float, b: float, u: float) -> float:
     return a + u * (b - a)
 
 
-def _text_weights(request: RenderRequest) -> dict[str, float]:
-    """The prompts that count in a request, with their shares; they sum to 1."""
-    if request.blend == 0.0 or request.prompt == request.prompt_b:
-        return {request.prompt: 1.0}
+Subject = tuple[str, int]
+"""What a picture is of: a prompt and a class, of which a model takes one."""
+
+
+def _subjects(request: RenderRequest) -> dict[Subject, float]:
+    """The subjects that count in a request, with their shares; they sum to 1."""
+    a, b = (request.prompt, request.label), (request.prompt_b, request.label_b)
+    if request.blend == 0.0 or a == b:
+        return {a: 1.0}
     if request.blend == 1.0:
-        return {request.prompt_b: 1.0}
-    return {request.prompt: 1.0 - request.blend, request.prompt_b: request.blend}
+        return {b: 1.0}
+    return {a: 1.0 - request.blend, b: request.blend}
 
 
-def _blend_prompts(a: RenderRequest, b: RenderRequest, u: float) -> tuple[str, str, float]:
-    weights_a, weights_b = _text_weights(a), _text_weights(b)
-    prompts = list(dict.fromkeys([*weights_a, *weights_b]))
-    if len(prompts) > 2:
+def _with_subjects(request: RenderRequest, a: Subject, b: Subject = ("", 0), blend: float = 0.0) -> RenderRequest:
+    return replace(request, prompt=a[0], label=a[1], prompt_b=b[0], label_b=b[1], blend=blend)
+
+
+def _blend_subjects(a: RenderRequest, b: RenderRequest, u: float) -> RenderRequest:
+    """`a` with the subjects of both."""
+    weights_a, weights_b = _subjects(a), _subjects(b)
+    subjects = list(dict.fromkeys([*weights_a, *weights_b]))
+    if len(subjects) > 2:
+        names = ", ".join(repr(prompt) if prompt else f"class {label}" for prompt, label in subjects)
         raise ValueError(
-            f"keyframes: expected at most two prompts between neighbours, got {len(prompts)} "
-            f"({', '.join(map(repr, prompts))}); put a keyframe with a single prompt in between"
+            f"keyframes: expected at most two prompts or classes between neighbours, got {len(subjects)} "
+            f"({names}); put a keyframe with a single one in between"
         )
-    if len(prompts) == 1:
-        return prompts[0], "", 0.0
-    second = prompts[1]
-    return prompts[0], second, _mix(weights_a.get(second, 0.0), weights_b.get(second, 0.0), u)
+    if len(subjects) == 1:
+        return _with_subjects(a, subjects[0])
+    first, second = subjects
+    return _with_subjects(
+        a, first, second, _mix(weights_a.get(second, 0.0), weights_b.get(second, 0.0), u)
+    )
 
 
 def _canonical(request: RenderRequest) -> RenderRequest:
-    """The same picture with its text in its shortest form, so that equal pictures compare equal."""
-    weights = _text_weights(request)
-    if len(weights) == 1:
-        return replace(request, prompt=next(iter(weights)), prompt_b="", blend=0.0)
-    return request
+    """The same picture with its subject in its shortest form, so that equal pictures compare equal."""
+    subjects = list(_subjects(request))
+    return _with_subjects(request, subjects[0]) if len(subjects) == 1 else request

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
+
+from core.models import family as families
 from core.models import stylegan_t
+from core.models.stylegan_t_fast import FastSynthesis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,3 +67,10 @@ def config_from_dict(family: str, values: Mapping[str, Any]) -> stylegan_t.Confi
 def build(family: str, values: Mapping[str, Any]) -> stylegan_t.Generator:
     """A freshly initialised generator for a configuration read from a file."""
     return _family(family).generator(config_from_dict(family, values))
+
+
+def synthesis(family: str, generator: families.Generator, dtype: torch.dtype) -> families.Synthesis:
+    """A generator's synthesis as fast as there is one, for one picture at a time without gradients."""
+    if isinstance(generator, stylegan_t.Generator):
+        return FastSynthesis(generator, dtype)
+    return functools.partial(generator.synthesis, dtype=dtype)

@@ -160,6 +160,15 @@ class FastSynthesis:
         self._affine_c = joint[:, self._f_dim :].contiguous()
         bias = [s.bias.detach().chunk(3) for s in styles]
         self._affine_bias = torch.cat([torch.cat([parts[i] for parts in bias]) for i in range(3)])
+        self._num_ws = generator.num_ws
+        self._rows: list[tuple[slice, int]] = []
+        """Each layer's rows in a third of the joint style vector, and which w it takes."""
+        index = 1
+        for convolutions, rgb in self._blocks:
+            for place, inputs in [(c.place, c.inputs) for c in convolutions] + [(rgb.place, rgb.inputs)]:
+                self._rows.append((slice(place, place + inputs), index))
+                index += 1
+            index -= 1  # a ToRGB shares the next convolution's
         self._c: Tensor | None = None
         self._c_part = self._affine_bias
         self._w: Tensor | None = None
@@ -167,19 +176,26 @@ class FastSynthesis:
 
     def __call__(
         self,
-        w_1W: Tensor,
+        w: Tensor,
+        /,
         *,
         noise: NoiseMode = "const",
         transform: Tensor | None = None,
         generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """The same as `Generator.synthesis` for one w: [1, W] -> [1, 3, R, R] float32."""
-        if w_1W.ndim != 2 or w_1W.shape[0] != 1:
-            raise ValueError(f"w: expected one style vector [1, W], got {list(w_1W.shape)}")
-        if self._w is None or not torch.equal(self._w, w_1W):
-            self._factors = self._modulate(w_1W[0])
-            self._w = w_1W.clone()
-        x = self._input(w_1W, transform).to(self._dtype).contiguous(memory_format=torch.channels_last)
+        """The same as `Generator.synthesis` for one picture: [1, W] or per-layer [1, num_ws, W] -> [1, 3, R, R]
+        float32. `dtype` is the one it was prepared for.
+        """
+        if dtype not in (None, self._dtype):
+            raise ValueError(f"dtype: prepared for {self._dtype}, got {dtype}")
+        if w.shape[0] != 1 or w.ndim not in (2, 3) or (w.ndim == 3 and w.shape[1] != self._num_ws):
+            raise ValueError(f"w: expected one picture's, [1, W] or [1, {self._num_ws}, W], got {list(w.shape)}")
+        w_LW = w if w.ndim == 2 else w[0]
+        if self._w is None or not torch.equal(self._w, w_LW):
+            self._factors = self._modulate(w_LW)
+            self._w = w_LW.clone()
+        x = self._input(w_LW[:1], transform).to(self._dtype).contiguous(memory_format=torch.channels_last)
         skip: Tensor | None = None
         for (convolutions, rgb), (factors, rgb_weight) in zip(self._blocks, self._factors, strict=True):
             for convolution, pair in zip(convolutions, factors, strict=True):
@@ -188,13 +204,8 @@ class FastSynthesis:
         assert skip is not None
         return skip[None]
 
-    def _modulate(self, w_W: Tensor) -> list[tuple[list[tuple[Tensor, Tensor]], Tensor]]:
-        c_T = w_W[self._f_dim :]
-        if self._c is None or not torch.equal(self._c, c_T):
-            self._c = c_T.clone()
-            self._c_part = torch.addmv(self._affine_bias, self._affine_c, c_T)
-        s1, s2, s3 = torch.addmv(self._c_part, self._affine_f, w_W[: self._f_dim]).chunk(3)
-        style = torch.addcmul(s3, s1, s2)
+    def _modulate(self, w_LW: Tensor) -> list[tuple[list[tuple[Tensor, Tensor]], Tensor]]:
+        style = self._joint_style(w_LW[0]) if (w_LW == w_LW[0]).all() else self._styles_by_layer(w_LW)
         result = []
         for convolutions, rgb in self._blocks:
             factors = []
@@ -204,6 +215,26 @@ class FastSynthesis:
             weight = rgb.weight(style[rgb.place : rgb.place + rgb.inputs], self._dtype)
             result.append((factors, weight))
         return result
+
+    def _joint_style(self, w_W: Tensor) -> Tensor:
+        """All layers' styles, one after another, from the w of all."""
+        c_T = w_W[self._f_dim :]
+        if self._c is None or not torch.equal(self._c, c_T):
+            self._c = c_T.clone()
+            self._c_part = torch.addmv(self._affine_bias, self._affine_c, c_T)
+        s1, s2, s3 = torch.addmv(self._c_part, self._affine_f, w_W[: self._f_dim]).chunk(3)
+        return torch.addcmul(s3, s1, s2)
+
+    def _styles_by_layer(self, w_LW: Tensor) -> Tensor:
+        """The same from a w for each layer."""
+        parts = []
+        affine_f, affine_c = self._affine_f.unflatten(0, (3, -1)), self._affine_c.unflatten(0, (3, -1))
+        bias = self._affine_bias.unflatten(0, (3, -1))
+        for rows, index in self._rows:
+            f_F, c_T = w_LW[index, : self._f_dim], w_LW[index, self._f_dim :]
+            s1, s2, s3 = bias[:, rows] + affine_f[:, rows] @ f_F + affine_c[:, rows] @ c_T
+            parts.append(torch.addcmul(s3, s1, s2))
+        return torch.cat(parts)
 
     def _factor(self, values_C: Tensor) -> Tensor:
         return values_C.to(self._dtype).view(1, -1, 1, 1)

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from core.request import IDENTITY_TRANSFORM, SEED_LIMIT, RenderRequest
-from core.timeline import EASING_NAMES, EASINGS, Keyframe, Timeline, Walk, interpolate, prompt_timeline
+from core.request import IDENTITY_TRANSFORM, RenderRequest
+from core.timeline import EASING_NAMES, EASINGS, Keyframe, Timeline, Walk, interpolate, timeline_through
 
 
 @pytest.mark.parametrize("name", EASING_NAMES)
@@ -60,9 +60,19 @@ def test_a_blend_moves_on_to_either_of_its_prompts():
     assert (swapped.prompt, swapped.blend) == ("sea", pytest.approx(0.4))
 
 
+def test_classes_blend_as_prompts_do():
+    dog, cat = RenderRequest(label=207), RenderRequest(label=281, seed_x=2)
+    half = interpolate(dog, cat, 0.5)
+    assert (half.label, half.label_b, half.blend, half.seed_x) == (207, 281, 0.5, 1)
+    assert interpolate(dog, cat, 1.0) == cat
+    assert interpolate(half, dog, 0.5).blend == pytest.approx(0.25)
+    # Equal pictures are equal values.
+    assert interpolate(dog, RenderRequest(label=1, label_b=207, blend=1.0), 0.3) == dog
+
+
 def test_three_prompts_between_two_keyframes_are_refused_with_the_way_out():
     mixed = RenderRequest(prompt="sea", prompt_b="desert", blend=0.4)
-    with pytest.raises(ValueError, match="at most two prompts between neighbours, got 3 .*single prompt in between"):
+    with pytest.raises(ValueError, match="at most two prompts or classes between neighbours, got 3 .*single one in between"):
         Timeline(
             keyframes=(Keyframe(time=0, request=mixed), Keyframe(time=1, request=RenderRequest(prompt="hills"))),
             duration=1,
@@ -81,8 +91,12 @@ def test_hold_jumps_at_the_next_keyframe():
     assert timeline.at(99) == second
 
 
+def stops(*prompts, **fields):
+    return [RenderRequest(prompt=prompt, **fields) for prompt in prompts]
+
+
 def test_a_loop_ends_in_the_request_it_began_with():
-    timeline = prompt_timeline(["sea", "desert", "hills"], seconds=7.3, loop=True, seed_x=5, psi=0.7, walk=3.0)
+    timeline = timeline_through(stops("sea", "desert", "hills", seed_x=5, psi=0.7), seconds=7.3, loop=True, walk=3.0)
     assert timeline.at(7.3) == timeline.at(0)
     frames = list(timeline.requests(60))
     assert frames[0] == RenderRequest(prompt="sea", seed_x=5, psi=0.7)
@@ -100,18 +114,18 @@ def test_the_circle_walk_has_the_length_it_says():
 
 
 def test_a_straight_walk_goes_along_x():
-    timeline = prompt_timeline(["sea"], seconds=2, seed_x=3, seed_y=1, walk=4)
+    timeline = timeline_through(stops("sea", seed_x=3, seed_y=1), seconds=2, walk=4)
     assert [request.seed_x for request in timeline.requests(4)] == [3, 4, 5, 6]
     assert {request.seed_y for request in timeline.requests(4)} == {1}
 
 
 def test_one_prompt_without_a_walk_stands_still():
-    assert len(set(prompt_timeline(["sea"], seconds=1, loop=True).requests(30))) == 1
+    assert len(set(timeline_through(stops("sea"), seconds=1, loop=True).requests(30))) == 1
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 11])
 def test_stops_are_even_and_the_last_is_at_the_end(count):
-    timeline = prompt_timeline([str(index) for index in range(count)], seconds=0.7)
+    timeline = timeline_through(stops(*map(str, range(count))), seconds=0.7)
     assert timeline.keyframes[-1].time == 0.7
     assert timeline.at(0.7).prompt == str(count - 1)
     steps = [b.time - a.time for a, b in itertools.pairwise(timeline.keyframes)]
@@ -121,23 +135,19 @@ def test_stops_are_even_and_the_last_is_at_the_end(count):
 @pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf])
 def test_a_duration_must_be_above_zero(seconds):
     with pytest.raises(ValueError, match="expected seconds"):
-        prompt_timeline(["sea"], seconds=seconds)
+        timeline_through(stops("sea"), seconds=seconds)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"psi": math.nan}, "psi: expected a number from -10 to 10, got nan"),
-        ({"psi": 1e9}, "psi: expected"),
-        ({"seed_x": SEED_LIMIT * 2.0}, "seed_x: expected"),
         ({"walk": math.inf}, "walk: expected"),
         ({"easing": "bouncy"}, "easing: expected one of linear"),
-        ({"noise": "loud"}, "noise: expected one of const"),
     ],
 )
 def test_bad_values_are_named(change, message):
     with pytest.raises(ValueError, match=message):
-        prompt_timeline(["sea"], seconds=1, **change)
+        timeline_through(stops("sea"), seconds=1, **change)
 
 
 def test_a_timeline_refuses_what_has_no_order():
@@ -151,4 +161,4 @@ def test_a_timeline_refuses_what_has_no_order():
     with pytest.raises(ValueError, match="within 1 s, got one at 2 s"):
         Timeline(keyframes=(Keyframe(time=0, request=request), Keyframe(time=2, request=request)), duration=1)
     with pytest.raises(ValueError, match="expected at least one, got none"):
-        prompt_timeline([], seconds=1)
+        timeline_through([], seconds=1)

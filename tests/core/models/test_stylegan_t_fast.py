@@ -166,6 +166,25 @@ def test_a_w_changed_in_place_is_noticed() -> None:
 
 def test_one_w_at_a_time() -> None:
     fast = FastSynthesis(build())
-    for shape in ((2, 11), (1, 16, 11), (11,)):
-        with pytest.raises(ValueError, match=r"expected one style vector \[1, W\]"):
+    for shape in ((2, 11), (1, 15, 11), (11,), (1, 1, 1, 11)):
+        with pytest.raises(ValueError, match=r"expected one picture's, \[1, W\] or \[1, 16, W\], got"):
             fast(torch.zeros(shape))
+    with pytest.raises(ValueError, match="prepared for torch.float32, got torch.float16"):
+        fast(torch.zeros(1, 11), dtype=torch.float16)
+
+
+@pytest.mark.parametrize("convs_per_block", [1, 2])
+def test_a_w_for_each_layer(convs_per_block: int) -> None:
+    generator = build(convs_per_block=convs_per_block)
+    fast = FastSynthesis(generator)
+    w = torch.randn(1, 11)
+    same = w[:, None].expand(1, generator.num_ws, 11)
+    assert torch.equal(fast(same), fast(w))
+    for ws in torch.randn(2, 1, generator.num_ws, 11):
+        assert error(fast(ws), plain(generator, ws)) < 1e-4
+    # A single layer's counts, whichever it is.
+    for layer in range(generator.num_ws):
+        ws = same.clone()
+        ws[0, layer] += 1
+        assert error(fast(ws), plain(generator, ws)) < 1e-4
+        assert error(fast(ws), fast(w)) > 1e-3
