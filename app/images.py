@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from app.classes import class_title
 from app.errors import UserError, reason
 from core.request import SEED_LIMIT, SEEDS_PER_ROW, Frame, RenderRequest
 
@@ -63,7 +64,7 @@ def seed_number(request: RenderRequest) -> int | None:
 
 
 def parameters_text(request: RenderRequest, info: ModelInfo, *, width: int, height: int) -> str:
-    """The web UI's form: the prompt, a line break, then "Key: value" pairs."""
+    """The web UI's form: the prompt, if the model takes one, a line break, then "Key: value" pairs."""
     pairs: list[tuple[str, object]] = [("Steps", 1)]
     seed = seed_number(request)
     if seed is not None:
@@ -81,10 +82,15 @@ def parameters_text(request: RenderRequest, info: ModelInfo, *, width: int, heig
     ]
     if request.noise == "random":
         pairs.append(("Noise seed", request.noise_seed))
-    if request.blend:
+    if info.conditioning == "class":
+        pairs.append(("Class", class_title(request.label, info.class_names)))
+    if request.blend and info.conditioning == "class":
+        pairs += [("Class B", class_title(request.label_b, info.class_names)), ("Blend", _number(request.blend))]
+    elif request.blend:
         pairs += [("Prompt B", request.prompt_b), ("Blend", _number(request.blend))]
     pairs.append(("Version", f"Glissando {_version()}"))
-    return request.prompt + "\n" + ", ".join(f"{key}: {_quoted(value)}" for key, value in pairs)
+    prompt = request.prompt if info.conditioning == "text" else ""
+    return prompt + "\n" + ", ".join(f"{key}: {_quoted(value)}" for key, value in pairs)
 
 
 def document(request: RenderRequest, info: ModelInfo) -> dict[str, Any]:

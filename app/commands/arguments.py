@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.classes import one_class
 from app.errors import UserError
 
 if TYPE_CHECKING:
-    from core.engine import Engine
+    from core.engine import Engine, ModelInfo
 
 # The names that `core.engine` takes; said again here because importing it would import torch.
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -58,6 +59,41 @@ def checkpoint_path(args: argparse.Namespace) -> Path:
 
     path: Path | None = args.checkpoint
     return bundled_checkpoint() if path is None else path
+
+
+def add_subject_arguments(parser: argparse.ArgumentParser, *, several: bool) -> None:
+    """--prompt and --class; `several` times each, as stops of a video."""
+    text = "the text, for models that take one"
+    label = "the class, by number or name, for models that have classes"
+    if several:
+        parser.add_argument("--prompt", action="append", type=prompt_text, dest="prompts", help=f"a stop: {text}")
+        parser.add_argument("--class", action="append", dest="classes", metavar="CLASS", help=f"a stop: {label}")
+    else:
+        parser.add_argument("--prompt", action=_Once, type=prompt_text, dest="prompts", help=f'{text}; "" is allowed')
+        parser.add_argument("--class", action=_Once, dest="classes", metavar="CLASS", help=label)
+
+
+class _Once(argparse.Action):
+    """Keeps the last value, in a list as "append" does."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, [values])
+
+
+def subjects(args: argparse.Namespace, info: ModelInfo) -> list[dict[str, Any]]:
+    """What the pictures are of, one for each stop: the fields of `RenderRequest` that --prompt or --class give.
+
+    Raises `UserError` when the model takes something else than was given.
+    """
+    given = [name for name, values in (("--prompt", args.prompts), ("--class", args.classes)) if values]
+    wanted = {"text": ["--prompt"], "class": ["--class"], "none": []}[info.conditioning]
+    if given != wanted:
+        takes = {"text": "a prompt: give --prompt", "class": "a class: give --class", "none": "neither prompt nor class"}
+        got = " and ".join(given) or "neither --prompt nor --class"
+        raise UserError(f"{info.name} takes {takes[info.conditioning]}; got {got}")
+    if info.conditioning == "class":
+        return [{"label": one_class(text, info.class_names, info.classes)} for text in args.classes]
+    return [{"prompt": prompt} for prompt in args.prompts or ()] or [{}]
 
 
 def prompt_text(text: str) -> str:

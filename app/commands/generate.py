@@ -1,12 +1,20 @@
-"""`glissando generate`: one PNG a seed, and a contact sheet of them."""
+"""`glissando generate`: one PNG a seed of one prompt or class, and a contact sheet of them."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.commands.arguments import NOISES, add_engine_arguments, open_engine, parse_seeds, prompt_text
+from app.commands.arguments import (
+    NOISES,
+    add_engine_arguments,
+    add_subject_arguments,
+    open_engine,
+    parse_seeds,
+    subjects,
+)
 from app.errors import UserError, reason
 
 if TYPE_CHECKING:
@@ -21,11 +29,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """The arguments of this subcommand."""
     parser = subparsers.add_parser(
         "generate",
-        help="pictures of one prompt, one per seed, and a contact sheet",
+        help="pictures of one prompt or class, one per seed, and a contact sheet",
         description="Write DIR/seedNNNN.png for each seed, and DIR/sheet.png. A PNG says how it was made.",
     )
     add_engine_arguments(parser)
-    parser.add_argument("--prompt", required=True, type=prompt_text, help='the text; "" is allowed')
+    add_subject_arguments(parser, several=False)
     parser.add_argument("--seeds", default="0-15", help="ranges and lists: 0-3,7,-1 (default %(default)s)")
     parser.add_argument("--psi", type=float, default=1.0, help="truncation: 1 is none, 0 the average (default 1)")
     parser.add_argument("--noise", choices=NOISES, default="const", help="per-pixel noise (default %(default)s)")
@@ -35,26 +43,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render every seed and write the files. The arguments are checked before the model is loaded."""
+    """Render every seed and write the files. What does not hang on the model is checked before it is loaded."""
     from core.request import SEED_LIMIT, RenderRequest
 
     seeds = parse_seeds(args.seeds)
     requests = [
-        RenderRequest(
-            prompt=args.prompt, seed_x=seed % SEED_LIMIT, psi=args.psi, noise=args.noise, noise_seed=args.noise_seed
-        )
+        RenderRequest(seed_x=seed % SEED_LIMIT, psi=args.psi, noise=args.noise, noise_seed=args.noise_seed)
         for seed in seeds
     ]
+    engine = open_engine(args)
+    (subject,) = subjects(args, engine.info)
     _make_folder(args.out)
 
     from tqdm import tqdm
 
     from app.images import contact_sheet, save_png, write_png
 
-    engine = open_engine(args)
     pictures: list[NDArray[np.uint8]] = []
     for seed, request in zip(seeds, tqdm(requests, unit="picture", disable=None), strict=True):
-        frame = engine.render(request)
+        frame = engine.render(replace(request, **subject))
         save_png(args.out / f"seed{seed:04d}.png", frame, engine.info)
         if len(pictures) < SHEET_LIMIT:
             pictures.append(frame.pixels)

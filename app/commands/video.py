@@ -1,20 +1,21 @@
-"""`glissando video`: a glide from prompt to prompt, as an MP4."""
+"""`glissando video`: a glide from prompt to prompt or from class to class, as an MP4."""
 
 from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 
-from app.commands.arguments import NOISES, add_engine_arguments, open_engine, prompt_text
+from app.commands.arguments import NOISES, add_engine_arguments, add_subject_arguments, open_engine, subjects
 from app.errors import UserError
-from core.request import SEED_LIMIT
-from core.timeline import EASING_NAMES, prompt_timeline
+from core.request import SEED_LIMIT, RenderRequest
+from core.timeline import EASING_NAMES, timeline_through
 
 # A day at 60 frames a second; beyond it somebody mistyped.
 MOST_FRAMES = 24 * 3600 * 60
 
-# A single prompt on a single seed would stand still; so many seeds a video is a calm walk.
+# A single stop on a single seed would stand still; so many seeds a video is a calm walk.
 DEFAULT_WALK = 4.0
 
 
@@ -22,12 +23,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """The arguments of this subcommand."""
     parser = subparsers.add_parser(
         "video",
-        help="a video that glides from prompt to prompt",
-        description="Give --prompt once for each stop. The video has exactly round(seconds x fps) frames; with --loop "
+        help="a video that glides from prompt to prompt, or from class to class",
+        description="Give --prompt, or --class, once for each stop. The video has exactly round(seconds x fps) frames; with --loop "
         "the one after the last would equal the first. Interrupting it leaves a video of what was rendered.",
     )
     add_engine_arguments(parser)
-    parser.add_argument("--prompt", action="append", required=True, type=prompt_text, dest="prompts", help="a stop")
+    add_subject_arguments(parser, several=True)
     parser.add_argument("--seconds", type=float, default=10.0, help="length (default 10)")
     parser.add_argument("--fps", type=int, default=60, help="frames per second (default 60)")
     parser.add_argument("--size", type=int, default=512, help="the longer side, in pixels (default 512)")
@@ -39,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=float,
         metavar="SEEDS",
         help="how far to walk over the seed plane: straight on, or in a circle with --loop "
-        f"(default {DEFAULT_WALK:g} for a single prompt, else 0)",
+        f"(default {DEFAULT_WALK:g} for a single stop, else 0)",
     )
     parser.add_argument(
         "--easing", choices=EASING_NAMES, default="smooth", help="how each glide is timed (default smooth)"
@@ -53,29 +54,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render and write the video. The arguments are checked before the model is loaded."""
+    """Render and write the video. What does not hang on the model is checked before it is loaded."""
     frames = frame_count(args.seconds, args.fps)
-    walk = args.walk
-    if walk is None:
-        walk = DEFAULT_WALK if len(args.prompts) == 1 else 0.0
-    timeline = prompt_timeline(
-        args.prompts,
-        # The length that the frames really have: only then does a loop close exactly.
-        seconds=frames / args.fps,
-        loop=args.loop,
-        # Around 0, so that no walk can leave the plane.
-        seed_x=(args.seed + SEED_LIMIT // 2) % SEED_LIMIT - SEED_LIMIT // 2,
-        psi=args.psi,
-        noise=args.noise,
-        easing=args.easing,
-        walk=walk,
-    )
+    # Around 0, so that no walk can leave the plane.
+    seed = (args.seed + SEED_LIMIT // 2) % SEED_LIMIT - SEED_LIMIT // 2
+    start = RenderRequest(seed_x=seed, psi=args.psi, noise=args.noise)
 
     from app.rendering import export_video
     from app.video import check_output
 
     check_output(args.out, args.fps, args.size)
     engine = open_engine(args)
+    stops = [replace(start, **subject) for subject in subjects(args, engine.info)]
+    walk = args.walk
+    if walk is None:
+        walk = DEFAULT_WALK if len(stops) == 1 else 0.0
+    # The length that the frames really have: only then does a loop close exactly.
+    timeline = timeline_through(stops, seconds=frames / args.fps, loop=args.loop, easing=args.easing, walk=walk)
     try:
         export_video(engine, timeline, args.out, frames=frames, fps=args.fps, size=args.size, smooth=args.smooth)
     except KeyboardInterrupt:

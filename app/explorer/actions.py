@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from app.explorer.scene import ZOOM_LIMIT
+from app.explorer.scene import ZOOM_LIMIT, Scene
 from app.explorer.session import Session
 
 
@@ -73,13 +73,23 @@ def _quit(session: Session) -> None:
 
 def _reset(session: Session) -> None:
     scene = session.history.scene
-    fresh = type(scene)(prompt=scene.prompt, checkpoint=scene.checkpoint, zoom=scene.zoom, smooth=scene.smooth)
+    kept = {name: getattr(scene, name) for name in ("prompt", "label", "checkpoint", "zoom", "smooth")}
+    fresh = Scene(**kept)
     session.transport.rewind()
     session.history.step("reset controls", lambda _: fresh)
 
 
+def _subject(scene: Scene, which: str = "") -> tuple[str, int]:
+    return getattr(scene, f"prompt{which}"), getattr(scene, f"label{which}")
+
+
 def _swap(session: Session) -> None:
-    session.history.step("swap A and B", lambda scene: replace(scene, prompt=scene.prompt_b, prompt_b=scene.prompt))
+    def swap(scene: Scene) -> Scene:
+        return replace(
+            scene, prompt=scene.prompt_b, prompt_b=scene.prompt, label=scene.label_b, label_b=scene.label
+        )
+
+    session.history.step("swap A and B", swap)
 
 
 def _zoom_to(zoom: int) -> Callable[[Session], None]:
@@ -170,9 +180,9 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="swap",
         menu="Edit",
-        label=_says("Swap prompts A and B"),
+        label=_says("Swap A and B"),
         run=_swap,
-        enabled=lambda session: session.history.scene.prompt != session.history.scene.prompt_b,
+        enabled=lambda session: _subject(session.history.scene) != _subject(session.history.scene, "_b"),
     ),
     Action(id="reset", menu="Edit", label=_says("Reset all controls"), run=_reset),
     Action(

@@ -14,7 +14,7 @@ from core.request import SEED_LIMIT, NoiseMode, RenderRequest
 
 SCHEMA_VERSION = 1
 
-PathShape = Literal["circle", "eight", "line"]
+PathShape = Literal["circle", "eight", "line", "blend"]
 PATH_SHAPES: tuple[PathShape, ...] = get_args(PathShape)
 
 ZOOM_LIMIT = 32
@@ -30,8 +30,11 @@ class Scene:
 
     prompt: str = ""
     prompt_b: str = ""
+    label: int = 0
+    """Class A, for models that have classes."""
+    label_b: int = 0
     blend: float = 0.0
-    """0 is `prompt`, 1 is `prompt_b`."""
+    """0 is A, 1 is B: prompts or classes."""
     seed_x: float = 0.0
     """Where the path starts on the seed plane; see `RenderRequest.seed_x`."""
     seed_y: float = 0.0
@@ -39,7 +42,8 @@ class Scene:
     noise: NoiseMode = "const"
     noise_seed: int = 0
     path: PathShape = "circle"
-    """The closed path that play follows; it starts and ends at (seed_x, seed_y)."""
+    """The closed path that play follows: over the seed plane from (seed_x, seed_y) and back, or from A to B and back.
+    """
     path_size: float = 1.0
     """How far the path goes, in seeds: the circle's radius, half of the line's length."""
     loop_seconds: float = 8.0
@@ -52,37 +56,55 @@ class Scene:
     """Path of the checkpoint; empty is the bundled one."""
 
     def __post_init__(self) -> None:
-        try:
-            self._request_at(self.seed_x, self.seed_y)
-        except ValueError as error:
-            raise SceneError(str(error)) from error
         if self.path not in PATH_SHAPES:
             raise SceneError(f"path: expected one of {', '.join(PATH_SHAPES)}, got {self.path!r}")
         for name, low, high in (("path_size", 0.0, 1000.0), ("loop_seconds", 0.1, 3600.0), ("zoom", 0, ZOOM_LIMIT)):
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise SceneError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
+        try:
+            self.request()
+        except ValueError as error:
+            raise SceneError(str(error)) from error
 
     def request(self, time: float = 0.0) -> RenderRequest:
         """The picture at `time` seconds along the path; at 0, and after every whole round, the seed itself."""
         dx, dy = self.path_offset(time)
         limit = float(SEED_LIMIT)
-        return self._request_at(
-            min(max(self.seed_x + dx, -limit), limit),
-            min(max(self.seed_y + dy, -limit), limit),
+        return RenderRequest(
+            prompt=self.prompt,
+            prompt_b=self.prompt_b,
+            label=self.label,
+            label_b=self.label_b,
+            blend=self._blend_at(time),
+            seed_x=min(max(self.seed_x + dx, -limit), limit),
+            seed_y=min(max(self.seed_y + dy, -limit), limit),
+            psi=self.psi,
+            noise=self.noise,
+            noise_seed=self.noise_seed,
         )
 
     def path_offset(self, time: float) -> tuple[float, float]:
         """Where the path is at `time` seconds, in seeds, relative to (seed_x, seed_y)."""
-        turn = math.fmod(time, self.loop_seconds) / self.loop_seconds
-        if turn == 0.0:
-            return 0.0, 0.0  # exactly, so that a loop closes on the picture it began with
-        phase = 2.0 * math.pi * turn
+        phase = self._phase(time)
+        if phase == 0.0 or self.path == "blend":
+            return 0.0, 0.0
         if self.path == "circle":
             return self.path_size * math.sin(phase), self.path_size * (1.0 - math.cos(phase))
         if self.path == "eight":
             return self.path_size * math.sin(phase), 0.5 * self.path_size * math.sin(2.0 * phase)
         return self.path_size * (1.0 - math.cos(phase)), 0.0
+
+    def _blend_at(self, time: float) -> float:
+        phase = self._phase(time)
+        if phase == 0.0 or self.path != "blend":
+            return self.blend
+        goal = 1.0 if self.blend < 1.0 else 0.0
+        return self.blend + (goal - self.blend) * 0.5 * (1.0 - math.cos(phase))
+
+    def _phase(self, time: float) -> float:
+        """Angle on the path's circle; exactly 0 after whole rounds, so that a loop closes on its first picture."""
+        return 2.0 * math.pi * math.fmod(time, self.loop_seconds) / self.loop_seconds
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, with the schema version under "scene"."""
@@ -112,18 +134,6 @@ class Scene:
                 raise SceneError(f"scene: unknown field {name!r}")
             values[name] = _checked(name, value, type(fields[name].default))
         return cls(**values)
-
-    def _request_at(self, seed_x: float, seed_y: float) -> RenderRequest:
-        return RenderRequest(
-            prompt=self.prompt,
-            prompt_b=self.prompt_b,
-            blend=self.blend,
-            seed_x=seed_x,
-            seed_y=seed_y,
-            psi=self.psi,
-            noise=self.noise,
-            noise_seed=self.noise_seed,
-        )
 
 
 def _checked(name: str, value: object, kind: type) -> object:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from app.classes import class_title
 from app.explorer.history import History
 from app.explorer.recorder import OpenWriter, Recorder
 from app.explorer.render_thread import Failed, Loaded, Renderer, RenderThread
@@ -187,6 +188,11 @@ class Session:
         return len(self._arrivals) / RATE_WINDOW_S
 
     @property
+    def conditioning(self) -> Literal["none", "class", "text"]:
+        """What the model takes beside the seed; text until one has loaded."""
+        return self.info.conditioning if self.info is not None else "text"
+
+    @property
     def vocabulary(self) -> frozenset[str]:
         return self.info.vocabulary if self.info is not None else frozenset()
 
@@ -250,7 +256,15 @@ class Session:
             self.settings = self.settings.with_recent(event.path)
             self._save_settings()
         if name == self._asked and name != self.history.scene.checkpoint:
-            self.history.step("open checkpoint", lambda scene: replace(scene, checkpoint=name))
+            last = max(event.info.classes - 1, 0)
+
+            def opened(scene: Scene) -> Scene:
+                # All that both models have stays; a class that the new one lacks cannot.
+                return replace(
+                    scene, checkpoint=name, label=min(scene.label, last), label_b=min(scene.label_b, last)
+                )
+
+            self.history.step("open checkpoint", opened if event.info.classes else lambda scene: replace(scene, checkpoint=name))
             self._named = name
 
     def _name_of(self, path: Path) -> str:
@@ -279,7 +293,7 @@ class Session:
             return
         frame, info = self.frame, self.info
         try:
-            target = self._fresh_path(frame.request, ".png") if path is None else path
+            target = self._fresh_path(self._file_stem(frame.request), ".png") if path is None else path
         except OSError as error:
             self._tell_unwritable(error)
             return
@@ -294,7 +308,7 @@ class Session:
             self.tell_error("There is no picture to record yet.")
             return
         try:
-            path = self._fresh_path(self.frame.request, ".mp4")
+            path = self._fresh_path(self._file_stem(self.frame.request), ".mp4")
         except OSError as error:
             self._tell_unwritable(error)
             return
@@ -320,10 +334,18 @@ class Session:
             "Choose another one in the Save panel."
         )
 
-    def _fresh_path(self, request: RenderRequest, suffix: str) -> Path:
+    def _file_stem(self, request: RenderRequest) -> str:
+        """What to call a file with this picture: the subject, as far as the model takes one, and the seed."""
+        subject = {
+            "text": request.prompt,
+            "class": f"class {class_title(request.label, self.info.class_names)}",
+            "none": self.info.name,
+        }[self.conditioning]
+        return file_stem(subject, request)
+
+    def _fresh_path(self, stem: str, suffix: str) -> Path:
         folder = Path(self.settings.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        stem = file_stem(request)
         taken = {path for path, _ in self._saving}
         number = 1
         while (path := folder / f"{stem}-{number:03d}{suffix}").exists() or path in taken:
@@ -396,9 +418,9 @@ def toast_seconds(toast: Message) -> float:
     return ERROR_TOAST_S if toast.level == "error" else TOAST_S
 
 
-def file_stem(request: RenderRequest) -> str:
-    """A file name that says what the picture is: some words of the prompt and the seed."""
-    words = re.sub(r"[^\w]+", "-", request.prompt.lower()).strip("-_")[:48].strip("-_") or "picture"
+def file_stem(subject: str, request: RenderRequest) -> str:
+    """A file name that says what the picture is: some words of its subject, and the seed."""
+    words = re.sub(r"[^\w]+", "-", subject.lower()).strip("-_")[:48].strip("-_") or "picture"
     return f"{words}-seed{_number(request.seed_x)}" + (f"_{_number(request.seed_y)}" if request.seed_y else "")
 
 

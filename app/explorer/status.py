@@ -17,7 +17,7 @@ def draw_status(session: Session) -> None:
         imgui.text_colored(theme.DIM, text)
         return
     imgui.text_colored(
-        theme.DIM, f"{info.name}  ·  {info.resolution} × {info.resolution}  ·  {info.precision} on {info.device}"
+        theme.DIM, f"{info.name}  ·  {info.size[1]} × {info.size[0]}  ·  {info.precision} on {info.device}"
     )
     tooltip(
         f"{info.path}\n{info.parameters / 1e6:.1f} million parameters, {info.images_seen:,} pictures seen in training"

@@ -192,7 +192,11 @@ def test_generate_tells_each_mistake_in_one_line(tmp_path, capsys, tiny_checkpoi
     assert "no such file" in fails(capsys, "generate", tmp_path / "absent.safetensors", "--prompt", "sea", *out)
     assert "got a folder" in fails(capsys, "generate", tmp_path, "--prompt", "sea", *out)
     assert "device" in fails(capsys, *good, "--device", "abacus", *out)
-    assert "--prompt" in usage_error(capsys, "generate", tiny_checkpoint)
+    for command in ("generate", "video"):
+        text = fails(capsys, command, tiny_checkpoint, "--out", tmp_path / "x.mp4")
+        assert "tiny takes a prompt: give --prompt; got neither --prompt nor --class" in text
+        text = fails(capsys, command, tiny_checkpoint, "--prompt", "a", "--class", 3, "--out", tmp_path / "x.mp4")
+        assert "got --prompt and --class" in text
     assert "expected text in UTF-8" in usage_error(capsys, "generate", tiny_checkpoint, "--prompt", "caf\udce9")
     assert "invalid choice: 'float8'" in usage_error(capsys, *good, "--precision", "float8")
     assert "unrecognized arguments" in usage_error(capsys, *good, "a-second-file")
@@ -312,7 +316,6 @@ def test_video_tells_each_mistake_in_one_line(tmp_path, capsys, tiny_checkpoint,
     assert "cannot write it: is a directory" in fails(capsys, *good, "--out", _folder(tmp_path / "d.mp4"))
     assert "no such file" in fails(capsys, "video", tmp_path / "absent.safetensors", "--prompt", "sea", *out)
     assert not (tmp_path / "x.mp4").exists()
-    assert "--prompt" in usage_error(capsys, "video", tiny_checkpoint)
 
 
 @pytest.mark.parametrize("seed", [2**32, -1, -(2**40)])

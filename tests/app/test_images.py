@@ -19,7 +19,12 @@ from core.request import Frame, RenderRequest
 INFO = ModelInfo(
     name="postcards-64",
     family="stylegan_t",
-    resolution=4,
+    size=(4, 6),
+    conditioning="text",
+    classes=0,
+    class_names=(),
+    has_noise=True,
+    has_transform=True,
     path=Path("postcards-64.safetensors"),
     sha256="0123456789abcdef" * 4,
     parameters=1,

@@ -43,7 +43,10 @@ class LatentPanel:
         self._seed(history)
         action_button(self._session, by_id("surprise"), f"{icons.ICON_FA_DICE}  Surprise me###surprise")
         slider_row(history, "psi", "psi", -1.0, 2.0, PSI_HELP, limit=(-PSI_LIMIT, PSI_LIMIT))
+        info = self._session.info
+        imgui.begin_disabled(info is not None and not info.has_noise)
         self._noise(history)
+        imgui.end_disabled()
 
     def _seed(self, history: History) -> None:
         row_label("seed x, y", SEED_HELP)

@@ -1,4 +1,4 @@
-"""Play: a closed path through the seeds."""
+"""Play: a closed path, through the seeds or from A to B."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from app.explorer.scene import PathShape
 from app.explorer.session import Session
 from app.explorer.widgets import action_button, reset_button, reset_width, row_label, slider_row, square_button, tooltip
 
-PATH_HELP = "The way play takes through the seeds; every path is closed, so the end meets the beginning."
-PATH_LABELS: dict[PathShape, str] = {"circle": "circle", "eight": "figure eight", "line": "there and back"}
+PATH_HELP = "The way play takes: through the seeds, or from A to B. Every path is closed: the end meets the beginning."
+PATH_LABELS: dict[PathShape, str] = {
+    "circle": "circle",
+    "eight": "figure eight",
+    "line": "there and back",
+    "blend": "A to B and back",
+}
 
 
 class MotionPanel:
@@ -63,6 +68,7 @@ class MotionPanel:
             imgui.end_combo()
         tooltip(PATH_HELP)
         reset_button(history, "path", "path")
+        imgui.begin_disabled(scene.path == "blend")
         slider_row(
             history,
             "path_size",
@@ -73,6 +79,7 @@ class MotionPanel:
             limit=(0.0, 1000.0),
             shown="%.1f seeds",
         )
+        imgui.end_disabled()
         slider_row(
             history,
             "loop_seconds",

@@ -1,4 +1,4 @@
-"""What to draw: prompt A, prompt B and the blend between them."""
+"""What to draw: prompts or classes A and B, as the model takes them, and the blend between them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from app.explorer import theme
 from app.explorer.actions import by_id
 from app.explorer.history import History
+from app.explorer.panels.classes import ClassField
 from app.explorer.session import Session
-from app.explorer.widgets import dim_text, fitted, flow, quiet_button, slider_row, tooltip
+from app.explorer.widgets import dim_text, fitted, flow, quiet_button, slider_row, tooltip, wrapped_text
 from app.explorer.words import unknown_words
 
 # Shown when the checkpoint brings no examples of its own.
@@ -28,7 +29,7 @@ SHOWN_UNKNOWN = 8
 
 
 class PromptPanel:
-    """Two prompts, examples, the blend."""
+    """A and B, examples, the blend; nothing for a model that takes only a seed."""
 
     title = "Prompt"
 
@@ -37,27 +38,38 @@ class PromptPanel:
         self._typed: dict[str, str] = {}
         self._ids: dict[str, int] = {}
         self._first_example = 0
+        self._class, self._class_b = ClassField(session, "label"), ClassField(session, "label_b")
 
     def draw(self, history: History) -> None:
-        self._field(history, "prompt", "Describe a picture…", lines=3)
-        self._unknown(history.scene.prompt)
-        self._examples(history)
-        imgui.spacing()
-        self._heading("Blend with a second prompt", "At blend 0 the picture follows the first prompt, at 1 the second.")
+        conditioning = self._session.conditioning
+        if conditioning == "none":
+            wrapped_text("This model takes neither prompt nor class: the seed alone makes the picture.", theme.DIM)
+        elif conditioning == "class":
+            self._class.draw(history)
+            imgui.spacing()
+            self._second("class")
+            self._class_b.draw(history)
+            self._blend(history)
+        else:
+            self._field(history, "prompt", "Describe a picture…", lines=3)
+            self._unknown(history.scene.prompt)
+            self._examples(history)
+            imgui.spacing()
+            self._second("prompt")
+            self._field(history, "prompt_b", "Second prompt…", lines=2)
+            self._unknown(history.scene.prompt_b)
+            self._blend(history)
+
+    def _second(self, kind: str) -> None:
+        """The heading over B."""
+        self._heading(f"Blend with a second {kind}", f"At blend 0 the picture follows the first {kind}, at 1 the second.")
         imgui.same_line(0, 6)
         if quiet_button(f"{icons.ICON_FA_RIGHT_LEFT}###swap"):
             by_id("swap").run(self._session)
-        tooltip("Swap the two prompts.")
-        self._field(history, "prompt_b", "Second prompt…", lines=2)
-        self._unknown(history.scene.prompt_b)
-        slider_row(
-            history,
-            "blend",
-            "blend",
-            0.0,
-            1.0,
-            "How far the picture is on its way from the first prompt to the second.",
-        )
+        tooltip("Swap the two.")
+
+    def _blend(self, history: History) -> None:
+        slider_row(history, "blend", "blend", 0.0, 1.0, "How far the picture is on its way from the first to the second.")
 
     def _heading(self, text: str, help_text: str) -> None:
         dim_text(text)

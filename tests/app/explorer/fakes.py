@@ -20,19 +20,25 @@ VOCABULARY = frozenset({"snowy", "mountains", "at", "sunset", "watercolor", "a",
 class SlowEngine:
     """Pictures that depend on the request, after `delay` seconds."""
 
-    def __init__(self, path: Path, delay: float = 0.0, size: int = 8) -> None:
-        self.info = SimpleNamespace(
-            name=path.stem,
-            family="stylegan_t",
-            resolution=size,
-            path=path,
-            sha256="ab" * 32,
-            parameters=1_000_000,
-            images_seen=1000,
-            vocabulary=VOCABULARY,
-            precision="float32",
-            device="cpu",
-        )
+    def __init__(self, path: Path, delay: float = 0.0, size: int = 8, **info: Any) -> None:
+        values = {
+            "name": path.stem,
+            "family": "stylegan_t",
+            "size": (size, size),
+            "conditioning": "text",
+            "classes": 0,
+            "class_names": (),
+            "has_noise": True,
+            "has_transform": True,
+            "path": path,
+            "sha256": "ab" * 32,
+            "parameters": 1_000_000,
+            "images_seen": 1000,
+            "vocabulary": VOCABULARY,
+            "precision": "float32",
+            "device": "cpu",
+        }
+        self.info = SimpleNamespace(**(values | info))
         self.delay = delay
         self.size = size
         self.rendered: list[RenderRequest] = []

@@ -560,3 +560,68 @@ def test_a_fault_in_one_panel_does_not_end_the_window(tmp_path: Path) -> None:
         assert session.history.scene == replace(Scene(), prompt=first_scene().prompt, psi=0.5)
 
     drive(tmp_path, script)
+
+
+# Models that take something else than a prompt
+
+CLASSES = ("tench", "Golden Retriever", "Labrador Retriever", "crane")
+
+
+def class_engine(path: Path) -> SlowEngine:
+    return SlowEngine(path, conditioning="class", classes=4, class_names=CLASSES)
+
+
+def test_a_class_is_found_by_name_and_by_number(tmp_path: Path) -> None:
+    def script(ctx: Context, session: Session, explorer: Explorer) -> None:
+        settle(ctx, session)
+        assert not ctx.item_exists(PROMPT)
+        for typed, label in (("lab", 2), ("1", 1), ("crane", 3)):
+            ctx.item_click("//Prompt/###label")
+            ctx.yield_(2)  # the search has the focus
+            ctx.key_chars_append(typed)
+            ctx.key_press(imgui.Key.enter)
+            ctx.yield_(2)
+            assert session.history.scene.label == label
+        assert session.history.undo_name == "class"
+        ctx.item_click("//Prompt/###Next label")
+        assert session.history.scene.label == 0
+        ctx.item_click("//Prompt/###Previous label_b")
+        ctx.yield_(2)
+        assert session.history.scene.label_b == 3
+        ctx.item_click("//Prompt/###swap")
+        ctx.yield_(2)
+        assert (session.history.scene.label, session.history.scene.label_b) == (3, 0)
+        settle(ctx, session)
+        assert session.frame.request.label == 3  # type: ignore[union-attr]
+
+    drive(tmp_path, script, open_engine=class_engine)
+
+
+def test_a_class_is_picked_from_the_list(tmp_path: Path) -> None:
+    def script(ctx: Context, session: Session, explorer: Explorer) -> None:
+        settle(ctx, session)
+        ctx.item_click("//Prompt/###label_b")
+        ctx.yield_(2)
+        ctx.key_chars_append("retriever")
+        ctx.yield_(2)
+        ctx.set_ref("//$FOCUSED")
+        ctx.item_click("**/###class 2")
+        ctx.set_ref("")
+        ctx.yield_(2)
+        assert session.history.scene.label_b == 2
+
+    drive(tmp_path, script, open_engine=class_engine)
+
+
+def test_without_classes_and_prompts_there_is_nothing_to_fill_in(tmp_path: Path) -> None:
+    def script(ctx: Context, session: Session, explorer: Explorer) -> None:
+        settle(ctx, session)
+        for item in (PROMPT, PROMPT_B, "//Prompt/###label", "//Prompt/##blend", "//Prompt/###swap"):
+            assert not ctx.item_exists(item)
+        ctx.item_click(f"{CONTROLS}/##noise")
+        ctx.yield_(2)
+        assert session.history.undo_name is None
+
+    drive(
+        tmp_path, script, open_engine=lambda path: SlowEngine(path, conditioning="none", vocabulary=(), has_noise=False)
+    )

@@ -360,18 +360,46 @@ def test_examples_come_from_the_checkpoint(open_session: Callable[..., Session])
 
 
 @pytest.mark.parametrize(
-    ("request_", "stem"),
+    ("subject", "place", "stem"),
     [
-        (RenderRequest(prompt="Snowy Mountains!", seed_x=3.0), "snowy-mountains-seed3"),
-        (RenderRequest(prompt="", seed_x=0.5, seed_y=-2.0), "picture-seed0.5_-2"),
-        (RenderRequest(prompt="../../etc/passwd"), "etc-passwd-seed0"),
-        (RenderRequest(prompt="🏔"), "picture-seed0"),
-        (RenderRequest(prompt="雪山"), "雪山-seed0"),
-        (RenderRequest(prompt="x" * 10_000), "x" * 48 + "-seed0"),
+        ("Snowy Mountains!", {"seed_x": 3.0}, "snowy-mountains-seed3"),
+        ("", {"seed_x": 0.5, "seed_y": -2.0}, "picture-seed0.5_-2"),
+        ("../../etc/passwd", {}, "etc-passwd-seed0"),
+        ("🏔", {}, "picture-seed0"),
+        ("雪山", {}, "雪山-seed0"),
+        ("x" * 10_000, {}, "x" * 48 + "-seed0"),
     ],
 )
-def test_file_names(request_: RenderRequest, stem: str) -> None:
-    assert file_stem(request_) == stem
+def test_file_names(subject: str, place: dict[str, float], stem: str) -> None:
+    assert file_stem(subject, RenderRequest(**place)) == stem
+
+
+def test_files_are_named_after_what_the_model_takes(open_session: Callable[..., Session]) -> None:
+    for kind, names, expected in (("class", ("cat", "Great Dane"), "class-1-great-dane"), ("none", (), "faces")):
+        engine = SlowEngine(Path("faces"), conditioning=kind, classes=len(names), class_names=names)
+        session = open_session(open_engine=lambda path, engine=engine: engine)
+        session.history.step("class", lambda scene: replace(scene, label=1 if scene.prompt else 0))
+        tick_until(session, lambda session=session: session.settled)
+        session.save_picture()
+        tick_until(session, lambda session=session: session.messages and "Saved" in session.messages[-1].text)
+        assert f"{expected}-seed0-001.png" in session.messages[-1].text
+
+
+def test_another_model_keeps_what_both_have(open_session: Callable[..., Session], tmp_path: Path) -> None:
+    def open_engine(path: Path) -> SlowEngine:
+        return SlowEngine(path, conditioning="class", classes=10 if "few" in path.name else 1000)
+
+    session = open_session(open_engine=open_engine)
+    change = {"label": 800, "label_b": 3, "seed_x": 4.0, "psi": 0.5}
+    session.history.step("controls", lambda scene: replace(scene, **change))
+    tick_until(session, lambda: session.settled)
+    session.open_checkpoint(tmp_path / "few.safetensors")
+    tick_until(session, lambda: session.settled and session.info.classes == 10)
+    scene = session.history.scene
+    assert (scene.label, scene.label_b, scene.seed_x, scene.psi) == (9, 3, 4.0, 0.5)
+    session.history.undo()
+    tick_until(session, lambda: session.settled and session.info.classes == 1000)
+    assert session.history.scene.label == 800
 
 
 def test_a_slow_engine_does_not_hold_up_the_window(open_session: Callable[..., Session]) -> None:

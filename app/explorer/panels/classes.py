@@ -1,0 +1,80 @@
+"""A class by number or name: a list to search, and steps to its neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from imgui_bundle import ImVec2, imgui
+from imgui_bundle import icons_fontawesome_6 as icons
+
+from app.classes import class_title, matching_classes
+from app.explorer import theme
+from app.explorer.history import History
+from app.explorer.session import Session
+from app.explorer.widgets import dim_text, fitted, square_button, tooltip
+
+LIST_LINES = 12
+
+
+class ClassField:
+    """One class of the scene: `field` is "label" or "label_b"."""
+
+    def __init__(self, session: Session, field: str) -> None:
+        self._session = session
+        self._field = field
+        self._search = ""
+
+    def draw(self, history: History) -> None:
+        names, count = self._session.info.class_names, self._session.info.classes
+        label: int = getattr(history.scene, self._field)
+        side, gap = imgui.get_frame_height(), 4.0
+        width = imgui.get_content_region_avail().x - 2 * (side + gap)
+        title = fitted(class_title(label, names), width - imgui.get_style().frame_padding.x * 2)
+        if imgui.button(f"{title}###{self._field}", ImVec2(width, 0)):
+            self._search = ""
+            imgui.open_popup(f"choose {self._field}")
+        tooltip("Choose a class by number or name.")
+        for step, icon, what in ((-1, icons.ICON_FA_CHEVRON_LEFT, "Previous"), (1, icons.ICON_FA_CHEVRON_RIGHT, "Next")):
+            imgui.same_line(0, gap)
+            if square_button(f"{icon}###{what} {self._field}"):
+                self._choose(history, (label + step) % count)
+            tooltip(f"{what} class")
+        imgui.set_next_window_size(ImVec2(max(width, imgui.get_font_size() * 18), 0))
+        if imgui.begin_popup(f"choose {self._field}"):
+            self._list(history, label)
+            imgui.end_popup()
+
+    def _list(self, history: History, label: int) -> None:
+        """The field to search with, and what fits; Enter takes the first."""
+        names, count = self._session.info.class_names, self._session.info.classes
+        appearing = imgui.is_window_appearing()
+        if appearing:
+            imgui.set_keyboard_focus_here()
+        imgui.set_next_item_width(-1)
+        hint = "number or name" if names else f"number, 0 to {count - 1}"
+        flags = imgui.InputTextFlags_.enter_returns_true
+        entered, self._search = imgui.input_text_with_hint(f"##search {self._field}", hint, self._search, flags)
+        found = matching_classes(self._search, names, count)
+        if entered and found:
+            self._choose(history, found[0])
+            imgui.close_current_popup()
+        if not found:
+            dim_text("No class fits.", theme.AMBER)
+        height = imgui.get_text_line_height_with_spacing() * LIST_LINES
+        imgui.begin_child(f"##classes {self._field}", ImVec2(0, height))
+        if appearing and label in found:
+            line = imgui.get_text_line_height_with_spacing()
+            imgui.set_scroll_y(max(0.0, found.index(label) * line - height / 2))
+        clipper = imgui.ListClipper()
+        clipper.begin(len(found))
+        while clipper.step():
+            for place in range(clipper.display_start, clipper.display_end):
+                choice = found[place]
+                if imgui.selectable(f"{class_title(choice, names)}###class {choice}", choice == label)[0]:
+                    self._choose(history, choice)
+                    imgui.close_current_popup()
+        clipper.end()
+        imgui.end_child()
+
+    def _choose(self, history: History, label: int) -> None:
+        history.step("class", lambda scene: replace(scene, **{self._field: label}))
