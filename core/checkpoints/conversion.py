@@ -1,5 +1,5 @@
 """What the converters of published generators share: reading a module's attributes with suspicion, and the check that
-nothing is missing or left over. Every disappointment is a `PublishedError` that says where it stands and what was there.
+nothing is missing or left over. Every disappointment is a `PublishedError` that says where and what.
 """
 
 from __future__ import annotations
