@@ -52,10 +52,10 @@ def dress_stylegan2(root: PublishedModule) -> tuple[str, ...]:
         block.attributes["architecture"] = architecture
         for name, module in block.children.items():
             noise = "noise_const" in module.parameters
-            module.attributes |= {"conv_clamp": 256.0, "use_noise": noise, "up": 2 if name == "conv0" else 1}
-            module.attributes |= {"activation": "lrelu", "act_gain": math.sqrt(2)}
+            module.attributes.update({"conv_clamp": 256.0, "use_noise": noise, "up": 2 if name == "conv0" else 1})
+            module.attributes.update({"activation": "lrelu", "act_gain": math.sqrt(2)})
             if name == "skip":
-                module.attributes |= {"activation": "linear", "up": 2, "down": 1, "conv_clamp": None}
+                module.attributes.update({"activation": "linear", "up": 2, "down": 1, "conv_clamp": None})
             _dress_dense(module, "linear")
     return (f"mapping at a learning rate of {MAPPING_MULTIPLIER}", "activations clamped at 256, as ADA's trainer does")
 
@@ -70,28 +70,30 @@ def dress_stylegan3(root: PublishedModule) -> tuple[str, ...]:
     names = [name for name in synthesis.children if name != "input"]
     source = child(synthesis, "synthesis", "input")
     first = config.input_spec
-    source.attributes |= {"size": [first.size[1], first.size[0]], "sampling_rate": first.rate}
-    source.attributes |= {"bandwidth": first.bandwidth}
+    source.attributes.update({"size": [first.size[1], first.size[0]], "sampling_rate": first.rate})
+    source.attributes.update({"bandwidth": first.bandwidth})
     _dress_dense(source, "linear")
-    synthesis.attributes |= {"layer_names": names, "output_scale": config.output_scale}
+    synthesis.attributes.update({"layer_names": names, "output_scale": config.output_scale})
     built = _built(config)
     for name, ours, spec in zip(names, built, config.layer_specs, strict=True):
         values = asdict(spec)
         module = child(synthesis, "synthesis", name)
         for end in ("in", "out"):
             height, width = values[f"{end}_size"]
-            module.attributes |= {f"{end}_size": [width, height], f"{end}_sampling_rate": values[f"{end}_rate"]}
-            module.attributes |= {key: values[key] for key in (f"{end}_cutoff", f"{end}_half_width")}
+            module.attributes.update({f"{end}_size": [width, height], f"{end}_sampling_rate": values[f"{end}_rate"]})
+            module.attributes.update({key: values[key] for key in (f"{end}_cutoff", f"{end}_half_width")})
         for way, factor, filter_ in (("up", ours.up, ours.up_filter), ("down", ours.down, ours.down_filter)):
-            module.attributes |= {f"{way}_factor": factor, f"{way}_taps": 1 if filter_ is None else len(filter_)}
-        module.attributes |= {
-            "is_torgb": spec.rgb,
-            "is_critically_sampled": spec.critical,
-            "down_radial": spec.radial and not spec.critical,
-            "tmp_sampling_rate": max(spec.in_rate, spec.out_rate) * (1 if spec.rgb else config.oversampling),
-            "conv_clamp": config.conv_clamp,
-            "padding": list(ours.padding),
-        }
+            module.attributes.update({f"{way}_factor": factor, f"{way}_taps": 1 if filter_ is None else len(filter_)})
+        module.attributes.update(
+            {
+                "is_torgb": spec.rgb,
+                "is_critically_sampled": spec.critical,
+                "down_radial": spec.radial and not spec.critical,
+                "tmp_sampling_rate": max(spec.in_rate, spec.out_rate) * (1 if spec.rgb else config.oversampling),
+                "conv_clamp": config.conv_clamp,
+                "padding": list(ours.padding),
+            }
+        )
         _dress_dense(module, "linear")
     return (
         f"mapping at a learning rate of {MAPPING_MULTIPLIER}",
@@ -164,7 +166,7 @@ def _dress_mapping(root: PublishedModule) -> None:
                 f"they are used at is not known. {PICKLE}"
             )
         inputs = tensor(module, "mapping", "weight", 2).shape[1]
-        module.attributes |= {"activation": "lrelu", "bias_gain": MAPPING_MULTIPLIER}
+        module.attributes.update({"activation": "lrelu", "bias_gain": MAPPING_MULTIPLIER})
         module.attributes["weight_gain"] = MAPPING_MULTIPLIER / math.sqrt(inputs)
     first = tensor(layers[0], "mapping.fc0", "weight", 2).shape[1]
     c_dim = embedded = 0
@@ -172,14 +174,14 @@ def _dress_mapping(root: PublishedModule) -> None:
         embedded, c_dim = tensor(mapping.children["embed"], "mapping.embed", "weight", 2).shape
         _dress_dense(mapping, "linear", only="embed")
     w_dim = tensor(layers[-1], "mapping", "weight", 2).shape[0]
-    mapping.attributes |= {"z_dim": first - embedded, "c_dim": c_dim, "w_dim": w_dim}
+    mapping.attributes.update({"z_dim": first - embedded, "c_dim": c_dim, "w_dim": w_dim})
 
 
 def _dress_dense(module: PublishedModule, activation: str, only: str = "affine") -> None:
     for name, part in modules(module):
         if name == only and part.parameters["weight"].ndim == 2:
             gain = 1 / math.sqrt(max(part.parameters["weight"].shape[1], 1))
-            part.attributes |= {"activation": activation, "bias_gain": 1.0, "weight_gain": gain}
+            part.attributes.update({"activation": activation, "bias_gain": 1.0, "weight_gain": gain})
 
 
 def _rgb_channels(synthesis: PublishedModule, blocks: list[str]) -> int:

@@ -417,7 +417,10 @@ LAYER: Document = {
         ([LAYER | {"surprise": 1}], "surprise"),
         ([LAYER | {"in_rate": float("nan")}], "in_rate"),
         # A filter of millions of taps, and its square if it is radial.
-        ([LAYER | {"in_rate": 1.0, "out_rate": 65536.0, "in_cutoff": 0.4, "radial": True, "rgb": False}, LAYER], "taps"),
+        (
+            [LAYER | {"in_rate": 1.0, "out_rate": 65536.0, "in_cutoff": 0.4, "radial": True, "rgb": False}, LAYER],
+            "taps",
+        ),
     ],
 )
 def test_layers_are_checked_before_anything_is_built(tmp_path: Path, layers: object, named: str) -> None:
