@@ -23,7 +23,7 @@ from core.checkpoints.opcodes import PublishedError
 from core.checkpoints.pickles import Limits, PublishedModule, read_published
 from core.checkpoints.published import Conversion, convert
 
-__all__ = ["ImportReport", "cache_folder", "describe_published", "export_part", "import_file"]
+__all__ = ["ImportReport", "cache_folder", "describe_published", "export_part", "import_file", "read_part_header"]
 
 CACHE_VARIABLE = "GLISSANDO_CACHE_DIR"
 PART_KEY = "glissando_part"
@@ -147,6 +147,19 @@ def export_part(
     _make_folder(target.parent)
     _place(target, lambda temporary: safetensors.torch.save_file(plain, temporary, {PART_KEY: json.dumps(header)}))
     return header
+
+
+def read_part_header(path: Path | str) -> dict[str, Any] | None:
+    """The header that `export_part` wrote; None for any other file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            text = (file.metadata() or {}).get(PART_KEY)
+        header = json.loads(text) if text is not None else None
+    except (SafetensorError, OSError, ValueError, RecursionError):
+        return None
+    return header if isinstance(header, dict) else None
 
 
 def describe_published(path: Path | str, *, limits: Limits | None = None) -> dict[str, Any]:
