@@ -244,11 +244,9 @@ def _free(target: Path) -> Path:
     """An import never replaces a file: that might be somebody's only copy of a training run."""
     if target.is_dir():
         raise CheckpointError(f"{target}: expected a file to write, got a folder. Name a .safetensors file in it.")
-    try:
-        there = os.path.lexists(target)
-    except ValueError as error:  # a NUL character in the path
-        raise CheckpointError(f"{target}: cannot write the checkpoint ({error}).") from error
-    if there:
+    if "\0" in str(target):
+        raise CheckpointError(f"{_printable(target)}: cannot write the checkpoint (a path holds no NUL character).")
+    if os.path.lexists(target):
         raise CheckpointError(f"{target}: there is a file already. Name another one, or remove it first.")
     return target
 

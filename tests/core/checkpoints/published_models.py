@@ -5,6 +5,7 @@ that what an import draws can be compared with the model it came from.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,10 +30,11 @@ SGT: dict[str, Any] = {
 }  # fmt: skip
 
 
-def stirred(model: M, seed: int = 0) -> M:
-    """Every parameter and buffer moved away from its neutral start."""
+def stirred(make: Callable[[], M], seed: int = 0) -> M:
+    """A model with every parameter and buffer moved away from its neutral start, the same for a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        model = make()
         for name, values in model.state_dict().items():
             if name.endswith(("up_filter", "down_filter", "resample_filter", "transform")):
                 continue
@@ -220,15 +222,15 @@ def stylegan_t_shell(model: stylegan_t.Generator, tower: nn.Module | None = None
 
 
 def stylegan2_model(seed: int = 0, **changes: Any) -> stylegan2.Generator:
-    return stirred(stylegan2.Generator(stylegan2.Config(**(SG2 | changes))), seed)
+    return stirred(lambda: stylegan2.Generator(stylegan2.Config(**(SG2 | changes))), seed)
 
 
 def stylegan3_model(seed: int = 0, **changes: Any) -> stylegan3.Generator:
-    return stirred(stylegan3.Generator(stylegan3.Config(**(SG3 | changes))), seed)
+    return stirred(lambda: stylegan3.Generator(stylegan3.Config(**(SG3 | changes))), seed)
 
 
 def stylegan_t_model(seed: int = 0, **changes: Any) -> stylegan_t.Generator:
-    return stirred(stylegan_t.Generator(stylegan_t.Config(**(SGT | changes))), seed)
+    return stirred(lambda: stylegan_t.Generator(stylegan_t.Config(**(SGT | changes))), seed)
 
 
 def text_tower() -> nn.Module:

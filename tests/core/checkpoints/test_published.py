@@ -175,7 +175,7 @@ def test_state_dicts_of_stylegan2(published: Callable[[bytes], Published], chang
 def test_state_dicts_of_stylegan3(published: Callable[[bytes], Published], changes: dict[str, Any]) -> None:
     rule = {"resolution": 32, "z_dim": 16, "w_dim": 16, "base_channels": 64, "max_channels": 3, **changes}
     config = registry.FAMILIES["stylegan3"].config(**rule)
-    model: Any = models.stirred(registry.FAMILIES["stylegan3"].generator(config))
+    model: Any = models.stirred(lambda: registry.FAMILIES["stylegan3"].generator(config))
     conversion = convert(published(saved(model.state_dict())))
     assert_same_pictures(conversion, model)
     other = models.stylegan3_model(z_dim=16, w_dim=16)  # another schedule than the published one
