@@ -45,8 +45,6 @@ def dress_stylegan2(root: PublishedModule) -> tuple[str, ...]:
     resnet = any("skip" in block.children for block in synthesis.children.values())
     every = with_rgb == list(synthesis.children)
     architecture = "resnet" if resnet else "skip" if every else "orig"
-    if every and len(with_rgb) == 1:
-        architecture = "skip"
     synthesis.attributes["img_channels"] = _rgb_channels(synthesis, with_rgb)
     for block in synthesis.children.values():
         block.attributes["architecture"] = architecture
