@@ -13,10 +13,10 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from app.commands import bench, data, evaluate, explore, generate, info, train, video
+from app.commands import bench, data, evaluate, explore, generate, import_, info, train, video
 from app.commands.arguments import Parser
 
-COMMANDS = (explore, generate, video, train, data, evaluate, bench, info)
+COMMANDS = (explore, generate, video, import_, info, train, data, evaluate, bench)
 
 # What shells and scripts expect: a mistake in the command or a file, and an interrupt.
 EXIT_USER_ERROR = 2
@@ -84,7 +84,7 @@ def _tidy(arguments: list[str]) -> list[str]:
 
 
 def _names_a_file(argument: str) -> bool:
-    names = {command.__name__.rpartition(".")[2] for command in COMMANDS}
+    names = {command.__name__.rpartition(".")[2].rstrip("_") for command in COMMANDS}
     return argument not in names and (argument.endswith(".safetensors") or Path(argument).is_file())
 
 

@@ -58,7 +58,7 @@ def bench_engine(path: Path | None, *, rounds: int = 7, lite: bool = True) -> di
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             config = registry.preset("stylegan_t", "lite", resolution=64, text_dim=768)
-            large = registry.FAMILIES["stylegan_t"].generator(config)
+            large = Generator(config)
         models.append(_measure("lite@64, random weights", large, device, precision, rounds, None))
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",

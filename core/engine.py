@@ -94,7 +94,7 @@ class Engine:
             size=generator.output_size,
             conditioning=generator.conditioning,
             classes=classes,
-            class_names=class_names(header.notes.get("class_names", ()), classes),
+            class_names=class_names(header.class_names, classes),
             has_noise=generator.has_noise,
             has_transform=generator.has_transform,
             path=checkpoint.path,

@@ -1,4 +1,4 @@
-"""`glissando info FILE`: what a checkpoint or a saved picture says about itself."""
+"""`glissando info FILE`: what a checkpoint, a published generator or a saved picture says about itself."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The arguments of this subcommand."""
-    parser = subparsers.add_parser("info", help="what a checkpoint or a saved picture says about itself")
-    parser.add_argument("file", metavar="FILE", type=Path, help="a .safetensors checkpoint or a .png")
+    parser = subparsers.add_parser("info", help="what a checkpoint, a published file or a picture says about itself")
+    parser.add_argument("file", metavar="FILE", type=Path, help="a .safetensors checkpoint, .pkl, .pt or .png")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the header of a checkpoint, or the metadata of a PNG."""
-    values = _picture(args.file) if _is_png(args.file) else _checkpoint(args.file)
+    """Print the header of a checkpoint, what a published file holds, or the metadata of a PNG."""
+    start = _start(args.file)
+    if start.startswith(PNG_SIGNATURE):
+        values = _picture(args.file)
+    elif _is_published(args.file, start):
+        values = _published(args.file)
+    else:
+        values = _checkpoint(args.file)
     if args.json:
         print(json.dumps(values, indent=2, ensure_ascii=False))
         return 0
@@ -35,10 +41,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _is_png(path: Path) -> bool:
+def _start(path: Path) -> bytes:
+    """A file's first bytes, which tell its kind."""
     try:
         with path.open("rb") as file:
-            return file.read(len(PNG_SIGNATURE)) == PNG_SIGNATURE
+            return file.read(16)
     except IsADirectoryError:
         raise UserError(f"{path}: expected a checkpoint or a picture, got a folder") from None
     except (OSError, ValueError) as error:
@@ -46,12 +53,34 @@ def _is_png(path: Path) -> bool:
         raise UserError(f"{path}: cannot read it: {why}") from error
 
 
-def _checkpoint(path: Path) -> dict[str, Any]:
-    from core.checkpoints import read_header
+def _is_published(path: Path, start: bytes) -> bool:
+    # A safetensors file starts with a length, whose first byte may be a pickle's, and goes on with a brace.
+    if start[8:9] == b"{" and start[7:8] == b"\0":
+        return False
+    return start.startswith((b"\x80", b"PK\x03\x04")) or path.suffix.lower() in (".pkl", ".pt", ".pth")
 
-    values = asdict(read_header(path))
+
+def _published(path: Path) -> dict[str, Any]:
+    from core.checkpoints.importing import describe_published
+
+    return {"file": str(path), "bytes": path.stat().st_size, **describe_published(path)}
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    from core.checkpoints import CheckpointError, read_header
+
+    about: dict[str, Any] = {"file": str(path), "bytes": path.stat().st_size}
+    try:
+        values = asdict(read_header(path))
+    except CheckpointError:
+        from core.checkpoints.importing import read_part_header
+
+        part = read_part_header(path)
+        if part is None:
+            raise
+        return about | part
     words = values.pop("vocabulary")
-    return {"file": str(path), "bytes": path.stat().st_size, **values, "vocabulary": " ".join(words)}
+    return {**about, **values, "vocabulary": " ".join(words)}
 
 
 def _picture(path: Path) -> dict[str, Any]:

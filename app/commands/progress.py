@@ -10,9 +10,13 @@ if TYPE_CHECKING:
 
 
 class StageBar:
-    """Call it with (stage, done, total): one bar a stage, on stderr, and none where stderr is no terminal."""
+    """Call it with (stage, done, total): one bar a stage, on stderr, and none where stderr is no terminal.
 
-    def __init__(self) -> None:
+    `in_bytes` names the stages that count bytes; a total of 0 is one that is not known.
+    """
+
+    def __init__(self, in_bytes: tuple[str, ...] = ()) -> None:
+        self._in_bytes = in_bytes
         self._bar: tqdm[Any] | None = None
         self._stage = ""
 
@@ -31,6 +35,7 @@ class StageBar:
 
         if self._bar is None or stage != self._stage:
             self.__exit__(None, None, None)
-            bar: tqdm[Any] = tqdm(desc=stage, total=total, disable=None, leave=False)
+            counted = {"unit": "B", "unit_scale": True, "unit_divisor": 1024} if stage in self._in_bytes else {}
+            bar: tqdm[Any] = tqdm(desc=stage, total=total or None, disable=None, leave=False, **counted)
             self._bar, self._stage = bar, stage
         self._bar.update(done - self._bar.n)

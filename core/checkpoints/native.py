@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.models.registry import Generator
+
 FORMAT_VERSION = 1
 HEADER_KEY = "glissando"
 
@@ -50,26 +52,32 @@ class Header:
     """Key of `core.models.registry.FAMILIES`."""
     config: dict[str, Any]
     """Fields of the family's Config."""
-    text: dict[str, Any]
-    """How to build the text encoder; see `core.text.load_text_encoder`."""
+    text: dict[str, Any] | None
+    """How to build the text encoder, see `core.text.load_text_encoder`; None for a family without text."""
     images_seen: int
     """Pictures shown to the discriminator so far, real ones."""
     vocabulary: tuple[str, ...]
-    """Lower-case words of the training captions; empty when they are not known."""
+    """Lower-case words of the training captions; empty when they are not known, or there were none."""
     licence: str
     format_version: int = FORMAT_VERSION
     notes: dict[str, Any] = field(default_factory=dict)
     """Free JSON: data, recipe, commit, figures."""
+    class_names: tuple[str, ...] = ()
+    """One for each class; empty when they are not known, or there are no classes."""
 
     def __post_init__(self) -> None:
         for name in ("name", "family", "licence"):
             _expect(name, getattr(self, name), str)
         for name in ("images_seen", "format_version"):
             _expect(name, getattr(self, name), int)
-        for name in ("config", "text", "notes"):
+        for name in ("config", "notes"):
             _expect(name, getattr(self, name), dict)
-        if not isinstance(self.vocabulary, tuple) or not all(isinstance(word, str) for word in self.vocabulary):
-            raise CheckpointError("vocabulary: expected a tuple of words")
+        if self.text is not None:
+            _expect("text", self.text, dict)
+        for name in ("vocabulary", "class_names"):
+            words = getattr(self, name)
+            if not isinstance(words, tuple) or not all(isinstance(word, str) for word in words):
+                raise CheckpointError(f"{name}: expected a tuple of words")
         if self.images_seen < 0:
             raise CheckpointError(f"images_seen: expected zero or more, got {self.images_seen}")
 
@@ -156,9 +164,7 @@ def save(path: Path | str, header: Header, tensors: Mapping[str, Tensor]) -> Non
     try:
         temporary.touch()
         mode = temporary.stat().st_mode
-        safetensors.torch.save_file(
-            plain, temporary, metadata={HEADER_KEY: json.dumps(asdict(header), ensure_ascii=False)}
-        )
+        safetensors.torch.save_file(plain, temporary, metadata={HEADER_KEY: _header_json(header)})
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(mode)  # safetensors leaves the file to its owner alone
@@ -170,6 +176,13 @@ def save(path: Path | str, header: Header, tensors: Mapping[str, Tensor]) -> Non
     finally:
         with contextlib.suppress(OSError):  # it is gone already, or its folder never was one
             temporary.unlink()
+
+
+def _header_json(header: Header) -> str:
+    values = asdict(header)
+    if not header.class_names:  # readers from before there were classes refuse a field that they do not know
+        del values["class_names"]
+    return json.dumps(values, ensure_ascii=False)
 
 
 def _sha256(file: BinaryIO) -> str:
@@ -309,14 +322,15 @@ def _parse_header(path: Path, text: str) -> Header:
             "Update Glissando to open it."
         )
     known = {f.name for f in fields(Header)}
-    missing = sorted(known - {"notes"} - document.keys())
+    missing = sorted(known - {"notes", "class_names"} - document.keys())
     spare = sorted(document.keys() - known)
     if missing or spare:
         raise CheckpointError(
             f"{path}: the Glissando header{_difference('fields', missing, spare)}. Save the checkpoint again."
         )
-    if isinstance(document["vocabulary"], list):
-        document["vocabulary"] = tuple(document["vocabulary"])
+    for name in ("vocabulary", "class_names"):
+        if isinstance(document.get(name), list):
+            document[name] = tuple(document[name])
     try:
         return Header(**document)
     except CheckpointError as error:
@@ -327,8 +341,12 @@ def _check_tensors(path: Path, header: Header, table: Mapping[str, _Entry]) -> N
     """Compares the table with the model the header describes, built on the meta device: nothing is allocated whatever
     the file says.
     """
-    expected = {f"generator.{name}": shape for name, shape in _generator_shapes(path, header).items()}
-    wants_text = header.text.get("kind") == "bundled"
+    generator = _meta_generator(path, header)
+    _check_condition(path, header, generator)
+    expected = {
+        f"generator.{name}": (tuple(t.shape), t.is_floating_point()) for name, t in generator.state_dict().items()
+    }
+    wants_text = header.text is not None and header.text.get("kind") == "bundled"
     names = [name for name in table if not (wants_text and name.startswith("text."))]
     missing = sorted(expected.keys() - set(names))
     spare = sorted(set(names) - expected.keys())
@@ -337,7 +355,7 @@ def _check_tensors(path: Path, header: Header, table: Mapping[str, _Entry]) -> N
     if missing or spare:
         raise CheckpointError(
             f"{path}: the file{_difference('tensors', missing, spare)} "
-            f"for a {header.family} model with config {header.config}. "
+            f"for a {header.family} model with config {_shortened(header.config)}. "
             "The header and the tensors come from different models: save the checkpoint again."
         )
     for name, (shape, is_float) in expected.items():
@@ -355,41 +373,32 @@ def _check_tensors(path: Path, header: Header, table: Mapping[str, _Entry]) -> N
             raise CheckpointError(f"{path}: tensor name {name!r}: expected letters, digits, dots and underscores.")
 
 
-def _generator_shapes(path: Path, header: Header) -> dict[str, tuple[tuple[int, ...], bool]]:
+def _meta_generator(path: Path, header: Header) -> Generator:
+    """The generator without memory. What a config may ask for is the family's own to say."""
     import torch
 
     from core.models import registry
 
-    _check_limits(path, header.config)
     try:
         with torch.device("meta"):
-            generator = registry.build(header.family, header.config)
+            return registry.build(header.family, header.config)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise CheckpointError(f"{path}: the model in the header cannot be built: {error}") from error
-    return {name: (tuple(t.shape), t.is_floating_point()) for name, t in generator.state_dict().items()}
 
 
-# Generous bounds on any config: no family comes near them, and a header that exceeds them would only waste time and
-# memory.
-_LIMITS = {
-    "resolution": 2048,
-    "z_dim": 4096,
-    "text_dim": 8192,
-    "base_channels": 2**20,
-    "max_channels": 8192,
-    "convs_per_block": 16,
-    "norm_groups": 1024,
-}
-_LIMIT_OTHERWISE = 2**20
+def _check_condition(path: Path, header: Header, generator: Generator) -> None:
+    """A text encoder where the generator takes text and none elsewhere; a name for each class or none at all."""
+    if (generator.conditioning == "text") != (header.text is not None):
+        wanted, got = ("a", "none") if header.text is None else ("no", "one")
+        raise CheckpointError(f"{path}: text: expected {wanted} text encoder for family {header.family}, got {got}.")
+    classes = generator.c_dim if generator.conditioning == "class" else 0
+    if header.class_names and len(header.class_names) != classes:
+        raise CheckpointError(f"{path}: class_names: expected {classes} or none, got {len(header.class_names)}.")
 
 
-def _check_limits(path: Path, config: dict[str, Any]) -> None:
-    for name, value in config.items():
-        if isinstance(value, int) and abs(value) > (limit := _LIMITS.get(name, _LIMIT_OTHERWISE)):
-            raise CheckpointError(f"{path}: config {name}: expected at most {limit}, got {value}.")
-    resolution = config.get("resolution")
-    if type(resolution) is not int or resolution < 8 or resolution & (resolution - 1):
-        raise CheckpointError(f"{path}: config resolution: expected a power of two from 8 to 2048, got {resolution!r}.")
+def _shortened(config: dict[str, Any]) -> str:
+    text = str(config)
+    return text if len(text) <= 300 else text[:300] + " ..."
 
 
 def _difference(what: str, missing: list[str], spare: list[str]) -> str:

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
 
-from core.models import family as families
-from core.models import stylegan_t
+from core.models import stylegan2, stylegan3, stylegan_t
+from core.models.family import Synthesis
 from core.models.stylegan_t_fast import FastSynthesis
+
+Config = stylegan2.Config | stylegan3.Config | stylegan_t.Config
+
+# All keep the promises of `core.models.family.Generator`; a protocol alone would not say that they are modules.
+Generator = stylegan2.Generator | stylegan3.Generator | stylegan_t.Generator
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """A configuration class, the generator it describes, and named shapes of it."""
 
-    config: type[stylegan_t.Config]
-    generator: type[stylegan_t.Generator]
-    presets: Mapping[str, Mapping[str, int]]
+    config: type[Config]
+    generator: Callable[[Any], Generator]
+    """From a configuration of the class `config`."""
+    presets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    fast: Callable[[Any, torch.dtype], Synthesis] | None = None
+    """From a generator of the family: its synthesis prepared for one precision, if there is more than the plain one."""
 
 
 FAMILIES: Mapping[str, Family] = {
+    "stylegan2": Family(config=stylegan2.Config, generator=stylegan2.Generator),
+    "stylegan3": Family(config=stylegan3.Config, generator=stylegan3.Generator),
     "stylegan_t": Family(
         config=stylegan_t.Config,
         generator=stylegan_t.Generator,
@@ -33,6 +43,7 @@ FAMILIES: Mapping[str, Family] = {
             "lite": {"base_channels": 32768, "max_channels": 512, "convs_per_block": 2},
             "full": {"base_channels": 65536, "max_channels": 2048, "convs_per_block": 3},
         },
+        fast=FastSynthesis,
     ),
 }
 
@@ -44,14 +55,16 @@ def _family(name: str) -> Family:
 
 
 def preset(family: str, name: str, *, resolution: int, text_dim: int) -> stylegan_t.Config:
-    """The configuration of a named shape at a resolution in pixels, for text embeddings `text_dim` wide."""
+    """The configuration of a named shape at a resolution in pixels, for text embeddings `text_dim` wide. Only
+    stylegan_t, which can be trained here, has such shapes.
+    """
     presets = _family(family).presets
     if name not in presets:
-        raise ValueError(f"preset of {family}: expected one of {', '.join(presets)}, got {name!r}")
-    return _family(family).config(resolution=resolution, text_dim=text_dim, **presets[name])
+        raise ValueError(f"preset of {family}: expected one of {', '.join(presets) or '(it has none)'}, got {name!r}")
+    return stylegan_t.Config(resolution=resolution, text_dim=text_dim, **presets[name])
 
 
-def config_from_dict(family: str, values: Mapping[str, Any]) -> stylegan_t.Config:
+def config_from_dict(family: str, values: Mapping[str, Any]) -> Config:
     """A configuration from a file's JSON; unknown and missing keys are errors that name them."""
     config = _family(family).config
     known = {field.name for field in fields(config)}
@@ -64,13 +77,12 @@ def config_from_dict(family: str, values: Mapping[str, Any]) -> stylegan_t.Confi
     return config(**values)
 
 
-def build(family: str, values: Mapping[str, Any]) -> stylegan_t.Generator:
+def build(family: str, values: Mapping[str, Any]) -> Generator:
     """A freshly initialised generator for a configuration read from a file."""
     return _family(family).generator(config_from_dict(family, values))
 
 
-def synthesis(family: str, generator: families.Generator, dtype: torch.dtype) -> families.Synthesis:
+def synthesis(family: str, generator: Generator, dtype: torch.dtype) -> Synthesis:
     """A generator's synthesis as fast as there is one, for one picture at a time without gradients."""
-    if isinstance(generator, stylegan_t.Generator):
-        return FastSynthesis(generator, dtype)
-    return functools.partial(generator.synthesis, dtype=dtype)
+    fast = _family(family).fast
+    return functools.partial(generator.synthesis, dtype=dtype) if fast is None else fast(generator, dtype)

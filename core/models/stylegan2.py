@@ -86,7 +86,7 @@ class Config:
         require_number("mapping_lr_multiplier", self.mapping_lr_multiplier, 0, 100)
         if self.conv_clamp is not None:
             require_number("conv_clamp", self.conv_clamp, 0, 1e6)
-        if self.resolution not in (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048):
+        if type(self.resolution) is not int or self.resolution not in (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048):
             raise ValueError(f"resolution: expected a power of two from 4 to 2048, got {self.resolution!r}")
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"architecture: expected one of {', '.join(ARCHITECTURES)}, got {self.architecture!r}")

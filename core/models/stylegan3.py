@@ -31,11 +31,17 @@ from core.models.layers import (
 )
 from core.request import NoiseMode
 
+# Bounds on what a file may ask for: no published one comes near, and designing longer filters takes time and memory.
+MAX_LAYERS = 128
+MAX_TAPS = 512
+
 
 def _adopted(kind: type[Any], values: Any) -> Any:
     """Specifications come from JSON as objects."""
-    if not isinstance(values, dict):
+    if isinstance(values, kind):
         return values
+    if not isinstance(values, dict):
+        raise ValueError(f"{kind.__name__}: expected an object, got {type(values).__name__}")
     try:
         return kind(**values)
     except TypeError as error:  # a key too many or too few; the message names it
@@ -72,7 +78,8 @@ class InputSpec:
         require_integer("channels", self.channels, 1, 8192)
         require_pair("size", self.size, 1, 4096)
         require_number("rate", self.rate, 0, 2**16)
-        if not 0 < self.bandwidth < self.rate / 2:
+        require_number("bandwidth", self.bandwidth, 0, 2**16)
+        if not self.bandwidth < self.rate / 2:
             raise ValueError(f"bandwidth: expected above 0, below half the rate {self.rate:g}, got {self.bandwidth!r}")
 
 
@@ -111,8 +118,11 @@ class LayerSpec:
             require_pair(name, getattr(self, name), 1, 4096)
         _check_band("in", self.in_rate, self.in_cutoff, self.in_half_width)
         _check_band("out", self.out_rate, self.out_cutoff, self.out_half_width)
-        if self.kernel not in (1, 3, 5, 7):
+        if type(self.kernel) is not int or self.kernel not in (1, 3, 5, 7):
             raise ValueError(f"kernel: expected 1, 3, 5 or 7, got {self.kernel!r}")
+        for name in ("critical", "radial", "rgb"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name}: expected true or false, got {getattr(self, name)!r}")
         for low, high in ((self.in_rate, self.out_rate), (self.out_rate, self.in_rate)):
             if high > low and (high / low) % 1:
                 raise ValueError(f"in_rate, out_rate: expected a whole ratio, got {self.in_rate:g}, {self.out_rate:g}")
@@ -168,8 +178,11 @@ class Config:
     """All layers, that to RGB last, instead of the rule."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "input", _adopted(InputSpec, self.input))
+        if self.input is not None:
+            object.__setattr__(self, "input", _adopted(InputSpec, self.input))
         if self.layers is not None:
+            if not isinstance(self.layers, list | tuple) or len(self.layers) > MAX_LAYERS:
+                raise ValueError(f"layers: expected a list of at most {MAX_LAYERS}")
             object.__setattr__(self, "layers", tuple(_adopted(LayerSpec, values) for values in self.layers))
         for name, low, high in (
             ("z_dim", 1, 8192),
@@ -194,7 +207,7 @@ class Config:
         if self.conv_clamp is not None:
             require_number("conv_clamp", self.conv_clamp, 0, 1e6)
         if self.layers is None:
-            if self.resolution not in (16, 32, 64, 128, 256, 512, 1024, 2048):
+            if type(self.resolution) is not int or self.resolution not in (16, 32, 64, 128, 256, 512, 1024, 2048):
                 raise ValueError(f"resolution: expected a power of two from 16 to 2048, got {self.resolution!r}")
             if self.num_critical >= self.num_layers:
                 raise ValueError(f"num_critical: expected below num_layers, {self.num_layers}, got {self.num_critical}")
@@ -215,6 +228,9 @@ class Config:
                     f"layers: expected cutoffs of layer {index} below half its oversampled rate, {nyquist:g}, "
                     f"got {layer.in_cutoff:g} and {layer.out_cutoff:g}"
                 )
+            taps = self.filter_size * 2 * nyquist / min(layer.in_rate, layer.out_rate)
+            if taps > MAX_TAPS:
+                raise ValueError(f"layers: expected filters of layer {index} of at most {MAX_TAPS} taps, got {taps:g}")
 
     @property
     def input_spec(self) -> InputSpec:

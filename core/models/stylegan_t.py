@@ -65,7 +65,7 @@ class Config:
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= high:
                 raise ValueError(f"{name}: expected an integer from 1 to {high}, got {value!r}")
-        if self.resolution not in (8, 16, 32, 64, 128, 256, 512, 1024, 2048):
+        if type(self.resolution) is not int or self.resolution not in (8, 16, 32, 64, 128, 256, 512, 1024, 2048):
             raise ValueError(f"resolution: expected a power of two from 8 to 2048, got {self.resolution!r}")
         for resolution in self.resolutions:
             if self.channels(resolution) < 1 or self.channels(resolution) % self.norm_groups:

@@ -23,7 +23,7 @@ from app.video import VideoWriter, whole_fragments
 from core.engine import Engine
 from core.request import RenderRequest
 
-COMMANDS = ("explore", "generate", "video", "train", "data", "evaluate", "bench", "info")
+COMMANDS = ("explore", "generate", "video", "import", "info", "train", "data", "evaluate", "bench")
 
 
 def run(*arguments) -> int:
@@ -211,7 +211,7 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 def test_a_fault_of_ours_is_one_line_too(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("app.commands.info._is_png", lambda path: {}["a\nb"])
+    monkeypatch.setattr("app.commands.info._start", lambda path: {}["a\nb"])
     assert run("info", tmp_path) == 1
     err = capsys.readouterr().err
     assert err.startswith("glissando: unexpected KeyError")

@@ -25,7 +25,7 @@ def test_every_glissando_command_is_one_the_program_takes(line):
 
 def test_the_examples_cover_the_program():
     said = " ".join(COMMANDS)
-    names = "explore, generate, video, info, data postcards, train clip, train gan, evaluate postcards, bench engine"
+    names = "explore, generate, video, import, info, data postcards, train clip, train gan, evaluate postcards, bench engine"
     for command in names.split(", "):
         assert f"glissando {command}" in said
 

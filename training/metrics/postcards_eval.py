@@ -127,6 +127,8 @@ def renderer(file: checkpoints.Checkpoint) -> tuple[Render, int]:
     generator = registry.build(file.header.family, file.header.config)
     generator.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in file.part("generator").items()})
     generator.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    if file.header.text is None:
+        raise ValueError(f"{file.path}: expected a generator that takes text, got family {file.header.family}")
     encoder = load_text_encoder(file.header.text, file.part("text"), device)
 
     def render(prompts: list[str], z_NZ: Tensor) -> Tensor:

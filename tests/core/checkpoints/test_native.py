@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 
 from core.checkpoints import CheckpointError, Header, bundled_checkpoint, load, native, read_header, save
+from core.models import registry, stylegan2, stylegan3
 
 Document = dict[str, Any]
 
@@ -354,7 +355,79 @@ def test_the_header_is_plain_json(tiny_checkpoint: Path) -> None:
     document, _ = parts(tiny_checkpoint)
     stored = json.loads(document["__metadata__"]["glissando"])
     assert Header(**(stored | {"vocabulary": tuple(stored["vocabulary"])})) == read_header(tiny_checkpoint)
-    assert stored.keys() == asdict(read_header(tiny_checkpoint)).keys()
+    # Without classes the header is what a reader from before there were classes takes.
+    assert stored.keys() == asdict(read_header(tiny_checkpoint)).keys() - {"class_names"}
+
+
+CLASSES: Document = {"resolution": 8, "z_dim": 4, "c_dim": 3, "w_dim": 5, "mapping_layers": 2, "max_channels": 6}
+
+
+def class_checkpoint(path: Path, **changes: Any) -> Path:
+    """A family without text: a tiny conditional StyleGAN2."""
+    config = stylegan2.Config(**CLASSES)
+    header = Header(
+        name="classes",
+        family="stylegan2",
+        config=asdict(config),
+        text=None,
+        images_seen=0,
+        vocabulary=(),
+        licence="Apache-2.0",
+        class_names=("cat", "dog", "wild"),
+    )
+    tensors = stylegan2.Generator(config).state_dict()
+    save(path, replace(header, **changes), {f"generator.{name}": tensor for name, tensor in tensors.items()})
+    return path
+
+
+def test_a_family_without_text(tmp_path: Path) -> None:
+    checkpoint = load(class_checkpoint(tmp_path / "classes.safetensors"))
+    assert checkpoint.header.text is None
+    assert checkpoint.header.class_names == ("cat", "dog", "wild")
+    assert checkpoint.part("text") == {}
+    generator = registry.build("stylegan2", checkpoint.header.config)
+    generator.load_state_dict(checkpoint.part("generator"))
+    assert load(class_checkpoint(tmp_path / "nameless.safetensors", class_names=())).header.class_names == ()
+
+
+def test_text_and_classes_must_fit_the_family(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    path = class_checkpoint(tmp_path / "classes.safetensors")
+    assert "expected no text encoder" in fault(with_header(path, tmp_path / "a", text={"kind": "bundled"}))
+    assert "class_names: expected 3 or none, got 2" in fault(with_header(path, tmp_path / "b", class_names=["x", "y"]))
+    assert "class_names: expected a tuple" in fault(with_header(path, tmp_path / "c", class_names=[1, 2, 3]))
+    assert "expected a text encoder" in fault(with_header(tiny_checkpoint, tmp_path / "d", text=None))
+    assert "class_names: expected 0" in fault(with_header(tiny_checkpoint, tmp_path / "e", class_names=["x"]))
+    assert "resolution" in fault(with_config(path, tmp_path / "f", resolution=8.0))
+
+
+LAYER: Document = {
+    "in_channels": 4, "out_channels": 3, "in_size": [20, 20], "out_size": [16, 16], "in_rate": 16.0, "out_rate": 16.0,
+    "in_cutoff": 2.0, "out_cutoff": 2.0, "in_half_width": 1.0, "out_half_width": 1.0, "kernel": 1, "critical": False,
+    "radial": False, "rgb": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("layers", "named"),
+    [
+        (5, "layers: expected a list"),
+        ([1], "LayerSpec: expected an object"),
+        ([LAYER] * 1000, "at most 128"),
+        ([LAYER | {"rgb": "yes"}], "rgb: expected true or false"),
+        ([LAYER | {"surprise": 1}], "surprise"),
+        ([LAYER | {"in_rate": float("nan")}], "in_rate"),
+        # A filter of millions of taps, and its square if it is radial.
+        (
+            [LAYER | {"in_rate": 1.0, "out_rate": 65536.0, "in_cutoff": 0.4, "radial": True, "rgb": False}, LAYER],
+            "taps",
+        ),
+    ],
+)
+def test_layers_are_checked_before_anything_is_built(tmp_path: Path, layers: object, named: str) -> None:
+    path = class_checkpoint(tmp_path / "classes.safetensors")
+    config = asdict(stylegan3.Config()) | {"layers": layers}
+    message = fault(with_header(path, tmp_path / "odd", family="stylegan3", config=config, class_names=[]))
+    assert named in message
 
 
 def test_bundled_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

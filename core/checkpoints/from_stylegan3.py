@@ -1,0 +1,152 @@
+"""Published StyleGAN3 generators, configurations T and R, as ours.
+
+Every layer says its own sizes, rates and cutoffs, so no growth rule is assumed. The names of tensors are the same on
+both sides, and so are the filters, which a file carries. Sizes in a file are [width, height], here (height, width).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.checkpoints.conversion import (
+    OTHER,
+    Conversion,
+    at,
+    attribute,
+    check_dense,
+    child,
+    finished,
+    flag,
+    mapping_values,
+    number,
+    one,
+    optional_number,
+    shown,
+    size,
+    tensor,
+    whole,
+)
+from core.checkpoints.opcodes import PublishedError
+from core.checkpoints.pickles import PublishedModule
+
+if TYPE_CHECKING:
+    from core.models.stylegan3 import Config, LayerSpec
+
+
+def convert_stylegan3(root: PublishedModule) -> Conversion:
+    """The generator of a file. Raises `PublishedError` for a variant that `core.models.stylegan3` is not."""
+    config = _config(root)
+    _check_steps(root, config)
+    radial = any(spec.radial for spec in config.layer_specs)
+    return finished("StyleGAN3-R" if radial else "StyleGAN3-T", "stylegan3", config, root.state_dict())
+
+
+def _layers(root: PublishedModule) -> dict[str, PublishedModule]:
+    synthesis = child(root, "", "synthesis")
+    names = attribute(synthesis, "synthesis", "layer_names")
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
+        raise PublishedError(f"synthesis.layer_names: expected a list of names, got {shown(names)}. {OTHER}")
+    return {at("synthesis", name): child(synthesis, "synthesis", name) for name in names}
+
+
+def _config(root: PublishedModule) -> Config:
+    from core.models import stylegan3
+
+    synthesis = child(root, "", "synthesis")
+    source = child(synthesis, "synthesis", "input")
+    check_dense(child(source, "synthesis.input", "affine"), "synthesis.input.affine", activation="linear")
+    layers = _layers(root)
+    try:
+        specs = tuple(_spec(module, where) for where, module in layers.items())
+        if specs[-1].out_channels != 3:
+            raise PublishedError(
+                f"synthesis: expected a last layer of 3 channels, got {specs[-1].out_channels}. {OTHER}"
+            )
+        return stylegan3.Config(
+            resolution=max(specs[-1].out_size),
+            num_layers=max(len(specs) - 1, 2),
+            filter_size=_filter_size(layers),
+            oversampling=_oversampling(layers),
+            conv_clamp=one((optional_number(m, where, "conv_clamp") for where, m in layers.items()), "conv_clamp"),
+            output_scale=number(synthesis, "synthesis", "output_scale"),
+            input=stylegan3.InputSpec(
+                channels=len(tensor(source, "synthesis.input", "weight", 2)),
+                size=size(source, "synthesis.input", "size"),
+                rate=number(source, "synthesis.input", "sampling_rate"),
+                bandwidth=number(source, "synthesis.input", "bandwidth"),
+            ),
+            layers=specs,
+            **mapping_values(child(root, "", "mapping")),
+        )
+    except PublishedError:
+        raise
+    except ValueError as error:
+        raise PublishedError(f"StyleGAN3: {error}. {OTHER}") from None
+
+
+def _spec(module: PublishedModule, where: str) -> LayerSpec:
+    from core.models.stylegan3 import LayerSpec
+
+    check_dense(child(module, where, "affine"), at(where, "affine"), activation="linear")
+    outputs, inputs, kernel, _ = tensor(module, where, "weight", 4).shape
+    return LayerSpec(
+        in_channels=inputs,
+        out_channels=outputs,
+        in_size=size(module, where, "in_size"),
+        out_size=size(module, where, "out_size"),
+        in_rate=number(module, where, "in_sampling_rate"),
+        out_rate=number(module, where, "out_sampling_rate"),
+        in_cutoff=number(module, where, "in_cutoff"),
+        out_cutoff=number(module, where, "out_cutoff"),
+        in_half_width=number(module, where, "in_half_width"),
+        out_half_width=number(module, where, "out_half_width"),
+        kernel=kernel,
+        critical=flag(module, where, "is_critically_sampled"),
+        radial=flag(module, where, "down_radial"),
+        rgb=flag(module, where, "is_torgb"),
+    )
+
+
+def _filter_size(layers: dict[str, PublishedModule]) -> int:
+    """Taps for each step of up- or downsampling; where a layer has no filter it says nothing of them."""
+    found = []
+    for where, module in layers.items():
+        for way in ("up", "down"):
+            factor = whole(module, where, f"{way}_factor")
+            if factor > 1:
+                found.append(whole(module, where, f"{way}_taps") / factor)
+    taps = one(found, "synthesis: taps for each step") if found else 6.0
+    if taps % 1:
+        raise PublishedError(f"synthesis: expected whole taps for each step, got {taps:g}. {OTHER}")
+    return int(taps)
+
+
+def _oversampling(layers: dict[str, PublishedModule]) -> int:
+    """How much higher than its higher rate the non-linearity of a layer runs."""
+    found = []
+    for where, module in layers.items():
+        rates = [number(module, where, f"{end}_sampling_rate") for end in ("in", "out")]
+        if not flag(module, where, "is_torgb") and min(rates) > 0:
+            found.append(number(module, where, "tmp_sampling_rate") / max(rates))
+    factor = one(found, "synthesis: oversampling") if found else 2.0
+    if factor % 1:
+        raise PublishedError(f"synthesis: expected a whole oversampling, got {factor:g}. {OTHER}")
+    return int(factor)
+
+
+def _check_steps(root: PublishedModule, config: Config) -> None:
+    """What our layers work out for themselves must be what the file's layers were built with."""
+    import torch
+
+    from core.models import stylegan3
+
+    with torch.device("meta"):
+        ours = stylegan3.Synthesis(config)
+    for (where, module), name in zip(_layers(root).items(), ours.layers, strict=True):
+        layer = ours.get_submodule(name)
+        assert isinstance(layer, stylegan3.Layer)
+        for label, value in (("up_factor", layer.up), ("down_factor", layer.down), ("padding", list(layer.padding))):
+            found = attribute(module, where, label)
+            found = list(map(int, found)) if isinstance(found, list | tuple) else found
+            if found != value:
+                raise PublishedError(f"{at(where, label)}: expected {value}, got {shown(found)}. {OTHER}")

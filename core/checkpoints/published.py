@@ -1,0 +1,154 @@
+"""Published generators become ours: which of the published families a file holds, and its converter.
+
+To add a family, write its converter and enter it in `KINDS`. A family is known by its modules, its attributes and the
+names of its tensors, never by the name of the file or of a class alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from core.checkpoints.conversion import OTHER, Conversion, at, listed, modules
+from core.checkpoints.from_stylegan2 import convert_stylegan2
+from core.checkpoints.from_stylegan3 import convert_stylegan3
+from core.checkpoints.from_stylegan_t import convert_stylegan_t
+from core.checkpoints.opcodes import PublishedError
+from core.checkpoints.pickles import Published, PublishedModule, PublishedNetwork
+from core.checkpoints.state_dicts import PICKLE, dress_stylegan2, dress_stylegan3, tree
+
+__all__ = ["KINDS", "Conversion", "Kind", "convert", "kind_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A published family."""
+
+    name: str
+    recognise: Callable[[PublishedModule], bool]
+    """Whether a generator's module is of this family. The first kind that says so is asked to convert."""
+    convert: Callable[[PublishedModule], Conversion] | None = None
+    """None: not yet."""
+    dress: Callable[[PublishedModule], tuple[str, ...]] | str = "a state dict does not say enough of it"
+    """Gives a state dict's tree the attributes that `convert` reads and returns what it assumed; or why it cannot."""
+
+
+def _part(root: PublishedModule, *path: str) -> PublishedModule | None:
+    node: PublishedModule | None = root
+    for name in path:
+        node = node.children.get(name) if node else None
+    return node
+
+
+def _is_fastgan(root: PublishedModule) -> bool:
+    synthesis = _part(root, "synthesis") or root
+    named = any("fastgan" in module.class_name.lower() for _, module in modules(root))
+    return named or any(re.fullmatch(r"(feat|se)_\d+", name) for name in synthesis.children)
+
+
+def _is_stylegan_xl(root: PublishedModule) -> bool:
+    mapping = _part(root, "mapping")
+    if mapping is None:
+        return False
+    average = mapping.buffers.get("w_avg", mapping.parameters.get("w_avg"))
+    embed = mapping.children.get("embed")
+    table = embed is not None and "weight" in embed.parameters and "bias" not in embed.parameters
+    superresolution = "path_stem" in root.init_kwargs.keys() | root.attributes.keys()
+    by_class = average is not None and average.ndim == 2
+    return "embed_proj" in mapping.children or table or by_class or superresolution
+
+
+def _is_stylegan_t(root: PublishedModule) -> bool:
+    return _part(root, "synthesis", "b8", "input") is not None
+
+
+def _is_stylegan3(root: PublishedModule) -> bool:
+    synthesis = _part(root, "synthesis")
+    if synthesis is None or "input" not in synthesis.children:
+        return False
+    return any(re.fullmatch(r"L\d+_\d+_\d+", name) for name in synthesis.children)
+
+
+def _is_stylegan2(root: PublishedModule) -> bool:
+    first = _part(root, "synthesis", "b4")
+    return first is not None and "const" in first.parameters and "conv1" in first.children
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(name="FastGAN", recognise=_is_fastgan),
+    Kind(name="StyleGAN-XL", recognise=_is_stylegan_xl),
+    Kind(
+        name="StyleGAN-T",
+        recognise=_is_stylegan_t,
+        convert=convert_stylegan_t,
+        dress="the groups of its norms and the heads of its text tower do not show in shapes",
+    ),
+    Kind(name="StyleGAN3", recognise=_is_stylegan3, convert=convert_stylegan3, dress=dress_stylegan3),
+    Kind(name="StyleGAN2", recognise=_is_stylegan2, convert=convert_stylegan2, dress=dress_stylegan2),
+)
+
+
+def kind_of(published: Published) -> str:
+    """The name of the family, whether it can be converted or not. Raises `PublishedError` for none that is known."""
+    return _recognise(published)[0]
+
+
+def convert(published: Published) -> Conversion:
+    """A generator that `read_published` returned as one of ours: nothing in it is changed but the names.
+
+    Raises `PublishedError` for a family or a variant that Glissando does not implement, for tensors that are missing or
+    spare, and for values that are not finite.
+    """
+    name, kind, root = _recognise(published)
+    if kind is None or kind.convert is None:
+        raise PublishedError(f"a {name} generator: Glissando does not import this kind yet. Choose another file.")
+    _check_values(root)
+    if published.layout != "state_dict":
+        return kind.convert(root)
+    if isinstance(kind.dress, str):
+        raise PublishedError(f"a state dict of {name}: {kind.dress}. {PICKLE}")
+    assumed = kind.dress(root)
+    return replace(kind.convert(root), assumed=assumed)
+
+
+def _recognise(published: Published) -> tuple[str, Kind | None, PublishedModule]:
+    content = published.content
+    if isinstance(content, PublishedNetwork):
+        return f"TensorFlow {_tensorflow_kind(content)}", None, tree({})
+    root = content if isinstance(content, PublishedModule) else tree(content)
+    for kind in KINDS:
+        if kind.recognise(root):
+            return kind.name, kind, root
+    if published.layout == "state_dict":
+        found = f"tensors {listed(root.state_dict())}"
+    else:
+        found = f"a module of class {root.class_name[:60]!r} with parts {listed(root.children)}"
+    known = ", ".join(sorted(kind.name for kind in KINDS if kind.convert))
+    raise PublishedError(f"expected a generator of {known}, got {found}. {OTHER}")
+
+
+def _tensorflow_kind(network: PublishedNetwork) -> str:
+    """StyleGAN 1 and 2 differ in the function that built them."""
+    functions = {network.build_function, *(part.build_function for part in network.components.values())}
+    if "G_style" in functions:
+        return "StyleGAN"
+    if functions & {"G_main", "G_synthesis_stylegan2", "G_synthesis"}:
+        return "StyleGAN2"
+    return "network"
+
+
+def _check_values(root: PublishedModule) -> None:
+    """No hooks, which change what weights mean, and no value that would make every picture empty."""
+    import torch
+
+    for where, module in modules(root):
+        if module.hooks:
+            raise PublishedError(f"{where or 'the generator'}: expected no hooks, got {module.hooks[0][:100]}. {OTHER}")
+        for name, values in (module.parameters | module.buffers).items():
+            masks = name == "attn_mask"  # minus infinity is what a mask is made of
+            if values.is_floating_point() and not masks and not bool(torch.isfinite(values).all()):
+                raise PublishedError(
+                    f"tensor {at(where, name)} holds values that are not finite, so every picture would be empty. "
+                    "Choose another file."
+                )
