@@ -209,19 +209,19 @@ def grown() -> tuple[LayerSpec, ...]:
 
 
 def test_layers_by_their_published_attributes() -> None:
-    layers = (*Config(**TINY).layer_specs, *grown(), *stylegan3.Config(kernel=1, radial=True).layer_specs)
+    radial = Config(**TINY, kernel=1, radial=True)
+    layers = (*Config(**TINY).layer_specs, *grown(), *radial.layer_specs)
     for spec in layers:
         got = layer_spec(attributes(spec))
         assert got == replace(spec, radial=spec.radial and not spec.critical)
-        with torch.device("meta"):
-            assert stylegan3.Layer(got, Config()).padding == stylegan3.Layer(spec, Config()).padding
+        assert stylegan3.Layer(got, radial).padding == stylegan3.Layer(spec, radial).padding
     spec = layers[1]
     with pytest.raises(ValueError, match="expected an attribute in_cutoff, got none"):
         layer_spec({name: value for name, value in attributes(spec).items() if name != "in_cutoff"})
     with pytest.raises(ValueError, match="layer: expected up_taps 24, got 8"):
         layer_spec(attributes(spec) | {"up_taps": 8})
-    with pytest.raises(ValueError, match="layer: expected tmp_sampling_rate 16, got 32"):
-        layer_spec(attributes(spec) | {"tmp_sampling_rate": 32})
+    with pytest.raises(ValueError, match="layer: expected tmp_sampling_rate .*, got 128"):
+        layer_spec(attributes(spec) | {"tmp_sampling_rate": 128})
     with pytest.raises(ValueError, match=r"in_size: expected \(width, height\), got \[4\]"):
         layer_spec(attributes(spec) | {"in_size": [4]})
     said = {"w_dim": 7, "channels": 4, "size": [12, 10], "sampling_rate": 8, "bandwidth": 1.5}
