@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.family import LayerInfo, require_integer, require_number
+from core.models.family import LayerInfo, require_integer, require_number, require_tensors
 from core.models.layers import Dense, MappedGenerator, Mapping, bias_activation, spatial_noise, styles_by_layer
-from core.models.tf_variables import Variables, require_finished, require_options, require_shapes
+from core.models.tf_variables import Variables, require_finished, require_options
 from core.request import NoiseMode
 
 RESOLUTIONS = tuple(4 << step for step in range(10))
@@ -349,5 +349,5 @@ def from_tensorflow(
         img_channels=len(state["synthesis.torgb.bias"]),
     )
     with torch.device("meta"):
-        require_shapes(Generator(config), state)
+        require_tensors(Generator(config), state)
     return config, state

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.models.family import require_tensors
 from core.models.stylegan2 import Architecture, Config, Generator, resample_filter
-from core.models.tf_variables import Variables, require_finished, require_options, require_shapes
+from core.models.tf_variables import Variables, require_finished, require_options
 
 RESOLUTIONS = tuple(4 << step for step in range(10))
 
@@ -108,5 +109,5 @@ def from_tensorflow(
         conv_clamp=None if clamp is None else float(clamp),
     )
     with torch.device("meta"):
-        require_shapes(Generator(config), state)
+        require_tensors(Generator(config), state)
     return config, state

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 _PREFIX = re.compile(r"^(G_mapping|G_synthesis\w*|mapping|synthesis)/")
 _BLOCK = re.compile(r"(\d+)x(\d+)/")
@@ -90,16 +90,6 @@ def require_options(given: Mapping[str, Any], understood: Mapping[str, Any]) -> 
         came = given[name]
         if (list(came) if isinstance(came, list | tuple | Tensor) else came) != value:
             raise ValueError(f"{name}: expected {value!r}, got {came!r}")
-
-
-def require_shapes(generator: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Raises `ValueError` naming a tensor that is missing, too many or not of the shape that `generator` has."""
-    expected = generator.state_dict()
-    for name in sorted(expected.keys() ^ state.keys()):
-        raise ValueError(f"{name}: expected {'it' if name in expected else 'no such tensor'}, got the opposite")
-    for name, tensor in state.items():
-        if tensor.shape != expected[name].shape:
-            raise ValueError(f"{name}: expected {list(expected[name].shape)}, got {list(tensor.shape)}")
 
 
 def require_finished(variables: Variables, name: str = "lod") -> None:
