@@ -152,6 +152,7 @@ class ClassMapping(Mapping):
             embed=config.z_dim,
             lr_multiplier=config.mapping_lr_multiplier,
         )
+        # In place of the linear layer that it is in StyleGAN2.
         self.embed = nn.Embedding(config.embed_classes, config.embed_features)
         if config.c_dim:
             self.embed_proj = Dense(config.embed_features, config.z_dim)

@@ -24,8 +24,9 @@ class Variables:
         self._left: dict[str, Tensor] = {}
         for name, tensor in variables.items():
             short = _PREFIX.sub("", name)
-            if short in self._left:
-                raise ValueError(f"variables: expected {short} once, got it twice, the second time as {name}")
+            # `lod` is in a generator and in its synthesis network.
+            if short in self._left and not torch.equal(self._left[short], tensor):
+                raise ValueError(f"variables: expected one {short}, got another as {name}")
             self._left[short] = tensor
 
     def __contains__(self, name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from core.models import family
 from core.models.fastgan import Config, Excitation, Generator, UpBlock, from_published, spectral_weight
@@ -44,15 +45,15 @@ def published(config: Config) -> dict[str, torch.Tensor]:
     channels, classes = config.channels, bool(config.c_dim)
 
     def convolution(name: str, shape: tuple[int, ...], *, rows: int = 0) -> None:
-        tensors[f"{name}.weight_orig"] = randn(*shape)
-        tensors[f"{name}.weight_u"] = randn(shape[rows])
-        tensors[f"{name}.weight_v"] = randn(int(np.prod(shape)) // shape[rows])
+        weight = tensors[f"{name}.weight_orig"] = randn(*shape)
+        v = tensors[f"{name}.weight_v"] = F.normalize(randn(weight.numel() // shape[rows]), dim=0)
+        tensors[f"{name}.weight_u"] = F.normalize(weight.movedim(rows, 0).flatten(1) @ v, dim=0)
 
     def norm(name: str, count: int, *, conditional: bool) -> None:
         averages = ("stored_mean", "stored_var") if conditional else ("running_mean", "running_var")
         if conditional:
             for part in ("gain", "bias"):
-                tensors[f"{name}.{part}.weight"] = randn(count, config.z_dim)
+                tensors[f"{name}.{part}.weight"] = randn(count, config.z_dim) * 0.2
                 tensors[f"{name}.{part}.bias"] = randn(count)
         else:
             tensors.update({f"{name}.weight": randn(count), f"{name}.bias": randn(count)})
@@ -92,7 +93,7 @@ def effective(tensors: dict[str, Array], name: str, *, rows: int = 0) -> Array:
 
 
 def sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
+    return (1 + np.tanh(x / 2)) / 2
 
 
 def plain_norm(tensors: dict[str, Array], name: str, x: Array, y: Array | None) -> Array:

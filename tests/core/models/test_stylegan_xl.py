@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from core.models import family, stylegan3
+from core.models import stylegan3
 from core.models.stylegan_xl import Config, Generator, InputSpec, LayerSpec, input_spec, layer_spec
 
 Array = NDArray[np.float64]
@@ -251,7 +251,7 @@ def test_a_grown_generator() -> None:
     assert torch.equal(generator.synthesis(ws, dtype=torch.float64), plain(ws, dtype=torch.float64))
 
 
-# --- files, the protocol, precision, gradients ----------------------------------------------------------------------
+# --- files, precision, gradients --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("classes", [0, 3])
@@ -296,28 +296,6 @@ def test_stem_at_its_published_shape() -> None:
     assert generator.synthesis.layers[-1] == "L10_16_3"
 
 
-def test_promises() -> None:
-    generator = build(c_dim=3).float()
-    promised: family.Generator = generator
-    z, c = torch.randn(2, promised.z_dim), torch.eye(3)[:2]
-    ws = promised.map(z, c, psi=0.5, cutoff=1)
-    assert ws.shape == (2, promised.num_ws, promised.w_dim)
-    assert torch.equal(ws[:, 1], promised.map(z, c)[:, 1])
-    picture = promised.synthesis(ws, noise="random", generator=torch.Generator())
-    assert picture.shape == (2, 3, *promised.output_size)
-    assert torch.equal(picture, promised.synthesis(ws, noise="none"))
-    shift = torch.tensor([[1.0, 0, 0.1], [0, 1, 0], [0, 0, 1]])
-    assert not torch.equal(promised.synthesis(ws, transform=shift), picture)
-    seen: dict[str, tuple[Any, int]] = {}
-    for layer in promised.layers:
-        generator.get_submodule(layer.name).register_forward_hook(
-            lambda module, args, out, name=layer.name: seen.update({name: (tuple(out.shape[2:]), out.shape[1])})
-        )
-    promised.synthesis(ws)
-    assert seen == {layer.name: (layer.size, layer.channels) for layer in promised.layers}
-    assert [layer.style for layer in promised.layers] == list(range(promised.num_ws))
-
-
 def test_what_does_not_fit() -> None:
     plain, classes = build(), build(c_dim=3)
     with pytest.raises(ValueError, match=r"label: expected \[2, 3\], got none"):
@@ -345,6 +323,8 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(lambda z, c: generator.map(z, c, 0.4, 1)[:, :2], (z, c))
     generator.centroids = None
     assert torch.autograd.gradcheck(lambda z, c: generator.map(z, c, 0.4, 1)[:, :2], (z, c))
+    ws = randn(1, 6, 7).requires_grad_()
+    assert torch.autograd.gradcheck(lambda ws: generator.synthesis(ws, dtype=torch.float64)[..., ::8, ::8], (ws,))
     generator.requires_grad_(True)
     generator.synthesis(generator.map(randn(2, 5), C), dtype=torch.float64).square().sum().backward()
     assert [name for name, p in generator.named_parameters() if p.grad is None or not p.grad.any()] == []
