@@ -5,11 +5,12 @@ A family's `Generator` is an `nn.Module` that has these members; nothing inherit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.request import NoiseMode
 
@@ -121,3 +122,16 @@ def require_pair(name: str, value: object, low: int, high: int) -> None:
     fits = isinstance(value, tuple) and len(value) == 2 and all(type(v) is int and low <= v <= high for v in value)
     if not fits:
         raise ValueError(f"{name}: expected two integers (height, width) from {low} to {high}, got {value!r}")
+
+
+def require_tensors(generator: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """For what is read from a file: raises `ValueError` naming a tensor that is missing, too many or misshapen."""
+    expected = generator.state_dict()
+    for name, tensor in expected.items():
+        if name not in state:
+            raise ValueError(f"{name}: expected {list(tensor.shape)}, got no such tensor")
+    for name, tensor in state.items():
+        if name not in expected:
+            raise ValueError(f"{name}: expected no such tensor, got {list(tensor.shape)}")
+        if tensor.shape != expected[name].shape:
+            raise ValueError(f"{name}: expected {list(expected[name].shape)}, got {list(tensor.shape)}")

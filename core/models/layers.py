@@ -65,6 +65,7 @@ class Mapping(nn.Module):
     """
 
     w_avg: Tensor
+    embed: nn.Module
 
     def __init__(
         self,
@@ -101,13 +102,18 @@ class Mapping(nn.Module):
             if c_NC is None or c_NC.shape != (len(z_NZ), self.c_dim):
                 got = "none" if c_NC is None else list(c_NC.shape)
                 raise ValueError(f"label: expected [{len(z_NZ)}, {self.c_dim}], got {got}")
-            x = torch.cat([x, normalise_second_moment(self.embed(c_NC))], dim=1)
+            x = torch.cat([x, normalise_second_moment(self.embed_label(c_NC))], dim=1)
         elif c_NC is not None and c_NC.shape[-1] != 0:
             raise ValueError(f"label: expected none from a generator without classes, got {list(c_NC.shape)}")
         for name in self.layers:
             h: Tensor = self.get_submodule(name)(x)
             x = F.leaky_relu(h, LEAK) * math.sqrt(2)
         return x
+
+    def embed_label(self, c_NC: Tensor) -> Tensor:
+        """[N, C] -> [N, E], not yet normalised. A family that embeds its label in another way overrides this."""
+        y: Tensor = self.embed(c_NC)
+        return y
 
     @torch.no_grad()
     def update_average(self, w_NW: Tensor, decay: float = 0.995) -> None:
@@ -127,7 +133,7 @@ def truncated_styles(w_NW: Tensor, w_avg: Tensor, count: int, psi: float = 1.0, 
 
 
 class MappedGenerator(nn.Module):
-    """The half that StyleGAN2 and StyleGAN3 share: `mapping` and `synthesis`, under the published files' names."""
+    """The half that the StyleGANs share: `mapping` and `synthesis`, under the published files' names."""
 
     mapping: Mapping
     synthesis: nn.Module

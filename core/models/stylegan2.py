@@ -120,7 +120,7 @@ class Config:
         return self.size[0] * resolution // 4, self.size[1] * resolution // 4
 
 
-def _resample_filter() -> Tensor:
+def resample_filter() -> Tensor:
     """outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64. Published files carry it in every block and layer; it is here so that
     they load, the arithmetic uses `layers.binomial_filter`.
     """
@@ -150,7 +150,7 @@ class Convolution(nn.Module):
         if config.use_noise:
             self.noise_strength = nn.Parameter(torch.zeros(()))
             self.register_buffer("noise_const", torch.randn(size))
-        self.register_buffer("resample_filter", _resample_filter())
+        self.register_buffer("resample_filter", resample_filter())
 
     def forward(
         self, x: Tensor, w_NW: Tensor, noise: NoiseMode = "const", generator: torch.Generator | None = None
@@ -187,7 +187,7 @@ class ResnetSkip(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
-        self.register_buffer("resample_filter", _resample_filter())
+        self.register_buffer("resample_filter", resample_filter())
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, I, H, W] -> [N, O, 2H, 2W]."""
@@ -217,7 +217,7 @@ class Block(nn.Module):
         if inputs is not None and self.resnet:
             self.skip = ResnetSkip(inputs, channels)
         self.convolutions = ("conv1",) if self.first else ("conv0", "conv1")
-        self.register_buffer("resample_filter", _resample_filter())
+        self.register_buffer("resample_filter", resample_filter())
 
     def forward(
         self,

@@ -240,6 +240,11 @@ class Config:
         first = self.layer_specs[0]
         return InputSpec(channels=first.in_channels, size=first.in_size, rate=first.in_rate, bandwidth=first.in_cutoff)
 
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers' modules: index, width in pixels and channels."""
+        return tuple(f"L{i}_{spec.out_size[1]}_{spec.out_channels}" for i, spec in enumerate(self.layer_specs))
+
     @functools.cached_property
     def layer_specs(self) -> tuple[LayerSpec, ...]:
         """All layers, by the rule of section 3.2 and appendix C if they are not given: cutoff and stopband grow
@@ -394,10 +399,9 @@ class Synthesis(nn.Module):
         super().__init__()
         self.output_scale = config.output_scale
         self.input = FourierInput(config.input_spec, config.w_dim)
-        self.layers: list[str] = []
-        for index, spec in enumerate(config.layer_specs):
-            self.layers.append(f"L{index}_{spec.out_size[1]}_{spec.out_channels}")
-            self.add_module(self.layers[-1], Layer(spec, config))
+        self.layers = list(config.layer_names)
+        for name, spec in zip(self.layers, config.layer_specs, strict=True):
+            self.add_module(name, Layer(spec, config))
         self.num_ws = 1 + len(self.layers)
 
     def forward(
@@ -431,8 +435,9 @@ class Generator(MappedGenerator):
     has_noise = False
     has_transform = True
 
-    def __init__(self, config: Config) -> None:
-        mapping = Mapping(
+    def __init__(self, config: Config, mapping: Mapping | None = None) -> None:
+        """`mapping` is another family's; None is the one that the configuration describes."""
+        mapping = mapping or Mapping(
             z_dim=config.z_dim,
             c_dim=config.c_dim,
             w_dim=config.w_dim,
