@@ -122,6 +122,8 @@ class Engine:
         start = time.perf_counter()
         with torch.inference_mode(), self._reproducible():
             rgb_3HW = self._synthesise(request)[0]
+            if len(rgb_3HW) != 3:
+                rgb_3HW = rgb_3HW[:1].expand(3, -1, -1) if len(rgb_3HW) < 3 else rgb_3HW[:3]
             # [-1, 1] -> 0..255; a picture may go beyond, and is then cut off as a film would.
             scaled = rgb_3HW.mul(127.5).add(127.5)
             if not bool(torch.isfinite(scaled.sum())):

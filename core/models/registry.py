@@ -9,14 +9,23 @@ from typing import Any
 
 import torch
 
-from core.models import stylegan2, stylegan3, stylegan_t
+from core.models import fastgan, stylegan1, stylegan2, stylegan3, stylegan_t, stylegan_xl
 from core.models.family import Synthesis
 from core.models.stylegan_t_fast import FastSynthesis
 
-Config = stylegan2.Config | stylegan3.Config | stylegan_t.Config
+Config = (
+    fastgan.Config | stylegan1.Config | stylegan2.Config | stylegan3.Config | stylegan_t.Config | stylegan_xl.Config
+)
 
 # All keep the promises of `core.models.family.Generator`; a protocol alone would not say that they are modules.
-Generator = stylegan2.Generator | stylegan3.Generator | stylegan_t.Generator
+Generator = (
+    fastgan.Generator
+    | stylegan1.Generator
+    | stylegan2.Generator
+    | stylegan3.Generator
+    | stylegan_t.Generator
+    | stylegan_xl.Generator
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +41,11 @@ class Family:
 
 
 FAMILIES: Mapping[str, Family] = {
+    "fastgan": Family(config=fastgan.Config, generator=fastgan.Generator),
+    "stylegan1": Family(config=stylegan1.Config, generator=stylegan1.Generator),
     "stylegan2": Family(config=stylegan2.Config, generator=stylegan2.Generator),
     "stylegan3": Family(config=stylegan3.Config, generator=stylegan3.Generator),
+    "stylegan_xl": Family(config=stylegan_xl.Config, generator=stylegan_xl.Generator),
     "stylegan_t": Family(
         config=stylegan_t.Config,
         generator=stylegan_t.Generator,
