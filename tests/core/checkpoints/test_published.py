@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -252,7 +253,7 @@ def put(path: str, value: Any) -> Callable[[nn.Module], None]:
         (two, put("synthesis.b8.conv1.conv_clamp", 3.0), "conv_clamp: expected the same for all layers"),
         (two, put("synthesis.b8.conv1.act_gain", 1.0), "conv1.act_gain: expected 1.414"),
         (two, put("synthesis.b8.conv1.affine.weight_gain", 1.0), "affine.weight_gain: expected 0.37"),
-        (two, put("synthesis.b8.conv1.up", torch.ones(20)), "conv1.up: expected 1, got tensor"),
+        (two, put("synthesis.b8.conv1.up", np.ones(20)), "conv1.up: expected 1, got tensor"),
         (two, put("synthesis.b8.architecture", ["skip"]), "expected the same for all layers"),
         (two, put("synthesis.img_channels", 4), "img_channels: expected 3, got 4"),
         (two, put("synthesis.b8", None), "expected blocks b4, b8"),
