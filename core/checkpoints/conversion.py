@@ -78,8 +78,10 @@ def attribute(module: PublishedModule, where: str, name: str) -> Any:
 def expect(module: PublishedModule, where: str, **wanted: Any) -> None:
     """Checks attributes against the only values that Glissando implements; numbers to seven digits."""
     for name, value in wanted.items():
-        found = attribute(module, where, name)
-        right = found == value if isinstance(found, str) or not isinstance(value, float) else _close(found, value)
+        found = plain(attribute(module, where, name))
+        right = isinstance(found, str | int | float | None) and found == value
+        if isinstance(value, float) and isinstance(found, int | float):
+            right = math.isclose(found, value, rel_tol=1e-6)
         if not right:
             raise PublishedError(f"{at(where, name)}: expected {value!r}, got {shown(found)}. {OTHER}")
 
@@ -94,7 +96,7 @@ def whole(module: PublishedModule, where: str, name: str) -> int:
 
 def number(module: PublishedModule, where: str, name: str) -> float:
     """An attribute that is a finite number, or an array of one."""
-    value = _plain(attribute(module, where, name))
+    value = plain(attribute(module, where, name))
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise PublishedError(f"{at(where, name)}: expected a number, got {shown(value)}. {OTHER}")
     return float(value)
@@ -102,7 +104,7 @@ def number(module: PublishedModule, where: str, name: str) -> float:
 
 def flag(module: PublishedModule, where: str, name: str) -> bool:
     """An attribute that is true or false."""
-    value = _plain(attribute(module, where, name))
+    value = plain(attribute(module, where, name))
     if not isinstance(value, bool):
         raise PublishedError(f"{at(where, name)}: expected true or false, got {shown(value)}. {OTHER}")
     return value
@@ -115,17 +117,17 @@ def optional_number(module: PublishedModule, where: str, name: str) -> float | N
 
 def size(module: PublishedModule, where: str, name: str) -> tuple[int, int]:
     """(height, width) of an attribute that says [width, height], or one side for both."""
-    value = _plain(attribute(module, where, name))
+    value = plain(attribute(module, where, name))
     sides = [value, value] if isinstance(value, int | float) else value
     fits = isinstance(sides, list | tuple) and len(sides) == 2
-    if not fits or not all(isinstance(side, int | float) and not isinstance(side, bool) and side > 0 for side in sides):
+    if not fits or not all(type(side) in (int, float) and 0 < side < 2**16 and not side % 1 for side in sides):
         raise PublishedError(f"{at(where, name)}: expected width and height, got {shown(value)}. {OTHER}")
     return int(sides[1]), int(sides[0])
 
 
 def one(values: Iterable[T], what: str) -> T:
     """The value that all have in common."""
-    found = list(dict.fromkeys(values))
+    found = list({repr(value): value for value in values}.values())
     if len(found) != 1:
         raise PublishedError(f"{what}: expected the same for all layers, got {shown(found)}. {OTHER}")
     return found[0]
@@ -248,19 +250,14 @@ def listed(names: Iterable[str]) -> str:
 
 def shown(value: Any) -> str:
     """A value from a file for a message, no longer than that."""
-    text = repr(_plain(value))
+    text = " ".join(repr(plain(value)).split())
     return text if len(text) <= 60 else text[:60] + " ..."
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Small arrays of numpy come as tensors; here they are Python's own numbers."""
     if hasattr(value, "tolist") and value.numel() <= 16:
         return value.tolist()
     if isinstance(value, Sequence) and not isinstance(value, str) and len(value) <= 16:
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
-
-
-def _close(found: Any, wanted: float) -> bool:
-    plain = _plain(found)
-    return isinstance(plain, int | float) and math.isclose(plain, wanted, rel_tol=1e-6)

@@ -21,6 +21,7 @@ from core.checkpoints.conversion import (
     number,
     one,
     optional_number,
+    plain,
     shown,
     size,
     tensor,
@@ -146,7 +147,6 @@ def _check_steps(root: PublishedModule, config: Config) -> None:
         layer = ours.get_submodule(name)
         assert isinstance(layer, stylegan3.Layer)
         for label, value in (("up_factor", layer.up), ("down_factor", layer.down), ("padding", list(layer.padding))):
-            found = attribute(module, where, label)
-            found = list(map(int, found)) if isinstance(found, list | tuple) else found
-            if found != value:
+            found = plain(attribute(module, where, label))
+            if not isinstance(found, int | float | list) or found != value:
                 raise PublishedError(f"{at(where, label)}: expected {value}, got {shown(found)}. {OTHER}")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PICKLE = "Import the .pkl that it was taken from."
 MAPPING_MULTIPLIER = 0.01
+MAX_DEPTH = 50
 
 
 def tree(tensors: Mapping[str, Tensor]) -> PublishedModule:
@@ -30,6 +31,8 @@ def tree(tensors: Mapping[str, Tensor]) -> PublishedModule:
     root = _empty()
     for name, values in tensors.items():
         *path, last = name.split(".")
+        if len(path) > MAX_DEPTH:
+            raise PublishedError(f"expected names of at most {MAX_DEPTH} levels, got {name[:60]!r} ... {PICKLE}")
         node = root
         for part in path:
             node = node.children.setdefault(part, _empty())
@@ -177,8 +180,9 @@ def _dress_mapping(root: PublishedModule) -> None:
 
 def _dress_dense(module: PublishedModule, activation: str, only: str = "affine") -> None:
     for name, part in modules(module):
-        if name == only and part.parameters["weight"].ndim == 2:
-            gain = 1 / math.sqrt(max(part.parameters["weight"].shape[1], 1))
+        weight = part.parameters.get("weight")
+        if name.rpartition(".")[2] == only and weight is not None and weight.ndim == 2:
+            gain = 1 / math.sqrt(max(weight.shape[1], 1))
             part.attributes.update({"activation": activation, "bias_gain": 1.0, "weight_gain": gain})
 
 

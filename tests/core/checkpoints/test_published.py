@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -187,6 +188,11 @@ def test_state_dicts_that_do_not_say_enough(published: Callable[[bytes], Publish
     states: dict[str, tuple[dict[str, Tensor], str]] = {
         "scale": (models.stylegan2_model(mapping_lr_multiplier=1.0).state_dict(), "the scale that they are used at"),
         "text": (models.stylegan_t_shell(models.stylegan_t_model()).state_dict(), "the groups of its norms"),
+        "deep": ({".".join(["a"] * 5000): torch.ones(2)}, "names of at most 50 levels"),
+        "bare": (
+            {"synthesis.b4.const": torch.ones(2), "synthesis.b4.conv1.affine.bias": torch.ones(2)},
+            "mapping: exp",
+        ),
         "other": ({"convs.0.weight": torch.ones(2)}, "got tensors convs.0.weight"),
     }
     for state, message in states.values():
@@ -247,6 +253,8 @@ def put(path: str, value: Any) -> Callable[[nn.Module], None]:
         (two, put("synthesis.b8.conv1.conv_clamp", 3.0), "conv_clamp: expected the same for all layers"),
         (two, put("synthesis.b8.conv1.act_gain", 1.0), "conv1.act_gain: expected 1.414"),
         (two, put("synthesis.b8.conv1.affine.weight_gain", 1.0), "affine.weight_gain: expected 0.37"),
+        (two, put("synthesis.b8.conv1.up", np.ones(20)), "conv1.up: expected 1, got tensor"),
+        (two, put("synthesis.b8.architecture", ["skip"]), "expected the same for all layers"),
         (two, put("synthesis.img_channels", 4), "img_channels: expected 3, got 4"),
         (two, put("synthesis.b8", None), "expected blocks b4, b8"),
         (two, put("synthesis.b4", None), "expected a generator of StyleGAN-T, StyleGAN2, StyleGAN3, got a module"),
@@ -256,6 +264,7 @@ def put(path: str, value: Any) -> Callable[[nn.Module], None]:
         (three, put("synthesis.layer_names", ["L0"]), "synthesis.L0: expected a module"),
         (three, put("synthesis.layer_names", 3), "layer_names: expected a list of names, got 3"),
         (three, put("synthesis.input.size", "big"), "input.size: expected width and height, got 'big'"),
+        (three, put("synthesis.input.size", float("inf")), "input.size: expected width and height, got inf"),
         (three, put("synthesis.input.bandwidth", float("nan")), "input.bandwidth: expected a number, got nan"),
         (three, put("synthesis.input.freqs", None), "lacks tensors synthesis.input.freqs"),
         (three, put("synthesis.output_scale", 0), "output_scale: expected a number above 0"),
