@@ -38,7 +38,9 @@ def demonstrate(checkpoint: Path, folder: Path) -> tuple[Path, Path]:
     requests = [RenderRequest(prompt=prompt, seed_x=seed) for prompt in prompts for seed in range(SEEDS)]
     pictures = [engine.render(request).pixels for request in tqdm(requests, desc="sheet", unit="picture", disable=None)]
     write_png(sheet, contact_sheet(pictures, columns=SEEDS, labels=prompts))
-    timeline = timeline_through([RenderRequest(prompt=prompt) for prompt in prompts], seconds=SECONDS, loop=True, walk=len(prompts))
+    timeline = timeline_through(
+        [RenderRequest(prompt=prompt) for prompt in prompts], seconds=SECONDS, loop=True, walk=len(prompts)
+    )
     export_video(engine, timeline, video, frames=SECONDS * FPS, fps=FPS, size=SIZE)
     return video, sheet
 

@@ -15,14 +15,14 @@ from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.checkpoints import Checkpoint, CheckpointError, load
+from core.checkpoints import Checkpoint, CheckpointError
+from core.checkpoints.importing import Progress, load_any
 from core.latents import blend_embeddings, lerp, seed_corners, seed_to_z
 from core.models import registry
 from core.models.family import Conditioning, Generator
@@ -107,13 +107,16 @@ class Engine:
         )
 
     @classmethod
-    def open(cls, path: Path | str, *, device: str = "auto", precision: str = "auto") -> Engine:
-        """Loads a checkpoint.
+    def open(
+        cls, path: Path | str, *, device: str = "auto", precision: str = "auto", progress: Progress | None = None
+    ) -> Engine:
+        """Loads a checkpoint of ours, or a published file by way of an import.
 
         `device` is auto (a CUDA device if there is one), cpu, cuda or cuda:N; `precision` is auto, float32, bfloat16 or
-        float16. Raises `CheckpointError`, `core.text.TextEncoderError` or `EngineError`.
+        float16. Raises `CheckpointError`, `core.checkpoints.opcodes.PublishedError`, `core.text.TextEncoderError` or
+        `EngineError`.
         """
-        return cls(load(path), device=device, precision=precision)
+        return cls(load_any(path, progress), device=device, precision=precision)
 
     def render(self, request: RenderRequest) -> Frame:
         """The picture of a request. Raises `EngineError` when the numbers overflow, which only half precision can bring
@@ -261,7 +264,7 @@ def _text_encoder(checkpoint: Checkpoint, generator: Generator, device: torch.de
     return encoder
 
 
-def load_generator(checkpoint: Checkpoint) -> Any:
+def load_generator(checkpoint: Checkpoint) -> registry.Generator:
     """The plain generator of a checkpoint: float32, on the CPU, in evaluation mode, without gradients."""
     # On the meta device first: initial weights would only be thrown away. A copy of each tensor, because those of the
     # checkpoint are views of its file, which somebody may overwrite.

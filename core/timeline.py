@@ -160,9 +160,7 @@ def timeline_through(
     step = seconds / max(len(stops) - 1, 1)
     # The last stop is at the end itself, not at a sum that rounding may have carried past it.
     times = [seconds if index and index == len(stops) - 1 else index * step for index in range(len(stops))]
-    keyframes = tuple(
-        Keyframe(time=time, request=stop, easing=easing) for time, stop in zip(times, stops, strict=True)
-    )
+    keyframes = tuple(Keyframe(time=time, request=stop, easing=easing) for time, stop in zip(times, stops, strict=True))
     return Timeline(keyframes=keyframes, duration=seconds, walk=Walk(distance=walk, closed=loop))
 
 
@@ -202,9 +200,7 @@ def _blend_subjects(a: RenderRequest, b: RenderRequest, u: float) -> RenderReque
     if len(subjects) == 1:
         return _with_subjects(a, subjects[0])
     first, second = subjects
-    return _with_subjects(
-        a, first, second, _mix(weights_a.get(second, 0.0), weights_b.get(second, 0.0), u)
-    )
+    return _with_subjects(a, first, second, _mix(weights_a.get(second, 0.0), weights_b.get(second, 0.0), u))
 
 
 def _canonical(request: RenderRequest) -> RenderRequest:

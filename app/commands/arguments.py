@@ -38,7 +38,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         nargs="?",
         type=Path,
-        help="a .safetensors checkpoint; the bundled one if none",
+        help="a .safetensors checkpoint or a published .pkl; the bundled one if none",
     )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="auto", help="auto takes the fastest that is safe on this machine"
@@ -88,7 +88,11 @@ def subjects(args: argparse.Namespace, info: ModelInfo) -> list[dict[str, Any]]:
     given = [name for name, values in (("--prompt", args.prompts), ("--class", args.classes)) if values]
     wanted = {"text": ["--prompt"], "class": ["--class"], "none": []}[info.conditioning]
     if given != wanted:
-        takes = {"text": "a prompt: give --prompt", "class": "a class: give --class", "none": "neither prompt nor class"}
+        takes = {
+            "text": "a prompt: give --prompt",
+            "class": "a class: give --class",
+            "none": "neither prompt nor class",
+        }
         got = " and ".join(given) or "neither --prompt nor --class"
         raise UserError(f"{info.name} takes {takes[info.conditioning]}; got {got}")
     if info.conditioning == "class":

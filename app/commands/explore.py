@@ -15,7 +15,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """The arguments of this subcommand."""
     parser = subparsers.add_parser("explore", help="open the explorer window (the default)")
     parser.add_argument(
-        "checkpoint", metavar="FILE", nargs="?", type=Path, help="a .safetensors checkpoint; the bundled one if none"
+        "checkpoint",
+        metavar="FILE",
+        nargs="?",
+        type=Path,
+        help="a .safetensors checkpoint or a published .pkl; the bundled one if none",
     )
     parser.set_defaults(run=run)
 

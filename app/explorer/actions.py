@@ -67,6 +67,10 @@ def _wish_folder(session: Session) -> None:
     session.dialog_wish = "output_folder"
 
 
+def _wish_library_folder(session: Session) -> None:
+    session.dialog_wish = "library_folder"
+
+
 def _quit(session: Session) -> None:
     session.quit_wish = True
 
@@ -85,9 +89,7 @@ def _subject(scene: Scene, which: str = "") -> tuple[str, int]:
 
 def _swap(session: Session) -> None:
     def swap(scene: Scene) -> Scene:
-        return replace(
-            scene, prompt=scene.prompt_b, prompt_b=scene.prompt, label=scene.label_b, label_b=scene.label
-        )
+        return replace(scene, prompt=scene.prompt_b, prompt_b=scene.prompt, label=scene.label_b, label_b=scene.label)
 
     session.history.step("swap A and B", swap)
 
@@ -115,9 +117,16 @@ ACTIONS: tuple[Action, ...] = (
         label=_says("Open checkpoint…"),
         run=_wish_open,
         shortcut="Ctrl+O",
-        tooltip="Load another model; dropping its file on the window does the same.",
+        tooltip="Load another model, ours or a published .pkl; dropping its file on the window does the same.",
     ),
     Action(id="open_bundled", menu="File", label=_says("Open the bundled checkpoint"), run=Session.open_bundled),
+    Action(
+        id="library_folder",
+        menu="File",
+        label=_says("Add folder to library…"),
+        run=_wish_library_folder,
+        tooltip="Show the models in a folder, with their pictures, in the library.",
+    ),
     Action(
         id="save",
         menu="File",

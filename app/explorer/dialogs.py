@@ -21,6 +21,7 @@ TITLES: dict[DialogWish, str] = {
     "open": "Open a checkpoint",
     "save_picture": "Save the picture as",
     "output_folder": "Folder for pictures and videos",
+    "library_folder": "Folder with models",
 }
 
 
@@ -51,7 +52,7 @@ class Dialogs:
     def _open_native(self, wish: DialogWish) -> pfd.open_file | pfd.save_file | pfd.select_folder:
         start = self._suggestion(wish)
         if wish == "open":
-            filters = ["Glissando checkpoints", "*.safetensors", "All files", "*"]
+            filters = ["Checkpoints", "*.safetensors *.pkl *.pt", "All files", "*"]
             return pfd.open_file(TITLES[wish], start, filters)
         if wish == "save_picture":
             return pfd.save_file(TITLES[wish], start, ["PNG pictures", "*.png"])
@@ -59,7 +60,7 @@ class Dialogs:
 
     def _suggestion(self, wish: DialogWish) -> str:
         settings = self._session.settings
-        if wish == "open":
+        if wish in ("open", "library_folder"):
             return str(Path(settings.recents[0]).parent) + "/" if settings.recents else str(Path.cwd()) + "/"
         if wish == "save_picture":
             return str(Path(settings.output_dir) / "picture.png")
@@ -107,6 +108,8 @@ class Dialogs:
             self._session.open_checkpoint(path)
         elif wish == "save_picture":
             self._session.save_picture(path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png"))
+        elif wish == "library_folder":
+            self._session.add_library_folder(path)
         else:
             self._session.set_output_dir(path)
 

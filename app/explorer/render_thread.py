@@ -46,17 +46,22 @@ class Failed:
 
 Event = Loaded | Failed
 
+Report = Callable[[str, int, int], None]
+"""Called with (stage, how much is done, of how much)."""
+OpenEngine = Callable[[Path, Report], Renderer]
+
 
 class RenderThread:
     """Owns the engine. Every method may be called from any thread and returns at once, apart from `close`."""
 
-    def __init__(self, open_engine: Callable[[Path], Renderer]) -> None:
+    def __init__(self, open_engine: OpenEngine) -> None:
         self._open_engine = open_engine
         self._wake = threading.Condition()
         self._waiting_path: Path | None = None
         self._waiting: RenderRequest | None = None
         self._last: RenderRequest | None = None
         self._loading: Path | None = None
+        self._stage: tuple[str, int, int] | None = None
         self._rendering = False
         self._has_engine = False
         self._closed = False
@@ -97,6 +102,12 @@ class RenderThread:
             return self._waiting_path or self._loading
 
     @property
+    def stage(self) -> tuple[str, int, int] | None:
+        """How far loading has come, as the loader reported it last: (stage, done, total)."""
+        with self._wake:
+            return self._stage if self._loading is not None else None
+
+    @property
     def busy(self) -> bool:
         """Whether a frame or an event is still to come, or waits to be taken."""
         with self._wake:
@@ -124,7 +135,7 @@ class RenderThread:
                     return
                 path, self._waiting_path = self._waiting_path, None
                 if path is not None:
-                    self._loading = path
+                    self._loading, self._stage = path, None
                 else:
                     request, self._waiting = self._waiting, None
                     self._last = request
@@ -139,7 +150,7 @@ class RenderThread:
     def _load(self, path: Path) -> Renderer | None:
         engine: Renderer | None = None
         try:
-            engine = self._open_engine(path)
+            engine = self._open_engine(path, self._report)
             event: Event = Loaded(path, engine.info)
         except Exception as error:  # noqa: BLE001 (whatever a loader raises must reach the window, never end the thread)
             event = Failed("load", _one_line(error), traceback.format_exc())
@@ -151,6 +162,10 @@ class RenderThread:
                 if self._waiting is None:
                     self._waiting = self._last
         return engine
+
+    def _report(self, stage: str, done: int, total: int) -> None:
+        with self._wake:
+            self._stage = (stage, done, total)
 
     def _render(self, engine: Renderer, request: RenderRequest) -> None:
         frame: Frame | None = None

@@ -20,8 +20,9 @@ from typing import Any, Literal
 
 from app.classes import class_title
 from app.explorer.history import History
+from app.explorer.library import Draw, Library, draw_in_a_process
 from app.explorer.recorder import OpenWriter, Recorder
-from app.explorer.render_thread import Failed, Loaded, Renderer, RenderThread
+from app.explorer.render_thread import Failed, Loaded, OpenEngine, RenderThread
 from app.explorer.scene import Scene
 from app.explorer.settings import Store
 from app.explorer.transport import Transport
@@ -36,7 +37,7 @@ LOG_LINES = 200
 RATE_WINDOW_S = 1.0
 
 Level = Literal["info", "error"]
-DialogWish = Literal["open", "save_picture", "output_folder"]
+DialogWish = Literal["open", "save_picture", "output_folder", "library_folder"]
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,14 @@ class Message:
 class Services:
     """What the session asks of the rest of the program; tests give their own."""
 
-    open_engine: Callable[[Path], Renderer]
+    open_engine: OpenEngine
     open_writer: OpenWriter
     write_image: Callable[[Path, Frame, Any], None]
     """(path, frame, model info): write a PNG with its metadata."""
     bundled_checkpoint: Callable[[], Path]
     read_examples: Callable[[Path], tuple[str, ...]] = lambda path: ()
     """Prompts that a checkpoint suggests."""
+    draw_thumbnail: Draw = draw_in_a_process
     clock: Callable[[], float] = time.monotonic
 
 
@@ -120,6 +122,9 @@ class Session:
         self.shown_zoom = 1
         """The whole zoom the viewport used last."""
         self.render = RenderThread(services.open_engine)
+        self.shown_path: Path | None = None
+        """The file that the loaded model came from."""
+        self.library = Library(store.thumbnails_path, services.draw_thumbnail)
 
     # Once a frame
 
@@ -188,6 +193,16 @@ class Session:
         return len(self._arrivals) / RATE_WINDOW_S
 
     @property
+    def loading_text(self) -> str:
+        """What to say while a model is loading: "Loading faces.pkl: hashing 40 %"."""
+        path, stage = self.render.loading, self.render.stage
+        text = f"Loading {path.name}" if path is not None else "Loading model"
+        if stage is None:
+            return f"{text}…"
+        name, done, total = stage
+        return f"{text}: {name}" + (f" {100 * done // total} %" if 0 < done < total else "…")
+
+    @property
     def conditioning(self) -> Literal["none", "class", "text"]:
         """What the model takes beside the seed; text until one has loaded."""
         return self.info.conditioning if self.info is not None else "text"
@@ -247,7 +262,7 @@ class Session:
             # Without a picture the viewport itself says why there is none.
             self.tell_error(event.message, toast=event.during == "render" or self.frame is not None)
             return
-        self.info = event.info
+        self.info, self.shown_path = event.info, event.path
         self.examples = self._services.read_examples(event.path)
         self.failed_load = None
         self._arrivals.clear()
@@ -260,11 +275,11 @@ class Session:
 
             def opened(scene: Scene) -> Scene:
                 # All that both models have stays; a class that the new one lacks cannot.
-                return replace(
-                    scene, checkpoint=name, label=min(scene.label, last), label_b=min(scene.label_b, last)
-                )
+                return replace(scene, checkpoint=name, label=min(scene.label, last), label_b=min(scene.label_b, last))
 
-            self.history.step("open checkpoint", opened if event.info.classes else lambda scene: replace(scene, checkpoint=name))
+            self.history.step(
+                "open checkpoint", opened if event.info.classes else lambda scene: replace(scene, checkpoint=name)
+            )
             self._named = name
 
     def _name_of(self, path: Path) -> str:
@@ -273,6 +288,26 @@ class Session:
             return "" if path == self._services.bundled_checkpoint() else str(path)
         except (ValueError, OSError):
             return str(path)
+
+    # Library
+
+    def look_for_models(self, *, retry: bool = False) -> None:
+        """Fill the library: the bundled model, those opened before, and those in the person's folders. `retry` draws
+        those again that could not be drawn.
+        """
+        files = [Path(name) for name in self.settings.recents]
+        try:
+            files.insert(0, self._services.bundled_checkpoint())
+        except (ValueError, OSError):
+            log.warning("no bundled checkpoint for the library")
+        self.library.look(files, [Path(name) for name in self.settings.library_dirs], retry=retry)
+
+    def add_library_folder(self, folder: Path) -> None:
+        name = str(folder)
+        if name not in self.settings.library_dirs:
+            self.settings = replace(self.settings, library_dirs=(*self.settings.library_dirs, name))
+            self._save_settings()
+        self.look_for_models()
 
     # Seeds
 
@@ -400,6 +435,7 @@ class Session:
             self.recorder.stop()
         if self._saved_revision != self.history.revision:
             self._save_scene()
+        self.library.close()
         self.render.close(timeout=0.0)  # it is no daemon: the interpreter waits for it, the window need not
         if self.recorder is not None:
             self.recorder.join()

@@ -48,6 +48,8 @@ class Settings:
     """Checkpoints opened before, newest first."""
     output_dir: str = field(default_factory=_pictures_dir)
     """Where pictures and videos go."""
+    library_dirs: tuple[str, ...] = ()
+    """Folders whose models the library shows."""
     text_scale: float = 1.0
 
     def with_recent(self, path: Path) -> Settings:
@@ -66,6 +68,11 @@ class Store:
     def layout_path(self) -> Path:
         """Where the window's panel layout is kept (by the GUI library)."""
         return self.folder / "layout.ini"
+
+    @property
+    def thumbnails_path(self) -> Path:
+        """Where the library's pictures are kept."""
+        return self.folder / "thumbnails"
 
     @property
     def log_path(self) -> Path:
@@ -149,10 +156,17 @@ def _settings_from(data: object) -> Settings:
     recents = data.get("recents", [])
     output_dir = data.get("output_dir", default.output_dir)
     text_scale = data.get("text_scale", default.text_scale)
-    if not isinstance(recents, list) or not all(isinstance(item, str) for item in recents):
-        raise ValueError(f"recents: expected a list of paths, got {recents!r}")
+    library_dirs = data.get("library_dirs", [])
+    for name, paths in (("recents", recents), ("library_dirs", library_dirs)):
+        if not isinstance(paths, list) or not all(isinstance(item, str) for item in paths):
+            raise ValueError(f"{name}: expected a list of paths, got {paths!r}")
     if not isinstance(output_dir, str) or not output_dir:
         raise ValueError(f"output_dir: expected a path, got {output_dir!r}")
     if not isinstance(text_scale, int | float) or not 0.5 <= text_scale <= 3.0:
         raise ValueError(f"text_scale: expected a number from 0.5 to 3, got {text_scale!r}")
-    return Settings(recents=tuple(recents[:RECENTS]), output_dir=output_dir, text_scale=float(text_scale))
+    return Settings(
+        recents=tuple(recents[:RECENTS]),
+        output_dir=output_dir,
+        library_dirs=tuple(library_dirs),
+        text_scale=float(text_scale),
+    )

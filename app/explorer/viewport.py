@@ -65,7 +65,7 @@ class Viewport:
         else:
             self._picture(history, origin, area)
             if self._session.render.loading is not None:
-                self._badge(origin, "Loading model…")
+                self._badge(origin, self._session.loading_text)
         self._toasts(origin, area)
 
     def _toolbar(self, history: History) -> None:
@@ -190,7 +190,7 @@ class Viewport:
             radius = imgui.get_font_size() * 1.6
             imgui.set_cursor_screen_pos(ImVec2(middle.x - radius, middle.y - radius * 2.2))
             imspinner.spinner_ang("##loading", radius, 4.0, imgui.ImColor(theme.ACCENT), imgui.ImColor(theme.FRAME))
-            _centred("loading model…", middle.x, middle.y + radius * 0.7, theme.DIM)
+            _centred(session.loading_text, middle.x, middle.y + radius * 0.7, theme.DIM)
             return
         width = min(area.x - 40, imgui.get_font_size() * 34)
         imgui.set_cursor_screen_pos(ImVec2(middle.x - width / 2, origin.y + area.y * 0.34))

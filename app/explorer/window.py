@@ -23,6 +23,7 @@ from app.explorer.dialogs import Dialogs, show_in_folder
 from app.explorer.menus import draw_menus, run_shortcuts
 from app.explorer.panels import Panel
 from app.explorer.panels.latent import LatentPanel
+from app.explorer.panels.library import LibraryPanel
 from app.explorer.panels.log import LogPanel
 from app.explorer.panels.motion import MotionPanel
 from app.explorer.panels.output import OutputPanel
@@ -35,7 +36,7 @@ from app.explorer.viewport import Viewport
 from core.checkpoints import bundled_checkpoint, read_header
 
 if TYPE_CHECKING:
-    from app.explorer.render_thread import Renderer
+    from app.explorer.render_thread import Renderer, Report
     from core.request import Frame
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Explorer:
         layout: Path | None = None,
         *,
         native_dialogs: bool | None = None,
+        new_texture: Callable[[], Texture] = GlTexture,
     ) -> None:
         self.session = session
         self.viewport = Viewport(session, texture or GlTexture(), show_in_folder)
@@ -96,6 +98,7 @@ class Explorer:
             MotionPanel(session),
             OutputPanel(session),
             LogPanel(session),
+            LibraryPanel(session, new_texture),
             self.viewport,
         )
         self.may_doze = True
@@ -168,6 +171,7 @@ class Explorer:
             MotionPanel.title: "Rest2",
             OutputPanel.title: "Rest3",
             LogPanel.title: "Rest3",
+            LibraryPanel.title: "MainDockSpace",
             Viewport.title: "MainDockSpace",
         }
         windows = []
@@ -175,7 +179,7 @@ class Explorer:
             window = hello_imgui.DockableWindow(panel.title, places[panel.title])
             window.gui_function = self._guarded(panel.title, partial(self._draw, panel))
             window.can_be_closed = panel is not self.viewport
-            window.is_visible = not isinstance(panel, LogPanel)
+            window.is_visible = not isinstance(panel, LogPanel | LibraryPanel)
             if panel is self.viewport:
                 window.imgui_window_flags = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
             windows.append(window)
@@ -274,11 +278,11 @@ def log_to(store: Store) -> logging.Handler | None:
     return handler
 
 
-def _open_engine(path: Path) -> Renderer:
+def _open_engine(path: Path, report: Report) -> Renderer:
     _keep_triton_out()
     from core.engine import Engine  # imports torch: on the render thread, after the window is there
 
-    return Engine.open(path)
+    return Engine.open(path, progress=report)
 
 
 def _keep_triton_out() -> None:

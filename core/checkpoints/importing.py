@@ -18,12 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from core.checkpoints import native
-from core.checkpoints.native import CheckpointError, Header
+from core.checkpoints.native import Checkpoint, CheckpointError, Header
 from core.checkpoints.opcodes import PublishedError
 from core.checkpoints.pickles import Limits, PublishedModule, read_published
 from core.checkpoints.published import Conversion, convert
 
-__all__ = ["ImportReport", "cache_folder", "describe_published", "export_part", "import_file", "read_part_header"]
+__all__ = [
+    "ImportReport",
+    "cache_folder",
+    "describe_published",
+    "export_part",
+    "import_file",
+    "load_any",
+    "read_part_header",
+]
 
 CACHE_VARIABLE = "GLISSANDO_CACHE_DIR"
 PART_KEY = "glissando_part"
@@ -31,6 +39,8 @@ UNKNOWN_LICENCE = "unknown: that of the file it was imported from"
 
 # Of what the converters write: a file that an older one wrote is made again.
 _CONVERTER_VERSION = 1
+
+PUBLISHED_SUFFIXES = (".pkl", ".pickle", ".pt", ".pth")
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
@@ -112,6 +122,16 @@ def import_file(
     native.save(target, header, tensors)
     progress("writing", 1, 1)
     return _report(target, header, digest, cached=False)
+
+
+def load_any(path: Path | str, progress: Progress | None = None) -> Checkpoint:
+    """A checkpoint of ours, or a published file (by its suffix) imported into the cache folder.
+
+    Raises `CheckpointError` and `PublishedError`.
+    """
+    if Path(path).suffix.lower() in PUBLISHED_SUFFIXES:
+        path = import_file(path, progress=progress).path
+    return native.load(path)
 
 
 def export_part(

@@ -228,8 +228,9 @@ class FastSynthesis:
     def _styles_by_layer(self, w_LW: Tensor) -> Tensor:
         """The same from a w for each layer."""
         parts = []
-        affine_f, affine_c = self._affine_f.unflatten(0, (3, -1)), self._affine_c.unflatten(0, (3, -1))
-        bias = self._affine_bias.unflatten(0, (3, -1))
+        affine_f = self._affine_f.view(3, -1, self._f_dim)
+        affine_c = self._affine_c.view(3, -1, self._affine_c.shape[1])
+        bias = self._affine_bias.view(3, -1)
         for rows, index in self._rows:
             f_F, c_T = w_LW[index, : self._f_dim], w_LW[index, self._f_dim :]
             s1, s2, s3 = bias[:, rows] + affine_f[:, rows] @ f_F + affine_c[:, rows] @ c_T

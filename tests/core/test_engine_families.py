@@ -48,7 +48,14 @@ def write(path: Path, name: str, names: tuple[str, ...] = ()) -> Path:
             tensor.normal_()
     values = {field: getattr(config, field) for field in fields}
     header = Header(
-        name="model", family=family, config=values, text=None, images_seen=0, vocabulary=(), licence="", class_names=names
+        name="model",
+        family=family,
+        config=values,
+        text=None,
+        images_seen=0,
+        vocabulary=(),
+        licence="",
+        class_names=names,
     )
     save(path, header, {f"generator.{key}": tensor for key, tensor in generator.state_dict().items()})
     return path

@@ -72,7 +72,9 @@ def test_classes_blend_as_prompts_do():
 
 def test_three_prompts_between_two_keyframes_are_refused_with_the_way_out():
     mixed = RenderRequest(prompt="sea", prompt_b="desert", blend=0.4)
-    with pytest.raises(ValueError, match="at most two prompts or classes between neighbours, got 3 .*single one in between"):
+    with pytest.raises(
+        ValueError, match="at most two prompts or classes between neighbours, got 3 .*single one in between"
+    ):
         Timeline(
             keyframes=(Keyframe(time=0, request=mixed), Keyframe(time=1, request=RenderRequest(prompt="hills"))),
             duration=1,

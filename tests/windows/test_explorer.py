@@ -287,13 +287,13 @@ def test_dropping_checkpoints_good_and_bad(
 # Slow engines and closing
 
 
-def open_slowly(path: Path) -> Any:
+def open_slowly(path: Path, report: Any) -> Any:
     """The real engine, made slow."""
     from app.explorer.window import real_services
 
     class Slow:
         def __init__(self) -> None:
-            self._engine = real_services().open_engine(path)
+            self._engine = real_services().open_engine(path, report)
             self.info = self._engine.info
 
         def render(self, request: Any) -> Any:

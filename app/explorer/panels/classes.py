@@ -34,7 +34,10 @@ class ClassField:
             self._search = ""
             imgui.open_popup(f"choose {self._field}")
         tooltip("Choose a class by number or name.")
-        for step, icon, what in ((-1, icons.ICON_FA_CHEVRON_LEFT, "Previous"), (1, icons.ICON_FA_CHEVRON_RIGHT, "Next")):
+        for step, icon, what in (
+            (-1, icons.ICON_FA_CHEVRON_LEFT, "Previous"),
+            (1, icons.ICON_FA_CHEVRON_RIGHT, "Next"),
+        ):
             imgui.same_line(0, gap)
             if square_button(f"{icon}###{what} {self._field}"):
                 self._choose(history, (label + step) % count)

@@ -62,14 +62,18 @@ class PromptPanel:
 
     def _second(self, kind: str) -> None:
         """The heading over B."""
-        self._heading(f"Blend with a second {kind}", f"At blend 0 the picture follows the first {kind}, at 1 the second.")
+        self._heading(
+            f"Blend with a second {kind}", f"At blend 0 the picture follows the first {kind}, at 1 the second."
+        )
         imgui.same_line(0, 6)
         if quiet_button(f"{icons.ICON_FA_RIGHT_LEFT}###swap"):
             by_id("swap").run(self._session)
         tooltip("Swap the two.")
 
     def _blend(self, history: History) -> None:
-        slider_row(history, "blend", "blend", 0.0, 1.0, "How far the picture is on its way from the first to the second.")
+        slider_row(
+            history, "blend", "blend", 0.0, 1.0, "How far the picture is on its way from the first to the second."
+        )
 
     def _heading(self, text: str, help_text: str) -> None:
         dim_text(text)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from app.explorer.session import Services, Session
 from app.explorer.settings import Store
@@ -53,7 +54,7 @@ class SlowEngine:
         return Frame(request=request, pixels=pixels, render_ms=self.delay * 1e3)
 
 
-def open_slow_engine(path: Path) -> SlowEngine:
+def open_slow_engine(path: Path, report: Any = None) -> SlowEngine:
     """A loader: files named "bad" do not load."""
     if "bad" in path.name:
         raise ValueError(f"{path}: expected a checkpoint, got something bad")
@@ -80,12 +81,21 @@ def write_bytes(path: Path, frame: Frame, info: Any) -> None:
     path.write_bytes(frame.pixels.tobytes())
 
 
+def draw_thumbnail(model: Path, picture: Path) -> str | None:
+    """A grey picture of anything that is not named "bad"."""
+    if "bad" in model.name:
+        return f"{model}: expected a checkpoint, got something bad"
+    Image.new("RGB", (8, 6), (90, 90, 90)).save(picture)
+    return None
+
+
 def make_services(**changes: Any) -> Services:
     """Fast fakes, with some of them replaced."""
     values: dict[str, Any] = {
         "open_engine": open_slow_engine,
         "open_writer": ListWriter,
         "write_image": write_bytes,
+        "draw_thumbnail": draw_thumbnail,
         "bundled_checkpoint": lambda: Path("/bundled.safetensors"),
         **changes,
     }

@@ -105,7 +105,13 @@ def drive(
     try:
         if before is not None:
             before(session)
-        explorer = Explorer(session, texture=texture, layout=folder / "layout.ini", native_dialogs=False)
+        explorer = Explorer(
+            session,
+            texture=texture,
+            layout=folder / "layout.ini",
+            native_dialogs=False,
+            new_texture=RecordingTexture,
+        )
         params = explorer.params
         params.platform_backend_type = hello_imgui.PlatformBackendType.null
         params.renderer_backend_type = hello_imgui.RendererBackendType.null

@@ -69,7 +69,7 @@ def test_the_picture_follows_each_keystroke(tmp_path: Path) -> None:
             settle(ctx, session)
         assert session.history.scene.prompt == "sea"
 
-    drive(tmp_path, script, open_engine=lambda path: engine)
+    drive(tmp_path, script, open_engine=lambda path, report: engine)
     assert [request.prompt for request in engine.rendered][-3:] == ["s", "se", "sea"]
 
 
@@ -199,7 +199,7 @@ def test_dragging_psi_is_one_step(tmp_path: Path) -> None:
         assert session.history.scene.psi == start
         assert session.frame.request.psi == start
 
-    drive(tmp_path, script, open_engine=lambda path: engine)
+    drive(tmp_path, script, open_engine=lambda path, report: engine)
     assert len({request.psi for request in engine.rendered}) > 2
 
 
@@ -483,7 +483,7 @@ def test_a_picture_larger_than_its_place_is_cropped_or_shrunk(tmp_path: Path) ->
         drag(ctx, CANVAS, 30)
         assert session.history.undo_name == "walk"
 
-    texture = drive(tmp_path, script, open_engine=lambda path: SlowEngine(path, size=3000))
+    texture = drive(tmp_path, script, open_engine=lambda path, report: SlowEngine(path, size=3000))
     region, zoom = [drawn for drawn in texture.drawn if drawn != "smooth"][-1]
     assert zoom == 16
     # Only what can be seen is enlarged.
@@ -567,7 +567,7 @@ def test_a_fault_in_one_panel_does_not_end_the_window(tmp_path: Path) -> None:
 CLASSES = ("tench", "Golden Retriever", "Labrador Retriever", "crane")
 
 
-def class_engine(path: Path) -> SlowEngine:
+def class_engine(path: Path, report: Any) -> SlowEngine:
     return SlowEngine(path, conditioning="class", classes=4, class_names=CLASSES)
 
 
@@ -623,5 +623,34 @@ def test_without_classes_and_prompts_there_is_nothing_to_fill_in(tmp_path: Path)
         assert session.history.undo_name is None
 
     drive(
-        tmp_path, script, open_engine=lambda path: SlowEngine(path, conditioning="none", vocabulary=(), has_noise=False)
+        tmp_path,
+        script,
+        open_engine=lambda path, report: SlowEngine(path, conditioning="none", vocabulary=(), has_noise=False),
     )
+
+
+# Library
+
+
+def test_the_library_opens_a_model_by_its_picture(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for name in ("faces.pkl", "bad.pkl"):
+        (folder / name).write_text(name)
+
+    def script(ctx: Context, session: Session, explorer: Explorer) -> None:
+        settle(ctx, session)
+        session.set_output_dir(tmp_path)
+        session.add_library_folder(folder)
+        ctx.menu_click("//##MainMenuBar/View/Library")
+        ctx.yield_(2)
+        until(ctx, lambda: len(session.library.entries) == 2 and not session.library.busy)
+        ctx.yield_(2)
+        ctx.item_click(f"//Library/**/##{folder / 'faces.pkl'}")
+        ctx.yield_(2)
+        until(ctx, lambda: session.shown_path == folder / "faces.pkl")
+        assert session.history.scene.checkpoint == str(folder / "faces.pkl")
+        assert session.history.undo_name == "open checkpoint"
+        assert session.settings.library_dirs == (str(folder),)
+
+    drive(tmp_path, script)

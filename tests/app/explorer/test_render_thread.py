@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.explorer.render_thread import Failed, Loaded, RenderThread
+from app.explorer.render_thread import Failed, Loaded, RenderThread, Report
 from core.request import Frame, RenderRequest
 from tests.app.explorer.fakes import SlowEngine, open_slow_engine, wait_until
 
@@ -46,7 +46,7 @@ def test_a_request_before_the_engine_is_there_is_rendered_once_it_is(thread: Ren
 
 def test_a_slow_engine_shows_at_most_one_stale_frame_and_ends_on_the_last_request() -> None:
     engine = SlowEngine(FILE, delay=0.2)
-    thread = RenderThread(lambda path: engine)
+    thread = RenderThread(lambda path, report: engine)
     try:
         thread.load(FILE)
         wait_until(lambda: bool(thread.take_events()))
@@ -87,7 +87,7 @@ def test_submitting_never_waits_for_the_engine() -> None:
             assert go_on.wait(10.0)
             return super().render(request)
 
-    thread = RenderThread(Stuck)
+    thread = RenderThread(lambda path, report: Stuck(path))
     try:
         thread.load(FILE)
         thread.submit(RenderRequest(prompt="0"))
@@ -147,7 +147,7 @@ def test_a_waiting_load_is_replaced_by_a_newer_one() -> None:
     opened: list[Path] = []
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(path: Path) -> SlowEngine:
+    def slow(path: Path, report: Report) -> SlowEngine:
         opened.append(path)
         begun.set()
         assert go_on.wait(10.0)
@@ -170,7 +170,7 @@ def test_a_waiting_load_is_replaced_by_a_newer_one() -> None:
 
 def test_closing_while_it_renders_waits_for_that_frame_only() -> None:
     engine = SlowEngine(FILE, delay=0.1)
-    thread = RenderThread(lambda path: engine)
+    thread = RenderThread(lambda path, report: engine)
     thread.load(FILE)
     thread.submit(RenderRequest(prompt="a"))
     wait_until(lambda: len(engine.rendered) == 1)
@@ -187,3 +187,24 @@ def test_document_and_render_thread_import_neither_torch_nor_a_gui() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_how_far_loading_has_come_can_be_seen() -> None:
+    go = threading.Event()
+
+    def open_engine(path: Path, report: Report) -> SlowEngine:
+        report("hashing", 40, 100)
+        go.wait(10.0)
+        return SlowEngine(path)
+
+    thread = RenderThread(open_engine)
+    try:
+        assert thread.stage is None
+        thread.load(FILE)
+        wait_until(lambda: thread.stage == ("hashing", 40, 100))
+        go.set()
+        wait_until(lambda: bool(thread.take_events()))
+        assert thread.stage is None
+    finally:
+        go.set()
+        assert thread.close(timeout=5.0)

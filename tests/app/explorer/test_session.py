@@ -377,7 +377,7 @@ def test_file_names(subject: str, place: dict[str, float], stem: str) -> None:
 def test_files_are_named_after_what_the_model_takes(open_session: Callable[..., Session]) -> None:
     for kind, names, expected in (("class", ("cat", "Great Dane"), "class-1-great-dane"), ("none", (), "faces")):
         engine = SlowEngine(Path("faces"), conditioning=kind, classes=len(names), class_names=names)
-        session = open_session(open_engine=lambda path, engine=engine: engine)
+        session = open_session(open_engine=lambda path, report, engine=engine: engine)
         session.history.step("class", lambda scene: replace(scene, label=1 if scene.prompt else 0))
         tick_until(session, lambda session=session: session.settled)
         session.save_picture()
@@ -386,7 +386,7 @@ def test_files_are_named_after_what_the_model_takes(open_session: Callable[..., 
 
 
 def test_another_model_keeps_what_both_have(open_session: Callable[..., Session], tmp_path: Path) -> None:
-    def open_engine(path: Path) -> SlowEngine:
+    def open_engine(path: Path, report: Any) -> SlowEngine:
         return SlowEngine(path, conditioning="class", classes=10 if "few" in path.name else 1000)
 
     session = open_session(open_engine=open_engine)
@@ -404,7 +404,7 @@ def test_another_model_keeps_what_both_have(open_session: Callable[..., Session]
 
 def test_a_slow_engine_does_not_hold_up_the_window(open_session: Callable[..., Session]) -> None:
     engine = SlowEngine(Path("slow"), delay=0.2)
-    session = open_session(open_engine=lambda path: engine)
+    session = open_session(open_engine=lambda path, report: engine)
     ticks = 0
     tick_until(session, lambda: session.info is not None)
     while session.frame is None:
