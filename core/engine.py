@@ -213,7 +213,8 @@ class Engine:
             c_1C = torch.zeros(1, self.info.classes, device=self.device)
             c_1C[0, subject] = 1.0
             return c_1C
-        assert isinstance(subject, tuple) and self._text is not None
+        assert isinstance(subject, tuple)
+        assert self._text is not None
         prompt, prompt_b, blend = subject
         if blend == 0.0:
             return self._text.encode([prompt])

@@ -24,8 +24,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "video",
         help="a video that glides from prompt to prompt, or from class to class",
-        description="Give --prompt, or --class, once for each stop. The video has exactly round(seconds x fps) frames; with --loop "
-        "the one after the last would equal the first. Interrupting it leaves a video of what was rendered.",
+        description="Give --prompt, or --class, once for each stop. The video has exactly round(seconds x fps) frames; "
+        "with --loop the one after the last would equal the first. Interrupting it leaves a video of what was rendered.",
     )
     add_engine_arguments(parser)
     add_subject_arguments(parser, several=True)
