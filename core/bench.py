@@ -118,7 +118,7 @@ def _measure(
         }
         if engine is not None:
             tasks["request"] = lambda i: engine.render(RenderRequest(prompt="a picture", seed_x=i % 64))
-        times = _interleave(tasks, rounds, device)
+        times = interleave(tasks, rounds, device)
     fastest = times.get("request", times["fast"])
     return {
         "name": name,
@@ -159,8 +159,10 @@ def _check(name: str, generator: Generator, w_1W: Tensor) -> None:
             raise BenchError(f"{name}: the {what} frame differs from the plain one by {difference:.2g} in float32")
 
 
-def _interleave(tasks: dict[str, Callable[[int], object]], rounds: int, device: torch.device) -> dict[str, float]:
-    """Median milliseconds of each task; untimed calls first, to warm up and to see how often it fits a round."""
+def interleave(tasks: dict[str, Callable[[int], object]], rounds: int, device: torch.device) -> dict[str, float]:
+    """Median milliseconds of each task, called with 0, 1, 2, ...; untimed calls first, to warm up and to see how often
+    it fits a round.
+    """
 
     def run(task: Callable[[int], object], first: int, count: int) -> float:
         start = time.perf_counter()

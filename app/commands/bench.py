@@ -1,4 +1,4 @@
-"""`glissando bench engine`: how fast this machine renders, against a plain reference in the same run."""
+"""`glissando bench engine|families`: how fast this machine renders, against a plain reference in the same run."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     engine.add_argument("--no-lite", action="store_true", help="leave out the large reference model")
     engine.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     engine.set_defaults(run=run_engine)
+    families = kinds.add_parser("families", help="ms a frame of each family at 256 px, plain, float32 and fast")
+    families.add_argument("--family", action="append", metavar="NAME", help="only this one; may be given again")
+    families.add_argument("--rounds", type=int, default=3, metavar="N", help="medians of so many (default 3)")
+    families.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    families.set_defaults(run=run_families)
 
 
 def run_engine(args: argparse.Namespace) -> int:
@@ -29,6 +34,20 @@ def run_engine(args: argparse.Namespace) -> int:
 
     report = bench_engine(args.checkpoint, rounds=args.rounds, lite=not args.no_lite)
     print(format_report(report))
+    if args.json is not None:
+        write_json(args.json, report)
+    return 0
+
+
+def run_families(args: argparse.Namespace) -> int:
+    """Measure the families and print a table."""
+    if args.json is not None:
+        check_writable(args.json)
+
+    from core.bench_families import bench_families, format_families
+
+    report = bench_families(args.family, rounds=args.rounds)
+    print(format_families(report))
     if args.json is not None:
         write_json(args.json, report)
     return 0

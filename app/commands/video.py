@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "video",
         help="a video that glides from prompt to prompt, or from class to class",
         description="Give --prompt, or --class, once for each stop. The video has exactly round(seconds x fps) frames; "
-        "with --loop the one after the last would equal the first. Interrupting it leaves a video of what was rendered.",
+        "with --loop the one after the last would equal the first. An interrupted one plays what was rendered.",
     )
     add_engine_arguments(parser)
     add_subject_arguments(parser, several=True)

@@ -47,7 +47,7 @@ def test_times_are_not_compared_when_the_pictures_differ(
 def test_the_median_is_over_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([float(t) for t in (0, 0, 0, 1, 0, 1, 0, 9, 0, 2)])
     monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
-    times = bench._interleave({"task": lambda i: None}, 3, torch.device("cpu"))
+    times = bench.interleave({"task": lambda i: None}, 3, torch.device("cpu"))
     assert times == {"task": 2000.0}
 
 
