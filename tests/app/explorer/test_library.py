@@ -65,7 +65,8 @@ def test_files_and_folders(tmp_path: Path, library: Library, draw: Counted) -> N
     for name in ("z.safetensors", "b.pkl", "a.safetensors"):
         picture = entries[name].picture
         assert picture is not None
-        assert Image.open(picture).size == (8, 6)
+        with Image.open(picture) as image:
+            assert image.size == (8, 6)
     assert draw.drawn == list(entries)
 
 
