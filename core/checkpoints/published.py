@@ -14,9 +14,10 @@ from core.checkpoints.conversion import OTHER, Conversion, at, listed, modules
 from core.checkpoints.from_stylegan2 import convert_stylegan2
 from core.checkpoints.from_stylegan3 import convert_stylegan3
 from core.checkpoints.from_stylegan_t import convert_stylegan_t
+from core.checkpoints.from_stylegan_xl import convert_stylegan_xl
 from core.checkpoints.opcodes import PublishedError
 from core.checkpoints.pickles import Published, PublishedModule, PublishedNetwork
-from core.checkpoints.state_dicts import PICKLE, dress_stylegan2, dress_stylegan3, tree
+from core.checkpoints.state_dicts import PICKLE, dress_stylegan2, dress_stylegan3, dress_stylegan_xl, tree
 
 __all__ = ["KINDS", "Conversion", "Kind", "convert", "kind_of"]
 
@@ -77,7 +78,7 @@ def _is_stylegan2(root: PublishedModule) -> bool:
 
 KINDS: tuple[Kind, ...] = (
     Kind(name="FastGAN", recognise=_is_fastgan),
-    Kind(name="StyleGAN-XL", recognise=_is_stylegan_xl),
+    Kind(name="StyleGAN-XL", recognise=_is_stylegan_xl, convert=convert_stylegan_xl, dress=dress_stylegan_xl),
     Kind(
         name="StyleGAN-T",
         recognise=_is_stylegan_t,
