@@ -55,8 +55,9 @@ def layer_names(root: PublishedModule) -> tuple[str, ...]:
 
 
 def config_of_layers(kind: str, root: PublishedModule, make: Callable[..., C], others: dict[str, Any]) -> C:
-    """The configuration by what the layers of the synthesis say, and the `others` of its fields. Raises `PublishedError`
-    where our layers would not do what the file's do; `kind` is for its message.
+    """The configuration by what the synthesis's layers say, and the `others` of its fields.
+
+    Raises `PublishedError` where our layers would not do what the file's do; `kind` is for its message.
     """
     from core.models import stylegan3
 

@@ -31,7 +31,7 @@ def convert_stylegan_xl(root: PublishedModule) -> Conversion:
 
 
 def _mapping_values(mapping: PublishedModule) -> dict[str, Any]:
-    """The fields of the mapping. The table of class features is there without classes too, but nothing leads from it."""
+    """The fields of the mapping. The table of class features is there without classes too, when nothing uses it."""
     where = "mapping.embed"
     table = child(mapping, "mapping", "embed")
     classes, features = tensor(table, where, "weight", 2).shape

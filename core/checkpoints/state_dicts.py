@@ -83,6 +83,26 @@ def dress_stylegan_xl(root: PublishedModule) -> tuple[str, ...]:
     return _dress_layers3(child(root, "", "synthesis"))
 
 
+def dress_fastgan(root: PublishedModule) -> tuple[str, ...]:
+    """Gives a tree the attributes that FastGAN's converter reads; returns what was assumed."""
+    table = child(root, "", "synthesis").children.get("embed")
+    if table is not None:
+        rows = len(tensor(table, "synthesis.embed", "weight", 2))
+        raise PublishedError(
+            f"a state dict of FastGAN with classes: it does not say how many of its {rows} were learned. {PICKLE}"
+        )
+    root.attributes["c_dim"] = 0
+    for where, module in modules(root):
+        weight = module.parameters.get("weight_orig", module.parameters.get("weight"))
+        if "running_mean" in module.parameters:
+            module.attributes["eps"] = 1e-5
+        if weight is not None and weight.ndim == 4:
+            side = 1 if weight.shape[2:] == (3, 3) else 0
+            module.attributes.update({"stride": (1, 1), "dilation": (1, 1), "padding": (side, side), "groups": 1})
+            module.attributes.update({"padding_mode": "zeros", "transposed": where == "synthesis.init.init.0"})
+    return ("pictures that end in a convolution, as Projected GAN's do, not in a tanh",)
+
+
 def _dress_layers3(synthesis: PublishedModule) -> tuple[str, ...]:
     config = _ruled(synthesis)
     names = [name for name in synthesis.children if name != "input"]

@@ -271,8 +271,8 @@ def saved(content: Any) -> bytes:
 
 
 def edited(file: Published, path: str, value: Any) -> Published:
-    """A copy of what was read, with an attribute, tensor or hooks of a module set, or a module, by its dotted name; None
-    deletes a tensor or a module.
+    """A copy of what was read, with an attribute, a tensor or the hooks of a module set by dotted name; None deletes a
+    tensor or a module.
     """
     content: Any = copy.deepcopy(file.content)
     *parents, name = path.split(".")

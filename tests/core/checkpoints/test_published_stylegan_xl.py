@@ -55,6 +55,8 @@ def test_each_fault_has_its_message(published: Callable[[bytes], Published]) -> 
         ("mapping.w_avg", torch.ones(3, 7), "tensor mapping.w_avg: expected shape [2, 7], got [3, 7]"),
         ("mapping.c_dim", 0, "has spare tensors mapping.embed_proj.weight"),
         ("mapping.c_dim", 7, "c_dim: expected at most embed_classes, 6, got 7"),
+        ("mapping.z_dim", 10**400, "mapping.z_dim: expected a number, got 1000000"),
+        ("mapping.embed_proj.bias_gain", 10**400, "mapping.embed_proj.bias_gain: expected 1.0, got 1000000"),
         ("mapping.fc0.bias_gain", 0.5, "bias_gain: expected the same for all layers"),
         ("synthesis.L7_36_5.magnitude_ema", None, "lacks tensors synthesis.L7_36_5.magnitude_ema"),
         ("synthesis.L7_36_5.other", torch.ones(2), "has spare tensors synthesis.L7_36_5.other"),
