@@ -82,7 +82,7 @@ def test_each_fault_has_its_message(published: Callable[[bytes], Published]) -> 
         ("synthesis.feat_8.bn1.stored_var", None, "synthesis.feat_8.bn1.stored_var: expected [8], got no such tensor"),
         ("synthesis.feat_8.bn1.spare", torch.ones(2), "synthesis.feat_8.bn1.spare: expected no such tensor"),
         ("synthesis.embed.max_norm", 1.0, "synthesis.embed.max_norm: expected None, got 1.0"),
-        ("synthesis.embed", None, "gain.weight: expected"),
+        ("synthesis.embed", None, "synthesis.feat_8.1.weight: expected [8, 5, 3, 3], got no such tensor"),
         ("synthesis.init", None, "synthesis.init.init.0.weight: expected it, got none"),
         ("synthesis", None, "expected a generator of FastGAN"),
         ("c_dim", 0, "c_dim: expected the number of classes"),

@@ -64,7 +64,7 @@ def test_each_fault_has_its_message(published: Callable[[bytes], Published]) -> 
         ("synthesis.L7_36_5.up_taps", 8, "taps for each step: expected the same for all layers"),
         ("synthesis.L7_36_5.padding", [1, 1, 1, 1], "synthesis.L7_36_5.padding: expected"),
         ("synthesis.L7_36_5.in_size", torch.ones(9), "synthesis.L7_36_5.in_size: expected width and height"),
-        ("synthesis.layer_names", list(NAMES[:2]), "the last alone is to RGB"),
+        ("synthesis.layer_names", list(NAMES[:2]), "synthesis: expected a last layer of 3 channels, got 4"),
         ("synthesis.layer_names", ["L0"], "synthesis.L0: expected a module"),
         ("hooks", ("an object of somebody.Hook",), "the generator: expected no hooks, got an object of somebody.Hook"),
     ]:
