@@ -16,8 +16,9 @@ from core.checkpoints.pickles import PublishedNetwork
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.models.registry import Config
+    from core.models import stylegan1, stylegan2
 
+    Config = stylegan1.Config | stylegan2.Config
     Translate = Callable[[Mapping[str, Tensor], Mapping[str, Any]], tuple[Config, dict[str, Tensor]]]
 
 PARTS = ("mapping", "synthesis")
