@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OTHER = "Glissando does not implement this variant."
+HUGE = 1e300
+"""Whole numbers in a file have no limit; larger ones than this may not fit a float."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,7 +82,7 @@ def expect(module: PublishedModule, where: str, **wanted: Any) -> None:
     for name, value in wanted.items():
         found = plain(attribute(module, where, name))
         right = isinstance(found, str | int | float | None) and found == value
-        if isinstance(value, float) and isinstance(found, int | float):
+        if isinstance(value, float) and isinstance(found, int | float) and abs(found) < HUGE:
             right = math.isclose(found, value, rel_tol=1e-6)
         if not right:
             raise PublishedError(f"{at(where, name)}: expected {value!r}, got {shown(found)}. {OTHER}")
@@ -97,7 +99,7 @@ def whole(module: PublishedModule, where: str, name: str) -> int:
 def number(module: PublishedModule, where: str, name: str) -> float:
     """An attribute that is a finite number, or an array of one."""
     value = plain(attribute(module, where, name))
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < HUGE:
         raise PublishedError(f"{at(where, name)}: expected a number, got {shown(value)}. {OTHER}")
     return float(value)
 
@@ -154,6 +156,16 @@ def check_resampling(module: PublishedModule, where: str) -> None:
 
 def mapping_values(mapping: PublishedModule, where: str = "mapping") -> dict[str, Any]:
     """The fields that StyleGAN2's and StyleGAN3's Configs have for the mapping from z and label to w."""
+    values = dense_layer_values(mapping, where)
+    if "embed" in mapping.children:
+        embed = mapping.children["embed"]
+        check_dense(embed, at(where, "embed"), activation="linear")
+        values["embed_features"] = tensor(embed, at(where, "embed"), "weight", 2).shape[0]
+    return values
+
+
+def dense_layer_values(mapping: PublishedModule, where: str = "mapping") -> dict[str, Any]:
+    """The same without what embeds the label, in which the families differ."""
     names = [f"fc{index}" for index in range(len(mapping.children)) if f"fc{index}" in mapping.children]
     if not names:
         raise PublishedError(f"{where}: expected layers fc0, fc1, ..., got {listed(mapping.children)}. {OTHER}")
@@ -162,7 +174,7 @@ def mapping_values(mapping: PublishedModule, where: str = "mapping") -> dict[str
     for name, layer in layers.items():
         check_dense(layer, at(where, name), activation="lrelu", multiplier=multiplier)
     widths = [tensor(layer, at(where, name), "weight", 2).shape[0] for name, layer in layers.items()]
-    values = {
+    return {
         "z_dim": whole(mapping, where, "z_dim"),
         "c_dim": whole(mapping, where, "c_dim"),
         "w_dim": whole(mapping, where, "w_dim"),
@@ -170,11 +182,6 @@ def mapping_values(mapping: PublishedModule, where: str = "mapping") -> dict[str
         "mapping_features": one(widths[:-1], f"{where}: features") if widths[:-1] else None,
         "mapping_lr_multiplier": multiplier,
     }
-    if "embed" in mapping.children:
-        embed = mapping.children["embed"]
-        check_dense(embed, at(where, "embed"), activation="linear")
-        values["embed_features"] = tensor(embed, at(where, "embed"), "weight", 2).shape[0]
-    return values
 
 
 def finished(
@@ -214,7 +221,10 @@ def finished(
             raise PublishedError(
                 f"tensor {label}: expected shape {list(wanted.shape)}, got {list(found.shape)}. {OTHER}"
             )
-        if found.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        if not wanted.is_floating_point():
+            if found.dtype != wanted.dtype:
+                raise PublishedError(f"tensor {label}: expected {wanted.dtype}, got {found.dtype}. {OTHER}")
+        elif found.dtype not in (torch.float32, torch.float16, torch.bfloat16):
             raise PublishedError(f"tensor {label}: expected floating point of 16 or 32 bits, got {found.dtype}.")
     conditional = model.conditioning == "class"
     return Conversion(

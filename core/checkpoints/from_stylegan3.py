@@ -1,4 +1,4 @@
-"""Published StyleGAN3 generators, configurations T and R, as ours.
+"""Published StyleGAN3 generators, configurations T and R, as ours, and what StyleGAN-XL's share with them.
 
 Every layer says its own sizes, rates and cutoffs, so no growth rule is assumed. The names of tensors are the same on
 both sides, and so are the filters, which a file carries. Sizes in a file are [width, height], here (height, width).
@@ -6,7 +6,8 @@ both sides, and so are the filters, which a file carries. Sizes in a file are [w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.checkpoints.conversion import (
     OTHER,
@@ -33,37 +34,44 @@ from core.checkpoints.pickles import PublishedModule
 if TYPE_CHECKING:
     from core.models.stylegan3 import Config, LayerSpec
 
+C = TypeVar("C", bound="Config")
+
 
 def convert_stylegan3(root: PublishedModule) -> Conversion:
     """The generator of a file. Raises `PublishedError` for a variant that `core.models.stylegan3` is not."""
-    config = _config(root)
-    _check_steps(root, config)
+    from core.models import stylegan3
+
+    config = config_of_layers("StyleGAN3", root, stylegan3.Config, mapping_values(child(root, "", "mapping")))
     radial = any(spec.radial for spec in config.layer_specs)
     return finished("StyleGAN3-R" if radial else "StyleGAN3-T", "stylegan3", config, root.state_dict())
 
 
-def _layers(root: PublishedModule) -> dict[str, PublishedModule]:
-    synthesis = child(root, "", "synthesis")
-    names = attribute(synthesis, "synthesis", "layer_names")
+def layer_names(root: PublishedModule) -> tuple[str, ...]:
+    """Of the synthesis's layers, in order."""
+    names = attribute(child(root, "", "synthesis"), "synthesis", "layer_names")
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
         raise PublishedError(f"synthesis.layer_names: expected a list of names, got {shown(names)}. {OTHER}")
-    return {at("synthesis", name): child(synthesis, "synthesis", name) for name in names}
+    return tuple(names)
 
 
-def _config(root: PublishedModule) -> Config:
+def config_of_layers(kind: str, root: PublishedModule, make: Callable[..., C], others: dict[str, Any]) -> C:
+    """The configuration by what the synthesis's layers say, and the `others` of its fields.
+
+    Raises `PublishedError` where our layers would not do what the file's do; `kind` is for its message.
+    """
     from core.models import stylegan3
 
     synthesis = child(root, "", "synthesis")
     source = child(synthesis, "synthesis", "input")
     check_dense(child(source, "synthesis.input", "affine"), "synthesis.input.affine", activation="linear")
-    layers = _layers(root)
+    layers = {at("synthesis", name): child(synthesis, "synthesis", name) for name in layer_names(root)}
     try:
         specs = tuple(_spec(module, where) for where, module in layers.items())
         if specs[-1].out_channels != 3:
             raise PublishedError(
                 f"synthesis: expected a last layer of 3 channels, got {specs[-1].out_channels}. {OTHER}"
             )
-        return stylegan3.Config(
+        config = make(
             resolution=max(specs[-1].out_size),
             num_layers=max(len(specs) - 1, 2),
             filter_size=_filter_size(layers),
@@ -77,12 +85,14 @@ def _config(root: PublishedModule) -> Config:
                 bandwidth=number(source, "synthesis.input", "bandwidth"),
             ),
             layers=specs,
-            **mapping_values(child(root, "", "mapping")),
+            **others,
         )
     except PublishedError:
         raise
     except ValueError as error:
-        raise PublishedError(f"StyleGAN3: {error}. {OTHER}") from None
+        raise PublishedError(f"{kind}: {error}. {OTHER}") from None
+    _check_steps(layers, config)
+    return config
 
 
 def _spec(module: PublishedModule, where: str) -> LayerSpec:
@@ -135,7 +145,7 @@ def _oversampling(layers: dict[str, PublishedModule]) -> int:
     return int(factor)
 
 
-def _check_steps(root: PublishedModule, config: Config) -> None:
+def _check_steps(layers: dict[str, PublishedModule], config: Config) -> None:
     """What our layers work out for themselves must be what the file's layers were built with."""
     import torch
 
@@ -143,7 +153,7 @@ def _check_steps(root: PublishedModule, config: Config) -> None:
 
     with torch.device("meta"):
         ours = stylegan3.Synthesis(config)
-    for (where, module), name in zip(_layers(root).items(), ours.layers, strict=True):
+    for (where, module), name in zip(layers.items(), ours.layers, strict=True):
         layer = ours.get_submodule(name)
         assert isinstance(layer, stylegan3.Layer)
         for label, value in (("up_factor", layer.up), ("down_factor", layer.down), ("padding", list(layer.padding))):

@@ -20,7 +20,7 @@ from typing import Any
 from core.checkpoints import native
 from core.checkpoints.native import Checkpoint, CheckpointError, Header
 from core.checkpoints.opcodes import PublishedError
-from core.checkpoints.pickles import Limits, PublishedModule, read_published
+from core.checkpoints.pickles import Limits, PublishedModule, PublishedNetwork, read_published
 from core.checkpoints.published import Conversion, convert
 
 __all__ = [
@@ -150,10 +150,10 @@ def export_part(
     content = published.content
     if isinstance(content, PublishedModule):
         tensors, class_name = content.state_dict(), content.class_name
-    elif isinstance(content, dict):
-        tensors, class_name = content, ""
+    elif isinstance(content, PublishedNetwork):
+        tensors, class_name = content.state_dict(), content.build_function
     else:
-        raise PublishedError(f"{path}: {part}: a TensorFlow network: Glissando does not import this kind yet.")
+        tensors, class_name = content, ""
     header = {
         "part": part,
         "class_name": class_name,
@@ -193,6 +193,8 @@ def describe_published(path: Path | str, *, limits: Limits | None = None) -> dic
     content = published.content
     if isinstance(content, PublishedModule):
         values |= {"class": content.class_name, "parts": list(content.children)}
+    elif isinstance(content, PublishedNetwork):
+        values |= {"class": content.build_function, "parts": list(content.components)}
     try:
         conversion = convert(published)
     except PublishedError as error:

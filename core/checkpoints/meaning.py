@@ -39,6 +39,7 @@ UNSUPPORTED = "Glissando does not know this kind of file: open one that its auth
 
 _PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
 _NETWORK = "dnnlib.tflib.network.Network"
+_WRAPPED_HOOK = "torch.nn.modules.module._WrappedHook"
 
 # What torch.nn.Module keeps in its __dict__ for itself.
 _BOOKKEEPING = frozenset(
@@ -231,7 +232,7 @@ class Interpreter:
                 raise wrong("a module", value, at(where, key))
             children[key] = self.value(value, at(where, key))
         hooks = [
-            self.value(what(hook[0] if isinstance(hook, tuple) and hook else hook), where)
+            self.value(what(_unwrapped(hook)), where)
             for name in _HOOKS
             for _, hook in entries(state.pop(name, {})) or []
         ]
@@ -338,6 +339,15 @@ def _pairs(node: Any, where: str) -> list[tuple[Any, Any]]:
     if pairs is None:
         raise wrong("a dictionary", node, where)
     return pairs
+
+
+def _unwrapped(hook: Any) -> Any:
+    """The hook itself: torch keeps some in tuples, and since 1.11 some in an object."""
+    if isinstance(hook, tuple) and hook:
+        return hook[0]
+    if isinstance(hook, Call) and function(hook.target) == _WRAPPED_HOOK:
+        return dict(entries(hook.state) or []).get("hook", hook)
+    return hook
 
 
 def _is_module(node: Call) -> bool:

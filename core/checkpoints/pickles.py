@@ -92,6 +92,13 @@ class PublishedNetwork:
     """Its own, without those of its components: "lod", "dlatent_avg", "4x4/Const/const"."""
     components: dict[str, PublishedNetwork]
 
+    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+        """All variables, those of components under their names: "dlatent_avg", "synthesis/4x4/Const/const"."""
+        tensors = {prefix + name: tensor for name, tensor in self.variables.items()}
+        for name, component in self.components.items():
+            tensors |= component.state_dict(f"{prefix}{name}/")
+        return tensors
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Published:

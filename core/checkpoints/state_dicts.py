@@ -66,7 +66,44 @@ def dress_stylegan3(root: PublishedModule) -> tuple[str, ...]:
     file must confirm; returns what was assumed.
     """
     _dress_mapping(root)
-    synthesis = child(root, "", "synthesis")
+    return _dress_layers3(child(root, "", "synthesis"))
+
+
+def dress_stylegan_xl(root: PublishedModule) -> tuple[str, ...]:
+    """Gives a tree the attributes that StyleGAN-XL's converter reads; returns what was assumed. Stems follow
+    StyleGAN3's rule. Generators that grew do not, so their layers' cutoffs are in no state dict.
+    """
+    mapping, z_dim, w_dim = _dress_dense_layers(root)
+    c_dim = 0
+    if "embed_proj" in mapping.children:
+        z_dim = len(tensor(mapping.children["embed_proj"], "mapping.embed_proj", "weight", 2))
+        c_dim = len(tensor(mapping, "mapping", "w_avg", 2))
+        _dress_dense(mapping, "lrelu", only="embed_proj")
+    mapping.attributes.update({"z_dim": z_dim, "c_dim": c_dim, "w_dim": w_dim})
+    return _dress_layers3(child(root, "", "synthesis"))
+
+
+def dress_fastgan(root: PublishedModule) -> tuple[str, ...]:
+    """Gives a tree the attributes that FastGAN's converter reads; returns what was assumed."""
+    table = child(root, "", "synthesis").children.get("embed")
+    if table is not None:
+        rows = len(tensor(table, "synthesis.embed", "weight", 2))
+        raise PublishedError(
+            f"a state dict of FastGAN with classes: it does not say how many of its {rows} were learned. {PICKLE}"
+        )
+    root.attributes["c_dim"] = 0
+    for where, module in modules(root):
+        weight = module.parameters.get("weight_orig", module.parameters.get("weight"))
+        if "running_mean" in module.parameters:
+            module.attributes["eps"] = 1e-5
+        if weight is not None and weight.ndim == 4:
+            side = 1 if weight.shape[2:] == (3, 3) else 0
+            module.attributes.update({"stride": (1, 1), "dilation": (1, 1), "padding": (side, side), "groups": 1})
+            module.attributes.update({"padding_mode": "zeros", "transposed": where == "synthesis.init.init.0"})
+    return ("pictures that end in a convolution, as Projected GAN's do, not in a tanh",)
+
+
+def _dress_layers3(synthesis: PublishedModule) -> tuple[str, ...]:
     config = _ruled(synthesis)
     names = [name for name in synthesis.children if name != "input"]
     source = child(synthesis, "synthesis", "input")
@@ -154,7 +191,19 @@ def _built(config: Config) -> list[Any]:
 
 
 def _dress_mapping(root: PublishedModule) -> None:
-    """The mapping's attributes. Its weights are stored at one over the learning-rate multiplier, which tells it."""
+    mapping, z_dim, w_dim = _dress_dense_layers(root)
+    c_dim = 0
+    if "embed" in mapping.children:
+        embedded, c_dim = tensor(mapping.children["embed"], "mapping.embed", "weight", 2).shape
+        z_dim -= embedded
+        _dress_dense(mapping, "linear", only="embed")
+    mapping.attributes.update({"z_dim": z_dim, "c_dim": c_dim, "w_dim": w_dim})
+
+
+def _dress_dense_layers(root: PublishedModule) -> tuple[PublishedModule, int, int]:
+    """Attributes for the mapping's layers, whose weights are stored at one over the learning-rate multiplier, which
+    tells it. Returns the mapping, and how many numbers enter and leave it.
+    """
     mapping = child(root, "", "mapping")
     layers = [module for name, module in mapping.children.items() if name.startswith("fc")]
     if not layers:
@@ -170,12 +219,7 @@ def _dress_mapping(root: PublishedModule) -> None:
         module.attributes.update({"activation": "lrelu", "bias_gain": MAPPING_MULTIPLIER})
         module.attributes["weight_gain"] = MAPPING_MULTIPLIER / math.sqrt(inputs)
     first = tensor(layers[0], "mapping.fc0", "weight", 2).shape[1]
-    c_dim = embedded = 0
-    if "embed" in mapping.children:
-        embedded, c_dim = tensor(mapping.children["embed"], "mapping.embed", "weight", 2).shape
-        _dress_dense(mapping, "linear", only="embed")
-    w_dim = tensor(layers[-1], "mapping", "weight", 2).shape[0]
-    mapping.attributes.update({"z_dim": first - embedded, "c_dim": c_dim, "w_dim": w_dim})
+    return mapping, first, tensor(layers[-1], "mapping", "weight", 2).shape[0]
 
 
 def _dress_dense(module: PublishedModule, activation: str, only: str = "affine") -> None:

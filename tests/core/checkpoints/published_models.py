@@ -4,15 +4,20 @@ that what an import draws can be compared with the model it came from.
 
 from __future__ import annotations
 
+import copy
+import io
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from core.models import stylegan2, stylegan3, stylegan_t
+from core.checkpoints.conversion import Conversion
+from core.checkpoints.pickles import Published
+from core.models import registry, stylegan2, stylegan3, stylegan_t, stylegan_xl
 from core.models.layers import Dense, MappedGenerator
 from tests.conftest import TINY_TEXT_CFG
 from tests.core.checkpoints.lookalikes import EasyDict, Persistent, dumps, snapshot
@@ -24,6 +29,7 @@ SG3: dict[str, Any] = {
     "resolution": 16, "z_dim": 5, "w_dim": 7, "base_channels": 32, "max_channels": 4, "num_layers": 4, "margin": 2,
     "first_cutoff": 1.0, "first_stopband": 2**1.1,
 }  # fmt: skip
+XL: dict[str, Any] = SG3 | {"embed_classes": 6, "embed_features": 8}
 SGT: dict[str, Any] = {
     "resolution": 16, "text_dim": 16, "z_dim": 8, "base_channels": 128, "max_channels": 12, "convs_per_block": 1,
     "norm_groups": 2,
@@ -38,8 +44,10 @@ def stirred(make: Callable[[], M], seed: int = 0) -> M:
         for name, values in model.state_dict().items():
             if name.endswith(("up_filter", "down_filter", "resample_filter", "transform")):
                 continue
-            if name.endswith("magnitude_ema"):
+            if name.endswith(("magnitude_ema", "_var")):
                 values.uniform_(0.5, 2.0)
+            elif not values.is_floating_point():
+                values.add_(9)
             elif not name.startswith("mapping.fc"):
                 values.add_(torch.randn_like(values) * 0.3)
     return model.eval().requires_grad_(False)
@@ -66,7 +74,11 @@ def dense(ours: nn.Module, activation: str = "linear") -> nn.Module:
 
 def mapping(model: MappedGenerator) -> nn.Module:
     ours = model.mapping
-    parts = {name: dense(part, "linear" if name == "embed" else "lrelu") for name, part in ours.named_children()}
+    parts = {
+        # StyleGAN-XL's table is torch's own module.
+        name: part if isinstance(part, nn.Embedding) else dense(part, "linear" if name == "embed" else "lrelu")
+        for name, part in ours.named_children()
+    }
     return shell(
         "MappingNetwork", ours, parts,
         z_dim=ours.z_dim, c_dim=ours.c_dim, w_dim=ours.w_dim, num_ws=model.num_ws, num_layers=len(ours.layers),
@@ -123,7 +135,8 @@ def stylegan2_shell(model: stylegan2.Generator, *, old: bool = False) -> nn.Modu
     )  # fmt: skip
 
 
-def stylegan3_shell(model: stylegan3.Generator) -> nn.Module:
+def stylegan3_shell(model: stylegan3.Generator, **kwargs: Any) -> nn.Module:
+    """StyleGAN-XL's too. `kwargs` are what the file says that it was made with."""
     config, source = model.config, model.synthesis.input
 
     def sides(size: tuple[int, int]) -> Any:
@@ -166,7 +179,9 @@ def stylegan3_shell(model: stylegan3.Generator) -> nn.Module:
         num_layers=len(parts) - 2, num_critical=config.num_critical, margin_size=config.margin,
         output_scale=config.output_scale, num_fp16_res=4, layer_names=list(model.synthesis.layers),
     )  # fmt: skip
-    return root(model, {"synthesis": synthesis, "mapping": mapping(model)}, z_dim=config.z_dim, num_layers=4)
+    return root(
+        model, {"synthesis": synthesis, "mapping": mapping(model)}, z_dim=config.z_dim, **(kwargs or {"num_layers": 4})
+    )
 
 
 def stylegan_t_shell(model: stylegan_t.Generator, tower: nn.Module | None = None) -> nn.Module:
@@ -229,6 +244,10 @@ def stylegan3_model(seed: int = 0, **changes: Any) -> stylegan3.Generator:
     return stirred(lambda: stylegan3.Generator(stylegan3.Config(**(SG3 | changes))), seed)
 
 
+def stylegan_xl_model(seed: int = 0, **changes: Any) -> stylegan_xl.Generator:
+    return stirred(lambda: stylegan_xl.Generator(stylegan_xl.Config(**(XL | changes))), seed)
+
+
 def stylegan_t_model(seed: int = 0, **changes: Any) -> stylegan_t.Generator:
     return stirred(lambda: stylegan_t.Generator(stylegan_t.Config(**(SGT | changes))), seed)
 
@@ -242,3 +261,56 @@ def text_tower() -> nn.Module:
 def file_of(generator: nn.Module, protocol: int = 4) -> bytes:
     """A snapshot with the generator as G_ema."""
     return dumps(snapshot(generator), protocol)
+
+
+def saved(content: Any) -> bytes:
+    """As torch.save writes it."""
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    return stream.getvalue()
+
+
+def edited(file: Published, path: str, value: Any) -> Published:
+    """A copy of what was read, with an attribute, a tensor or the hooks of a module set by dotted name; None deletes a
+    tensor or a module.
+    """
+    content: Any = copy.deepcopy(file.content)
+    *parents, name = path.split(".")
+    node = content
+    for parent in parents:
+        node = node.children[parent]
+    if name == "hooks":
+        object.__setattr__(node, name, value)
+        return replace(file, content=content)
+    for section in (node.children, node.parameters, node.buffers, node.attributes):
+        if name in section:
+            del section[name]
+            if value is not None or section is node.attributes:
+                section[name] = value
+            return replace(file, content=content)
+    (node.buffers if isinstance(value, torch.Tensor) else node.attributes)[name] = value
+    return replace(file, content=content)
+
+
+def rebuilt(conversion: Conversion) -> Any:
+    generator = registry.build(conversion.family, conversion.config)
+    generator.load_state_dict(conversion.generator)
+    return generator.eval().requires_grad_(False)
+
+
+def assert_same_pictures(conversion: Conversion, model: Any) -> None:
+    state = model.state_dict()
+    assert conversion.generator.keys() == state.keys()
+    for name, tensor in conversion.generator.items():
+        assert tensor.dtype == state[name].dtype, name
+        assert torch.equal(tensor, state[name]), name
+    ours, theirs = rebuilt(conversion), model.float()
+    torch.manual_seed(1)
+    z = torch.randn(2, model.z_dim)
+    c = torch.rand(2, model.c_dim) if model.c_dim else None
+    first = ours.synthesis(ours.map(z, c, psi=0.7))
+    assert torch.equal(first, theirs.synthesis(theirs.map(z, c, psi=0.7)))
+    assert bool(torch.isfinite(first).all())
+    assert first.std() > 1e-3
+    assert first.shape[2:] == conversion.size
+    assert conversion.parameters == sum(p.numel() for p in model.parameters())
