@@ -158,5 +158,6 @@ def _check_steps(layers: dict[str, PublishedModule], config: Config) -> None:
         assert isinstance(layer, stylegan3.Layer)
         for label, value in (("up_factor", layer.up), ("down_factor", layer.down), ("padding", list(layer.padding))):
             found = plain(attribute(module, where, label))
-            if not isinstance(found, int | float | list) or found != value:
+            items = found if isinstance(found, list) else [found]
+            if not all(isinstance(item, int | float) for item in items) or found != value:
                 raise PublishedError(f"{at(where, label)}: expected {value}, got {shown(found)}. {OTHER}")

@@ -2,16 +2,14 @@
 
 Its synthesis network is that of StyleGAN3: a stem, and layers that super-resolution stages put in place of the last
 ones. What is new is the mapping, which knows classes by the features of a pretrained classifier, an average w for each
-class, and truncation towards the nearest of many centroids. Read top to bottom: the configuration, what a file's
-attributes say of a layer, mapping, generator. Names in the state dict are those of the published files. Shape letters:
-N batch, Z latent, C classes, E class features, W style, K centroids.
+class, and truncation towards the nearest of many centroids. Read top to bottom: the configuration, mapping, generator.
+Names in the state dict are those of the published files. Shape letters: N batch, Z latent, C classes, E class features,
+W style, K centroids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping as Attributes
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +18,6 @@ from torch import Tensor, nn
 from core.models import stylegan3
 from core.models.family import require_integer
 from core.models.layers import LEAK, Dense, Mapping, truncated_styles
-from core.models.stylegan3 import InputSpec, LayerSpec
-
-__all__ = ["ClassMapping", "Config", "Generator", "InputSpec", "LayerSpec", "input_spec", "layer_spec"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,68 +64,6 @@ class Config(stylegan3.Config):
     def layer_names(self) -> tuple[str, ...]:
         """Names of the layers' modules."""
         return super().layer_names if self.names is None else self.names
-
-
-def layer_spec(attributes: Attributes[str, Any], *, filter_size: int = 6, oversampling: int = 2) -> LayerSpec:
-    """The specification of a layer by the attributes that published files (StyleGAN3's too) give it.
-
-    Their sizes are (width, height). Raises `ValueError` for one that is missing, and where a layer resamples in another
-    way than `filter_size` and `oversampling` have it.
-    """
-
-    def get(name: str) -> Any:
-        if name not in attributes:
-            raise ValueError(f"layer: expected an attribute {name}, got none")
-        return attributes[name]
-
-    rgb, critical = bool(get("is_torgb")), bool(get("is_critically_sampled"))
-    spec = LayerSpec(
-        in_channels=int(get("in_channels")),
-        out_channels=int(get("out_channels")),
-        in_size=_height_width("in_size", get("in_size")),
-        out_size=_height_width("out_size", get("out_size")),
-        in_rate=float(get("in_sampling_rate")),
-        out_rate=float(get("out_sampling_rate")),
-        in_cutoff=float(get("in_cutoff")),
-        out_cutoff=float(get("out_cutoff")),
-        in_half_width=float(get("in_half_width")),
-        out_half_width=float(get("out_half_width")),
-        kernel=int(get("conv_kernel")),
-        critical=critical,
-        # The published attribute is already false in critical layers.
-        radial=bool(attributes.get("down_radial", False)),
-        rgb=rgb,
-    )
-    rate = max(spec.in_rate, spec.out_rate) * (1 if rgb else oversampling)
-    expected: dict[str, float] = {"tmp_sampling_rate": rate}
-    for way, end in (("up", spec.in_rate), ("down", spec.out_rate)):
-        factor = round(rate / end)
-        expected |= {f"{way}_factor": factor, f"{way}_taps": 1 if rgb or factor == 1 else filter_size * factor}
-    for name, value in expected.items():
-        if name in attributes and float(attributes[name]) != value:
-            raise ValueError(f"layer: expected {name} {value:g}, got {attributes[name]!r}")
-    return spec
-
-
-def input_spec(attributes: Attributes[str, Any]) -> InputSpec:
-    """The specification of the Fourier input by its attributes in a published file. Raises `ValueError`."""
-    for name in ("channels", "size", "sampling_rate", "bandwidth"):
-        if name not in attributes:
-            raise ValueError(f"input: expected an attribute {name}, got none")
-    return InputSpec(
-        channels=int(attributes["channels"]),
-        size=_height_width("size", attributes["size"]),
-        rate=float(attributes["sampling_rate"]),
-        bandwidth=float(attributes["bandwidth"]),
-    )
-
-
-def _height_width(name: str, values: Any) -> tuple[int, int]:
-    """From (width, height) as a tensor, an array or a list."""
-    pair = [int(value) for value in values]
-    if len(pair) != 2:
-        raise ValueError(f"{name}: expected (width, height), got {pair}")
-    return pair[1], pair[0]
 
 
 class ClassMapping(Mapping):

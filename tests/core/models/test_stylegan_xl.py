@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from core.models import stylegan3
-from core.models.stylegan_xl import Config, Generator, InputSpec, LayerSpec, input_spec, layer_spec
+from core.models.stylegan3 import LayerSpec
+from core.models.stylegan_xl import Config, Generator
 
 Array = NDArray[np.float64]
 
@@ -147,36 +148,6 @@ def test_averages_move_by_class() -> None:
 # --- layers ---------------------------------------------------------------------------------------------------------
 
 
-def attributes(spec: LayerSpec) -> dict[str, Any]:
-    """What a published file says of a layer."""
-    rate = max(spec.in_rate, spec.out_rate) * (1 if spec.rgb else 2)
-    up, down = rate / spec.in_rate, rate / spec.out_rate
-    return {
-        "w_dim": 7,
-        "is_torgb": spec.rgb,
-        "is_critically_sampled": spec.critical,
-        "use_fp16": False,
-        "in_channels": spec.in_channels,
-        "out_channels": spec.out_channels,
-        "in_size": torch.tensor(spec.in_size[::-1]),
-        "out_size": list(spec.out_size[::-1]),
-        "in_sampling_rate": int(spec.in_rate),
-        "out_sampling_rate": spec.out_rate,
-        "tmp_sampling_rate": rate,
-        "in_cutoff": spec.in_cutoff,
-        "out_cutoff": spec.out_cutoff,
-        "in_half_width": spec.in_half_width,
-        "out_half_width": spec.out_half_width,
-        "conv_kernel": spec.kernel,
-        "up_factor": int(up),
-        "up_taps": 1 if spec.rgb or up == 1 else int(6 * up),
-        "down_factor": int(down),
-        "down_taps": 1 if spec.rgb or down == 1 else int(6 * down),
-        "down_radial": spec.radial and not spec.critical,
-        "padding": [9, 8, 9, 8],
-    }
-
-
 def grown() -> tuple[LayerSpec, ...]:
     """A stem without its last two layers and RGB, and a head of twice the size: bands and widths of its own."""
     stem = Config(**TINY).layer_specs[:2]
@@ -206,28 +177,6 @@ def grown() -> tuple[LayerSpec, ...]:
     )
     rgb = replace(last, in_channels=6, in_size=(32, 34), out_channels=3, in_cutoff=16.0, kernel=1, rgb=True)
     return (*stem, first, last, rgb)
-
-
-def test_layers_by_their_published_attributes() -> None:
-    radial = Config(**TINY, kernel=1, radial=True)
-    layers = (*Config(**TINY).layer_specs, *grown(), *radial.layer_specs)
-    for spec in layers:
-        got = layer_spec(attributes(spec))
-        assert got == replace(spec, radial=spec.radial and not spec.critical)
-        assert stylegan3.Layer(got, radial).padding == stylegan3.Layer(spec, radial).padding
-    spec = layers[1]
-    with pytest.raises(ValueError, match="expected an attribute in_cutoff, got none"):
-        layer_spec({name: value for name, value in attributes(spec).items() if name != "in_cutoff"})
-    with pytest.raises(ValueError, match="layer: expected up_taps 24, got 8"):
-        layer_spec(attributes(spec) | {"up_taps": 8})
-    with pytest.raises(ValueError, match="layer: expected tmp_sampling_rate .*, got 128"):
-        layer_spec(attributes(spec) | {"tmp_sampling_rate": 128})
-    with pytest.raises(ValueError, match=r"in_size: expected \(width, height\), got \[4\]"):
-        layer_spec(attributes(spec) | {"in_size": [4]})
-    said = {"w_dim": 7, "channels": 4, "size": [12, 10], "sampling_rate": 8, "bandwidth": 1.5}
-    assert input_spec(said) == InputSpec(channels=4, size=(10, 12), rate=8.0, bandwidth=1.5)
-    with pytest.raises(ValueError, match="input: expected an attribute bandwidth"):
-        input_spec({name: value for name, value in said.items() if name != "bandwidth"})
 
 
 def test_a_grown_generator() -> None:
