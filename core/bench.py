@@ -38,7 +38,7 @@ _TOLERANCE = 1e-3
 
 
 class BenchError(ValueError):
-    """The two ways of drawing disagree, so comparing their times would mean nothing."""
+    """The two ways of drawing disagree, so comparing their times would mean nothing; or there are not two."""
 
 
 def bench_engine(path: Path | None, *, rounds: int = 7, lite: bool = True) -> dict[str, Any]:
@@ -53,6 +53,8 @@ def bench_engine(path: Path | None, *, rounds: int = 7, lite: bool = True) -> di
     precision = choose_precision("auto", device)
     checkpoint = load(path if path is not None else bundled_checkpoint())
     generator = load_generator(checkpoint)
+    if not isinstance(generator, Generator):
+        raise BenchError(f"{checkpoint.path}: expected a StyleGAN-T; `glissando bench families` measures the others")
     models = [_measure(checkpoint.header.name, generator, device, precision, rounds, Engine(checkpoint))]
     if lite:
         with torch.random.fork_rng(devices=[]):

@@ -9,7 +9,7 @@ reference is the network itself in float32, so its ratio says what the precision
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -106,9 +106,9 @@ def _measure(name: str, device: torch.device, precision: str, rounds: int, chang
             with plainly():
                 return generator.synthesis(ws[index % 4])
 
-        tasks = {"plain": plain} | {
-            kind: (lambda index, draw=draw: draw(ws[index % 4])) for kind, draw in synthesis.items()
-        }
+        tasks: dict[str, Callable[[int], object]] = {"plain": plain}
+        for kind, draw in synthesis.items():
+            tasks[kind] = lambda index, draw=draw: draw(ws[index % 4])  # type: ignore[misc]
         times = interleave(tasks, rounds, device)
     return {
         "name": name,

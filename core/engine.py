@@ -250,11 +250,13 @@ def _text_encoder(checkpoint: Checkpoint, generator: Generator, device: torch.de
     """The text encoder of a checkpoint whose generator takes text, checked against it."""
     if generator.conditioning != "text":
         return None
+    spec = checkpoint.header.text
+    assert spec is not None  # `native.load` sees to it
     try:
-        encoder = load_text_encoder(checkpoint.header.text, checkpoint.part("text"), device)
+        encoder = load_text_encoder(spec, checkpoint.part("text"), device)
     except TextEncoderError as error:
         # Weights of a published encoder that are not here are no fault of the file; a tower that does not fit is.
-        if checkpoint.header.text.get("kind") == "open_clip":
+        if spec.get("kind") == "open_clip":
             raise
         raise CheckpointError(f"{checkpoint.path}: {error}. Save the checkpoint again.") from error
     if encoder.dim != generator.c_dim:
