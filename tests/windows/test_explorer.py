@@ -261,7 +261,7 @@ def script_drop_checkpoints(ctx: Any, session: Any, explorer: Any, window: Any) 
         assert time.monotonic() < end
         ctx.yield_()
     settle(ctx, session)
-    assert session.info.resolution == 64
+    assert session.info.size == (64, 64)
     other = window.picture(ctx)
     assert_shows_the_engine_s_picture(ctx, session, explorer, window)
     assert other.shape != first.shape or (other != first).any()

@@ -54,15 +54,15 @@ class LibraryPanel:
             return
         side = imgui.get_font_size() * TILE_EM
         imgui.begin_child("##tiles")
-        flow([side] * len(entries), lambda index: self._tile(entries[index], side))
+        flow([side] * len(entries), lambda index: self._tile(index, entries[index], side))
         imgui.end_child()
 
-    def _tile(self, entry: Entry, side: float) -> None:
+    def _tile(self, index: int, entry: Entry, side: float) -> None:
         session = self._session
         shown = session.info is not None and session.shown_path == entry.path
         imgui.begin_group()
         origin = imgui.get_cursor_screen_pos()
-        if imgui.invisible_button(f"##{entry.path}", ImVec2(side, side)):
+        if imgui.invisible_button(f"##tile {index}", ImVec2(side, side)):
             session.open_checkpoint(entry.path)
         hovered = imgui.is_item_hovered()
         tooltip(f"{entry.path}" + (f"\n{entry.problem}" if entry.problem else ""))

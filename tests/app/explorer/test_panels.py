@@ -646,7 +646,8 @@ def test_the_library_opens_a_model_by_its_picture(tmp_path: Path) -> None:
         ctx.yield_(2)
         until(ctx, lambda: len(session.library.entries) == 2 and not session.library.busy)
         ctx.yield_(2)
-        ctx.item_click(f"//Library/**/##{folder / 'faces.pkl'}")
+        assert [entry.path.name for entry in session.library.entries] == ["bad.pkl", "faces.pkl"]
+        ctx.item_click("//Library/**/##tile 1")
         ctx.yield_(2)
         until(ctx, lambda: session.shown_path == folder / "faces.pkl")
         assert session.history.scene.checkpoint == str(folder / "faces.pkl")

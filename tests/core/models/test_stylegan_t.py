@@ -482,7 +482,7 @@ def test_registry() -> None:
     for values in (TINY | {"surprise": 1}, {k: v for k, v in TINY.items() if k != "z_dim"}):
         with pytest.raises(ValueError, match=r"missing or unknown: (surprise|z_dim)"):
             registry.build("stylegan_t", values)
-    with pytest.raises(ValueError, match="expected one of stylegan_t, got 'gan'"):
+    with pytest.raises(ValueError, match="expected one of .*stylegan_t.*, got 'gan'"):
         registry.build("gan", TINY)
     with pytest.raises(ValueError, match="expected one of nano, lite, full, got 'huge'"):
         registry.preset("stylegan_t", "huge", resolution=64, text_dim=8)
