@@ -29,7 +29,8 @@ class ClassField:
         label: int = getattr(history.scene, self._field)
         side, gap = imgui.get_frame_height(), 4.0
         width = imgui.get_content_region_avail().x - 2 * (side + gap)
-        title = fitted(class_title(label, names), width - imgui.get_style().frame_padding.x * 2)
+        title = class_title(label, names) if names else f"class {label}"
+        title = fitted(title, width - imgui.get_style().frame_padding.x * 2)
         if imgui.button(f"{title}###{self._field}", ImVec2(width, 0)):
             self._search = ""
             imgui.open_popup(f"choose {self._field}")
