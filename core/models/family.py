@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from core.request import NoiseMode
 
 Conditioning = Literal["none", "class", "text"]
+BLOCK_RESOLUTIONS = tuple(4 << step for step in range(10))
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,50 @@ class Generator(Protocol):
 
     @property
     def synthesis(self) -> Synthesis: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockShape:
+    """What the Configs of StyleGAN and StyleGAN2 share: blocks that double the size, from 4 pixels on."""
+
+    resolution: int = 1024
+    """Of the last block: a power of two, 4 to 2048. The side of a square picture in pixels."""
+    base_channels: int = 16384
+    """A block at resolution R has min(base_channels // R, max_channels) channels."""
+    max_channels: int = 512
+    block_channels: tuple[int, ...] | None = None
+    """Channels of each block, smallest first, instead of the rule above."""
+
+    def __post_init__(self) -> None:
+        channels: object = self.block_channels
+        if isinstance(channels, list):  # from JSON
+            object.__setattr__(self, "block_channels", tuple(channels))
+        require_integer("base_channels", self.base_channels, 1, 2**22)
+        require_integer("max_channels", self.max_channels, 1, 8192)
+        if type(self.resolution) is not int or self.resolution not in BLOCK_RESOLUTIONS:
+            raise ValueError(f"resolution: expected a power of two from 4 to 2048, got {self.resolution!r}")
+        blocks = len(self.resolutions)
+        if self.block_channels is None:
+            if self.base_channels < self.resolution:
+                raise ValueError(
+                    f"base_channels: expected at least the resolution, {self.resolution}, got {self.base_channels}"
+                )
+        elif not isinstance(self.block_channels, tuple) or len(self.block_channels) != blocks:
+            raise ValueError(f"block_channels: expected {blocks} numbers, got {self.block_channels!r}")
+        for value in self.block_channels or ():
+            require_integer("block_channels", value, 1, 8192)
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Block resolutions, 4 first."""
+        return BLOCK_RESOLUTIONS[: BLOCK_RESOLUTIONS.index(self.resolution) + 1]
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of each block, smallest first."""
+        if self.block_channels is not None:
+            return self.block_channels
+        return tuple(min(self.base_channels // resolution, self.max_channels) for resolution in self.resolutions)
 
 
 def require_integer(name: str, value: object, low: int, high: int) -> None:

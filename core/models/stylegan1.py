@@ -17,73 +17,43 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.family import LayerInfo, require_integer, require_number, require_tensors
+from core.models.family import (
+    BLOCK_RESOLUTIONS,
+    BlockShape,
+    LayerInfo,
+    require_integer,
+    require_number,
+    require_tensors,
+)
 from core.models.layers import Dense, MappedGenerator, Mapping, bias_activation, spatial_noise, styles_by_layer
 from core.models.tf_variables import Variables, require_finished, require_options
 from core.request import NoiseMode
 
-RESOLUTIONS = tuple(4 << step for step in range(10))
-
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(BlockShape):
     """The shape of one generator. Raises `ValueError` for a shape that cannot be built."""
 
-    resolution: int = 1024
-    """Side of the picture in pixels: a power of two, 4 to 2048."""
     z_dim: int = 512
     w_dim: int = 512
     mapping_layers: int = 8
     mapping_features: int | None = None
     """Width between the mapping's layers; None is `w_dim`."""
     mapping_lr_multiplier: float = 0.01
-    base_channels: int = 16384
-    """A block at resolution R has min(base_channels // R, max_channels) channels."""
-    max_channels: int = 512
-    block_channels: tuple[int, ...] | None = None
-    """Channels of each block, smallest first, instead of the rule above."""
     img_channels: int = 3
 
     def __post_init__(self) -> None:
-        channels: object = self.block_channels
-        if isinstance(channels, list):  # from JSON
-            object.__setattr__(self, "block_channels", tuple(channels))
+        super().__post_init__()
         for name, low, high in (
             ("z_dim", 1, 8192),
             ("w_dim", 1, 8192),
             ("mapping_layers", 1, 64),
-            ("base_channels", 1, 2**22),
-            ("max_channels", 1, 8192),
             ("img_channels", 1, 64),
         ):
             require_integer(name, getattr(self, name), low, high)
         if self.mapping_features is not None:
             require_integer("mapping_features", self.mapping_features, 1, 8192)
         require_number("mapping_lr_multiplier", self.mapping_lr_multiplier, 0, 100)
-        if self.resolution not in RESOLUTIONS:
-            raise ValueError(f"resolution: expected a power of two from 4 to 2048, got {self.resolution!r}")
-        blocks = len(self.resolutions)
-        if self.block_channels is None:
-            if self.base_channels < self.resolution:
-                raise ValueError(
-                    f"base_channels: expected at least the resolution, {self.resolution}, got {self.base_channels}"
-                )
-        elif not isinstance(self.block_channels, tuple) or len(self.block_channels) != blocks:
-            raise ValueError(f"block_channels: expected {blocks} numbers, got {self.block_channels!r}")
-        for value in self.block_channels or ():
-            require_integer("block_channels", value, 1, 8192)
-
-    @property
-    def resolutions(self) -> tuple[int, ...]:
-        """Block resolutions, 4 first."""
-        return RESOLUTIONS[: RESOLUTIONS.index(self.resolution) + 1]
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels of each block, smallest first."""
-        if self.block_channels is not None:
-            return self.block_channels
-        return tuple(min(self.base_channels // resolution, self.max_channels) for resolution in self.resolutions)
 
 
 def up_convolution(x_NIHW: Tensor, weight_OI33: Tensor) -> Tensor:
@@ -300,7 +270,7 @@ def from_tensorflow(
     found = Variables(variables)
     require_finished(found)
     resolution = found.resolution()
-    if resolution not in RESOLUTIONS:
+    if resolution not in BLOCK_RESOLUTIONS:
         raise ValueError(f"resolution: expected a power of two from 4 to 2048, got {resolution}")
     state = {"mapping.w_avg": found.take("dlatent_avg", 1)}
     layers = found.count("Dense{}/weight")
@@ -321,7 +291,7 @@ def from_tensorflow(
     state["synthesis.input.const"] = found.take("4x4/Const/const", 4)[0]
     end("synthesis.input", "4x4/Const", 0)
     channels = []
-    for step, side in enumerate(RESOLUTIONS[: RESOLUTIONS.index(resolution) + 1]):
+    for step, side in enumerate(BLOCK_RESOLUTIONS[: BLOCK_RESOLUTIONS.index(resolution) + 1]):
         for name, source in (("conv1", "Conv"),) if side == 4 else (("conv0", "Conv0_up"), ("conv1", "Conv1")):
             # From 128 pixels on ("auto") they upsample by a transposed convolution with the kernel as it is: what they
             # learned there is half a turn from what a convolution after the upsampling would have learned.

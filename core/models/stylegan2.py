@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.family import LayerInfo, require_integer, require_number, require_pair
+from core.models.family import BlockShape, LayerInfo, require_integer, require_number, require_pair
 from core.models.layers import (
     Dense,
     MappedGenerator,
@@ -33,12 +33,9 @@ ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(BlockShape):
     """The shape of one generator. Raises `ValueError` for a shape that cannot be built."""
 
-    resolution: int = 1024
-    """Of the last block, counted from 4 at the constant input: a power of two, 4 to 2048. The side of a square picture
-    in pixels."""
     size: tuple[int, int] = (4, 4)
     """(height, width) of the constant input; each block but the first doubles it."""
     z_dim: int = 512
@@ -52,10 +49,6 @@ class Config:
     """Width of the embedded label; None is `w_dim`."""
     mapping_lr_multiplier: float = 0.01
     base_channels: int = 32768
-    """A block at resolution R has min(base_channels // R, max_channels) channels."""
-    max_channels: int = 512
-    block_channels: tuple[int, ...] | None = None
-    """Channels of each block, smallest first, instead of the rule above."""
     img_channels: int = 3
     architecture: Architecture = "skip"
     """skip: RGB at every resolution, summed; resnet and orig: RGB at the last one only (figure 7)."""
@@ -65,17 +58,15 @@ class Config:
     """Whether convolutions have per-pixel noise."""
 
     def __post_init__(self) -> None:
-        # From JSON they come as lists.
-        for name in ("size", "block_channels"):
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
+        super().__post_init__()
+        size: object = self.size
+        if isinstance(size, list):  # from JSON
+            object.__setattr__(self, "size", tuple(size))
         for name, low, high in (
             ("z_dim", 1, 8192),
             ("c_dim", 0, 2**20),
             ("w_dim", 1, 8192),
             ("mapping_layers", 1, 64),
-            ("base_channels", 1, 2**22),
-            ("max_channels", 1, 8192),
             ("img_channels", 1, 64),
         ):
             require_integer(name, getattr(self, name), low, high)
@@ -86,34 +77,10 @@ class Config:
         require_number("mapping_lr_multiplier", self.mapping_lr_multiplier, 0, 100)
         if self.conv_clamp is not None:
             require_number("conv_clamp", self.conv_clamp, 0, 1e6)
-        if type(self.resolution) is not int or self.resolution not in (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048):
-            raise ValueError(f"resolution: expected a power of two from 4 to 2048, got {self.resolution!r}")
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"architecture: expected one of {', '.join(ARCHITECTURES)}, got {self.architecture!r}")
         if type(self.use_noise) is not bool:
             raise ValueError(f"use_noise: expected true or false, got {self.use_noise!r}")
-        blocks = len(self.resolutions)
-        if self.block_channels is None:
-            if self.base_channels < self.resolution:
-                raise ValueError(
-                    f"base_channels: expected at least the resolution, {self.resolution}, got {self.base_channels}"
-                )
-        elif not isinstance(self.block_channels, tuple) or len(self.block_channels) != blocks:
-            raise ValueError(f"block_channels: expected {blocks} numbers, got {self.block_channels!r}")
-        for value in self.block_channels or ():
-            require_integer("block_channels", value, 1, 8192)
-
-    @property
-    def resolutions(self) -> tuple[int, ...]:
-        """Block resolutions, 4 first."""
-        return tuple(4 << step for step in range(int(math.log2(self.resolution // 4)) + 1))
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels of each block, smallest first."""
-        if self.block_channels is not None:
-            return self.block_channels
-        return tuple(min(self.base_channels // resolution, self.max_channels) for resolution in self.resolutions)
 
     def pixels(self, resolution: int) -> tuple[int, int]:
         """(height, width) at a block."""

@@ -10,11 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.models.family import require_tensors
+from core.models.family import BLOCK_RESOLUTIONS, require_tensors
 from core.models.stylegan2 import Architecture, Config, Generator, resample_filter
 from core.models.tf_variables import Variables, require_finished, require_options
-
-RESOLUTIONS = tuple(4 << step for step in range(10))
 
 # What a file's options may say, if they say it, for its pictures to be ours.
 _OPTIONS: dict[str, Any] = {
@@ -39,7 +37,7 @@ def from_tensorflow(
     found = Variables(variables)
     require_finished(found)
     resolution = found.resolution()
-    if resolution not in RESOLUTIONS:
+    if resolution not in BLOCK_RESOLUTIONS:
         raise ValueError(f"resolution: expected a power of two from 4 to 2048, got {resolution}")
     architecture: Architecture = "orig"
     if f"{resolution}x{resolution}/Skip/weight" in found:
@@ -72,7 +70,7 @@ def from_tensorflow(
 
     state["synthesis.b4.const"] = found.take("4x4/Const/const", 4)[0]
     channels = []
-    for step, side in enumerate(RESOLUTIONS[: RESOLUTIONS.index(resolution) + 1]):
+    for step, side in enumerate(BLOCK_RESOLUTIONS[: BLOCK_RESOLUTIONS.index(resolution) + 1]):
         name, source = f"synthesis.b{side}", f"{side}x{side}"
         state[f"{name}.resample_filter"] = resample_filter()
         if side == 4:

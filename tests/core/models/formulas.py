@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 Array = NDArray[np.float64]
 
@@ -43,3 +45,14 @@ def plain_up_convolution(x_IHW: Array, kernel_OI33: Array) -> Array:
     y = correlate(insert_zeros(x_IHW), flipped, 2)  # [O, 2H + 2, 2W + 2], every place the kernel touches
     y = np.pad(y[:, :-1, :-1], ((0, 0), (1, 1), (1, 1)))
     return low_pass(y)
+
+
+def stirred(generator: nn.Module) -> None:
+    """Moves every parameter of a StyleGAN3 or StyleGAN-XL away from its neutral start."""
+    for name, tensor in generator.state_dict().items():
+        if name.endswith("magnitude_ema"):
+            tensor.uniform_(0.5, 2.0)
+        elif name.endswith("w_avg") or name == "synthesis.input.affine.weight":
+            tensor.normal_(std=0.5)
+        elif name.endswith("bias"):
+            tensor.add_(torch.randn_like(tensor) * (30 if name.startswith("mapping.fc") else 0.3))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from core.models import stylegan3
 from core.models.stylegan3 import LayerSpec
 from core.models.stylegan_xl import Config, Generator
+from tests.core.models.formulas import stirred
 
 Array = NDArray[np.float64]
 
@@ -37,13 +38,7 @@ def build(seed: int = 0, **changes: Any) -> Generator:
     """A tiny generator in float64 with every parameter moved away from its neutral start."""
     torch.manual_seed(seed)
     generator = Generator(Config(**(TINY | changes))).double().eval().requires_grad_(False)
-    for name, tensor in generator.state_dict().items():
-        if name.endswith("magnitude_ema"):
-            tensor.uniform_(0.5, 2.0)
-        elif name.endswith("w_avg") or name == "synthesis.input.affine.weight":
-            tensor.normal_(std=0.5)
-        elif name.endswith("bias"):
-            tensor.add_(torch.randn_like(tensor) * (30 if name.startswith("mapping.fc") else 0.3))
+    stirred(generator)
     return generator
 
 
