@@ -74,12 +74,27 @@ class ModelInfo:
 class Engine:
     """A checkpoint that answers requests. One thread at a time; make one with `Engine.open`."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        centroids: Tensor | None = None,
+    ) -> None:
+        """`centroids` [K, W]: truncation moves towards the nearest of them (StyleGAN-XL, multimodal truncation)."""
         self.device = choose_device(device)
         precision = choose_precision(precision, self.device)
         header = checkpoint.header
         # The plain layers' weights are not kept where a fast synthesis has its own copies of them.
-        generator = load_generator(checkpoint).to(self.device)
+        generator = load_generator(checkpoint)
+        if centroids is not None:
+            if not hasattr(generator, "centroids"):
+                raise EngineError(f"centroids: only StyleGAN-XL truncates towards centroids, this is a {header.family}")
+            if centroids.shape[1] != generator.w_dim:
+                raise EngineError(f"centroids: expected [K, {generator.w_dim}], got {list(centroids.shape)}")
+            generator.centroids = centroids
+        generator = generator.to(self.device)
         self._text = _text_encoder(checkpoint, generator, self.device)
         if self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > MAX_THREADS:
             torch.set_num_threads(MAX_THREADS)
@@ -108,15 +123,26 @@ class Engine:
 
     @classmethod
     def open(
-        cls, path: Path | str, *, device: str = "auto", precision: str = "auto", progress: Progress | None = None
+        cls,
+        path: Path | str,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        centroids: Path | None = None,
+        progress: Progress | None = None,
     ) -> Engine:
         """Loads a checkpoint of ours, or a published file by way of an import.
 
+        `centroids` is a .npy file [K, W] for multimodal truncation; without one, NAME.centroids.npy beside the file is
+        taken if it is there.
         `device` is auto (a CUDA device if there is one), cpu, cuda or cuda:N; `precision` is auto, float32, bfloat16 or
         float16. Raises `CheckpointError`, `core.checkpoints.opcodes.PublishedError`, `core.text.TextEncoderError` or
         `EngineError`.
         """
-        return cls(load_any(path, progress), device=device, precision=precision)
+        if centroids is None and (beside := Path(path).with_suffix(".centroids.npy")).is_file():
+            centroids = beside
+        table = None if centroids is None else load_centroids(centroids)
+        return cls(load_any(path, progress), device=device, precision=precision, centroids=table)
 
     def render(self, request: RenderRequest) -> Frame:
         """The picture of a request. Raises `EngineError` when the numbers overflow, which only half precision can bring
@@ -233,6 +259,19 @@ class Engine:
         else:
             self._latents.move_to_end(key)
         return w_W
+
+
+def load_centroids(path: Path) -> Tensor:
+    """The table [K, W], float32, of a .npy file. Raises `EngineError` for anything else; no pickle in it is read."""
+    try:
+        table = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise EngineError(f"{path}: expected a .npy file of numbers, cannot read it: {error}") from error
+    if not isinstance(table, np.ndarray) or table.ndim != 2 or not table.size or table.dtype.kind != "f":
+        raise EngineError(f"{path}: expected a .npy table [K, W] of floating point numbers, got something else")
+    if not np.isfinite(table).all():
+        raise EngineError(f"{path}: holds values that are not finite")
+    return torch.from_numpy(table.astype(np.float32))
 
 
 def class_names(names: Sequence[str], classes: int) -> tuple[str, ...]:

@@ -44,13 +44,19 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=PRECISIONS, default="auto", help="auto takes the fastest that is safe on this machine"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--centroids",
+        type=Path,
+        metavar="FILE.npy",
+        help="StyleGAN-XL: truncate towards the nearest row (default: NAME.centroids.npy beside the file)",
+    )
 
 
 def open_engine(args: argparse.Namespace) -> Engine:
     """The engine that `add_engine_arguments` describes."""
     from core.engine import Engine
 
-    return Engine.open(checkpoint_path(args), device=args.device, precision=args.precision)
+    return Engine.open(checkpoint_path(args), device=args.device, precision=args.precision, centroids=args.centroids)
 
 
 def checkpoint_path(args: argparse.Namespace) -> Path:

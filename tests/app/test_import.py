@@ -9,7 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from app import cli, downloads
 from app.errors import UserError
@@ -267,3 +270,36 @@ def test_import_tells_each_mistake_in_one_line(
     assert "cannot make the folder" in fails(capsys, "import", source, "--out", unwritable / "x.safetensors")
     assert "there is a file already" in fails(capsys, "import", source, "--out", source)
     assert "expected an address that starts with http" in fails(capsys, "import", "ftp://host/x.pkl")
+
+
+def test_generate_draws_a_published_file_as_the_model_itself_does(tmp_path: Path) -> None:
+    model = models.stylegan2_model(resolution=16, c_dim=3).eval()
+    file = tmp_path / "published.pkl"
+    file.write_bytes(file_of(models.stylegan2_shell(model)))
+    common = ("--seeds", "5", "--psi", 0.8, "--precision", "float32", "--device", "cpu", "--out", tmp_path / "out")
+    assert run("generate", file, "--class", 2, *common) == 0
+    z = torch.from_numpy(np.random.RandomState(5).randn(1, model.z_dim).astype(np.float32))
+    with torch.inference_mode():
+        rgb = model.synthesis(model.map(z, torch.eye(3)[2:], 0.8))[0]
+    expected = rgb.mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+    with Image.open(tmp_path / "out" / "seed0005.png") as image:
+        assert np.array_equal(np.asarray(image), expected)
+        assert "Class: 2" in image.text["parameters"]  # type: ignore[attr-defined]
+
+
+def test_a_model_is_asked_for_what_it_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, classes in (("classes", 3), ("none", 0)):
+        (tmp_path / f"{name}.pkl").write_bytes(file_of(models.stylegan2_shell(models.stylegan2_model(c_dim=classes))))
+    out = ("--seeds", "0", "--out", tmp_path / "out")
+    assert "takes a class: give --class; got --prompt" in fails(
+        capsys, "generate", tmp_path / "classes.pkl", "--prompt", "sea", *out
+    )
+    assert "got no class of this model" in fails(capsys, "generate", tmp_path / "classes.pkl", "--class", 3, *out)
+    assert "takes neither prompt nor class; got --class" in fails(
+        capsys, "generate", tmp_path / "none.pkl", "--class", 0, *out
+    )
+    assert run("generate", tmp_path / "none.pkl", *out) == 0
+    clip = tmp_path / "x.mp4"
+    sizes = ("--seconds", 0.2, "--fps", 10, "--size", 32, "--out", clip)
+    assert run("video", tmp_path / "classes.pkl", "--class", 0, "--class", 2, *sizes) == 0
+    assert clip.stat().st_size > 0

@@ -136,3 +136,43 @@ def test_half_precision(checkpoint: Path, precision: str) -> None:
     exact = Engine.open(checkpoint, device="cpu", precision="float32")
     a, b = (e.render(RenderRequest(seed_x=2)).pixels.astype(float) for e in (engine, exact))
     assert np.abs(a - b).mean() < 8
+
+
+def test_truncation_towards_the_nearest_of_many_centroids(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.safetensors", "stylegan_xl")
+    plain = Engine.open(path, device="cpu", precision="float32")
+    table = np.random.default_rng(0).normal(size=(5, 8))
+    np.save(tmp_path / "table.npy", table)
+    engine = Engine.open(path, device="cpu", precision="float32", centroids=tmp_path / "table.npy")
+    w = plain.ws(RenderRequest(seed_x=3))[0, 0].numpy()
+    nearest = table[((table - w) ** 2).sum(axis=1).argmin()]
+    assert np.allclose(engine.ws(RenderRequest(seed_x=3, psi=0.0))[0, 0], nearest, atol=1e-5)
+    assert np.allclose(engine.ws(RenderRequest(seed_x=3, psi=0.25))[0, 0], nearest + 0.25 * (w - nearest), atol=1e-5)
+    assert torch.equal(engine.ws(RenderRequest(seed_x=3)), plain.ws(RenderRequest(seed_x=3)))
+    # Beside the checkpoint they need not be named.
+    np.save(tmp_path / "model.centroids.npy", table)
+    found = Engine.open(path, device="cpu", precision="float32")
+    assert torch.equal(found.ws(RenderRequest(seed_x=3, psi=0.5)), engine.ws(RenderRequest(seed_x=3, psi=0.5)))
+
+
+def test_centroids_that_do_not_fit(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.safetensors", "stylegan_xl")
+    table = tmp_path / "table.npy"
+    for values, message in (
+        (np.zeros((5, 7)), r"expected \[K, 8\], got \[5, 7\]"),
+        (np.zeros(8), "expected a .npy table"),
+        (np.zeros((0, 8)), "expected a .npy table"),
+        (np.array([["a"]]), "expected a .npy table"),
+        (np.full((1, 8), np.nan), "not finite"),
+        (np.array([{}]), "cannot read it"),
+    ):
+        np.save(table, values)
+        with pytest.raises(EngineError, match=message):
+            Engine.open(path, device="cpu", centroids=table)
+    table.write_bytes(b"no table")
+    for missing in (table, tmp_path / "none.npy", tmp_path):
+        with pytest.raises(EngineError, match="expected a .npy file of numbers"):
+            Engine.open(path, device="cpu", centroids=missing)
+    np.save(table, np.zeros((5, 8)))
+    with pytest.raises(EngineError, match="only StyleGAN-XL truncates towards centroids, this is a stylegan2"):
+        Engine.open(write(tmp_path / "two.safetensors", "stylegan2"), device="cpu", centroids=table)
