@@ -79,7 +79,7 @@ class LibraryPanel:
             draw_list.add_text(ImVec2(origin.x + (side - size.x) / 2, origin.y + (side - size.y) / 2), colour, icon)
         if shown or hovered:
             colour = imgui.color_convert_float4_to_u32(theme.ACCENT if shown else ImVec4(1, 1, 1, 0.35))
-            draw_list.add_rect(origin, corner, colour, 4.0, 0, 2.0)
+            draw_list.add_rect(origin, corner, colour, rounding=4.0, thickness=2.0)
         dim_text(fitted(entry.path.stem, side))
         imgui.end_group()
 

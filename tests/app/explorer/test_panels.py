@@ -593,6 +593,7 @@ def test_a_class_is_found_by_name_and_by_number(tmp_path: Path) -> None:
         assert (session.history.scene.label, session.history.scene.label_b) == (3, 0)
         settle(ctx, session)
         assert session.frame.request.label == 3  # type: ignore[union-attr]
+        assert not errors(session)
 
     drive(tmp_path, script, open_engine=class_engine)
 
@@ -653,5 +654,7 @@ def test_the_library_opens_a_model_by_its_picture(tmp_path: Path) -> None:
         assert session.history.scene.checkpoint == str(folder / "faces.pkl")
         assert session.history.undo_name == "open checkpoint"
         assert session.settings.library_dirs == (str(folder),)
+        ctx.yield_(3)
+        assert not errors(session)
 
     drive(tmp_path, script)
