@@ -86,8 +86,8 @@ class Engine:
         self.device = choose_device(device)
         precision = choose_precision(precision, self.device)
         header = checkpoint.header
-        # The plain layers' weights are not kept where a fast synthesis has its own copies of them.
         generator = load_generator(checkpoint)
+        parameters = sum(p.numel() for p in generator.parameters())
         if centroids is not None:
             if not hasattr(generator, "centroids"):
                 raise EngineError(f"centroids: only StyleGAN-XL truncates towards centroids, this is a {header.family}")
@@ -99,7 +99,7 @@ class Engine:
         if self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > MAX_THREADS:
             torch.set_num_threads(MAX_THREADS)
         with torch.inference_mode():
-            self._synthesis = registry.synthesis(header.family, generator, DTYPES[precision])
+            self._synthesis = registry.synthesis(header.family, generator, DTYPES[precision], consume=True)
         self._z_dim, self._num_ws, self._map = generator.z_dim, generator.num_ws, generator.map
         self._latents: OrderedDict[Hashable, Tensor] = OrderedDict()
         classes = generator.c_dim if generator.conditioning == "class" else 0
@@ -114,7 +114,7 @@ class Engine:
             has_transform=generator.has_transform,
             path=checkpoint.path,
             sha256=checkpoint.sha256,
-            parameters=sum(p.numel() for p in generator.parameters()),
+            parameters=parameters,
             images_seen=header.images_seen,
             vocabulary=frozenset(header.vocabulary),
             precision=precision,

@@ -36,8 +36,9 @@ class Family:
     generator: Callable[[Any], Generator]
     """From a configuration of the class `config`."""
     presets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    fast: Callable[[Any, torch.dtype], Synthesis] | None = None
-    """From a generator of the family: its synthesis prepared for one precision, if there is more than the plain one."""
+    fast: Callable[..., Synthesis] | None = None
+    """From a generator of the family, a precision and `consume` (see `synthesis`): its synthesis prepared for that, if
+    there is more than the plain one."""
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -94,7 +95,12 @@ def build(family: str, values: Mapping[str, Any]) -> Generator:
     return _family(family).generator(config_from_dict(family, values))
 
 
-def synthesis(family: str, generator: Generator, dtype: torch.dtype) -> Synthesis:
-    """A generator's synthesis as fast as there is one, for one picture at a time without gradients."""
+def synthesis(family: str, generator: Generator, dtype: torch.dtype, *, consume: bool = False) -> Synthesis:
+    """A generator's synthesis as fast as there is one, for one picture at a time without gradients.
+
+    With `consume` the generator is good for nothing but `map` afterwards, and weights are not kept twice.
+    """
     fast = _family(family).fast
-    return functools.partial(generator.synthesis, dtype=dtype) if fast is None else fast(generator, dtype)
+    if fast is None:
+        return functools.partial(generator.synthesis, dtype=dtype)
+    return fast(generator, dtype, consume=consume)

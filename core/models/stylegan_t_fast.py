@@ -18,7 +18,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.models.kernels import UpKernel, kernel_3x3
 from core.models.layers import CLAMP, LEAK, upsample
@@ -132,7 +132,8 @@ class FastSynthesis:
     Keeps what belongs to the last w; not safe to call from two threads at once.
     """
 
-    def __init__(self, generator: Generator, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, generator: Generator, dtype: torch.dtype = torch.float32, *, consume: bool = False) -> None:
+        """With `consume` the generator loses its blocks, so that their weights are not kept twice; it still maps."""
         self._dtype = dtype
         self._f_dim = generator.z_dim
         self._input = generator.input
@@ -173,6 +174,8 @@ class FastSynthesis:
         self._c_part = self._affine_bias
         self._w: Tensor | None = None
         self._factors: list[tuple[list[tuple[Tensor, Tensor]], Tensor]] = []
+        if consume:
+            generator.blocks = nn.ModuleList()
 
     def __call__(
         self,

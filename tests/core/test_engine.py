@@ -212,6 +212,12 @@ def test_the_text_and_the_mapping_run_once(tiny_checkpoint: Path, monkeypatch: p
     assert len(engine._latents) <= 4
 
 
+def test_weights_are_not_kept_twice(tiny_checkpoint: Path) -> None:
+    engine = Engine.open(tiny_checkpoint, device="cpu", precision="float32")
+    generator = engine._map.__self__  # type: ignore[attr-defined]
+    assert sum(p.numel() for p in generator.parameters()) < engine.info.parameters / 4
+
+
 def test_devices() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
