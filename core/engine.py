@@ -266,7 +266,8 @@ def load_centroids(path: Path) -> Tensor:
     try:
         table = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise EngineError(f"{path}: expected a .npy file of numbers, cannot read it: {error}") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise EngineError(f"{path}: expected a .npy file of numbers, cannot read it: {why}") from error
     if not isinstance(table, np.ndarray) or table.ndim != 2 or not table.size or table.dtype.kind != "f":
         raise EngineError(f"{path}: expected a .npy table [K, W] of floating point numbers, got something else")
     if not np.isfinite(table).all():

@@ -107,6 +107,36 @@ class Generator(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MappingShape:
+    """What the Configs of StyleGAN2 and StyleGAN3 share: how w is made."""
+
+    z_dim: int = 512
+    c_dim: int = 0
+    """Number of classes; 0 is unconditional."""
+    w_dim: int = 512
+    mapping_layers: int = 8
+    mapping_features: int | None = None
+    """Width between the mapping's layers; None is `w_dim`."""
+    embed_features: int | None = None
+    """Width of the embedded label; None is `w_dim`."""
+    mapping_lr_multiplier: float = 0.01
+
+    def check_mapping(self) -> None:
+        """Raises `ValueError` for what cannot be built."""
+        for name, low, high in (
+            ("z_dim", 1, 8192),
+            ("c_dim", 0, 2**20),
+            ("w_dim", 1, 8192),
+            ("mapping_layers", 1, 64),
+        ):
+            require_integer(name, getattr(self, name), low, high)
+        for name in ("mapping_features", "embed_features"):
+            if getattr(self, name) is not None:
+                require_integer(name, getattr(self, name), 1, 8192)
+        require_number("mapping_lr_multiplier", self.mapping_lr_multiplier, 0, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
 class BlockShape:
     """What the Configs of StyleGAN and StyleGAN2 share: blocks that double the size, from 4 pixels on."""
 

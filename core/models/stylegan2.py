@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.family import BlockShape, LayerInfo, require_integer, require_number, require_pair
+from core.models.family import BlockShape, LayerInfo, MappingShape, require_integer, require_number, require_pair
 from core.models.layers import (
     Dense,
     MappedGenerator,
@@ -33,21 +33,11 @@ ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(BlockShape):
+class Config(BlockShape, MappingShape):
     """The shape of one generator. Raises `ValueError` for a shape that cannot be built."""
 
     size: tuple[int, int] = (4, 4)
     """(height, width) of the constant input; each block but the first doubles it."""
-    z_dim: int = 512
-    c_dim: int = 0
-    """Number of classes; 0 is unconditional."""
-    w_dim: int = 512
-    mapping_layers: int = 8
-    mapping_features: int | None = None
-    """Width between the mapping's layers; None is `w_dim`."""
-    embed_features: int | None = None
-    """Width of the embedded label; None is `w_dim`."""
-    mapping_lr_multiplier: float = 0.01
     base_channels: int = 32768
     img_channels: int = 3
     architecture: Architecture = "skip"
@@ -62,19 +52,9 @@ class Config(BlockShape):
         size: object = self.size
         if isinstance(size, list):  # from JSON
             object.__setattr__(self, "size", tuple(size))
-        for name, low, high in (
-            ("z_dim", 1, 8192),
-            ("c_dim", 0, 2**20),
-            ("w_dim", 1, 8192),
-            ("mapping_layers", 1, 64),
-            ("img_channels", 1, 64),
-        ):
-            require_integer(name, getattr(self, name), low, high)
-        for name in ("mapping_features", "embed_features"):
-            if getattr(self, name) is not None:
-                require_integer(name, getattr(self, name), 1, 8192)
+        self.check_mapping()
+        require_integer("img_channels", self.img_channels, 1, 64)
         require_pair("size", self.size, 1, 64)
-        require_number("mapping_lr_multiplier", self.mapping_lr_multiplier, 0, 100)
         if self.conv_clamp is not None:
             require_number("conv_clamp", self.conv_clamp, 0, 1e6)
         if self.architecture not in ARCHITECTURES:

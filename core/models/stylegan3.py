@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.family import LayerInfo, require_integer, require_number, require_pair
+from core.models.family import LayerInfo, MappingShape, require_integer, require_number, require_pair
 from core.models.filtered_lrelu import axis_padding, filtered_lrelu, lowpass_filter, radial_filter
 from core.models.layers import (
     CLAMP,
@@ -131,7 +131,7 @@ class LayerSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(MappingShape):
     """The shape of one generator: by rule, or layer by layer. Raises `ValueError` for a shape that cannot be built.
 
     The defaults are configuration T; R is `kernel` 1, `radial`, `base_channels` 65536 and `max_channels` 1024.
@@ -139,16 +139,7 @@ class Config:
 
     resolution: int = 1024
     """Side of the picture by the rule: a power of two, 16 to 2048. Not read if `layers` are given."""
-    z_dim: int = 512
-    c_dim: int = 0
-    """Number of classes; 0 is unconditional."""
-    w_dim: int = 512
     mapping_layers: int = 2
-    mapping_features: int | None = None
-    """Width between the mapping's layers; None is `w_dim`."""
-    embed_features: int | None = None
-    """Width of the embedded label; None is `w_dim`."""
-    mapping_lr_multiplier: float = 0.01
     base_channels: int = 32768
     """A layer with cutoff f has min(base_channels / 2 / f, max_channels) channels, rounded."""
     max_channels: int = 512
@@ -184,11 +175,8 @@ class Config:
             if not isinstance(self.layers, list | tuple) or len(self.layers) > MAX_LAYERS:
                 raise ValueError(f"layers: expected a list of at most {MAX_LAYERS}")
             object.__setattr__(self, "layers", tuple(_adopted(LayerSpec, values) for values in self.layers))
+        self.check_mapping()
         for name, low, high in (
-            ("z_dim", 1, 8192),
-            ("c_dim", 0, 2**20),
-            ("w_dim", 1, 8192),
-            ("mapping_layers", 1, 64),
             ("base_channels", 1, 2**22),
             ("max_channels", 1, 8192),
             ("img_channels", 1, 64),
@@ -199,10 +187,7 @@ class Config:
             ("oversampling", 1, 8),
         ):
             require_integer(name, getattr(self, name), low, high)
-        for name in ("mapping_features", "embed_features"):
-            if getattr(self, name) is not None:
-                require_integer(name, getattr(self, name), 1, 8192)
-        for name in ("mapping_lr_multiplier", "first_cutoff", "first_stopband", "last_stopband_rel", "output_scale"):
+        for name in ("first_cutoff", "first_stopband", "last_stopband_rel", "output_scale"):
             require_number(name, getattr(self, name), 0, 1e4)
         if self.conv_clamp is not None:
             require_number("conv_clamp", self.conv_clamp, 0, 1e6)

@@ -15,23 +15,12 @@ from numpy.typing import NDArray
 from core.models import stylegan3
 from core.models.stylegan3 import LayerSpec
 from core.models.stylegan_xl import Config, Generator
+from tests.core.models import test_stylegan3
 from tests.core.models.formulas import stirred
 
 Array = NDArray[np.float64]
 
-TINY: dict[str, Any] = {
-    "resolution": 16,
-    "z_dim": 5,
-    "w_dim": 7,
-    "base_channels": 32,
-    "max_channels": 4,
-    "num_layers": 4,
-    "margin": 2,
-    "first_cutoff": 1.0,
-    "first_stopband": 2**1.1,
-    "embed_classes": 6,
-    "embed_features": 8,
-}
+TINY: dict[str, Any] = test_stylegan3.TINY | {"embed_classes": 6, "embed_features": 8}
 
 
 def build(seed: int = 0, **changes: Any) -> Generator:
