@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from app.classes import class_title
 from app.errors import UserError, reason
+from core import values
 from core.request import SEED_LIMIT, SEEDS_PER_ROW, Frame, RenderRequest
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def document(request: RenderRequest, info: ModelInfo) -> dict[str, Any]:
     return {
         "version": DOCUMENT_VERSION,
         "software": f"Glissando {_version()}",
-        "request": asdict(request),
+        "request": values.to_json(request),
         "checkpoint": {"name": info.name, "family": info.family, "sha256": info.sha256},
         "precision": info.precision,
         "device": info.device,
@@ -153,24 +154,13 @@ def read_png(path: Path) -> Picture:
         version = data["version"]
         if version != DOCUMENT_VERSION:
             raise UserError(f"{path}: metadata version {version}; this Glissando reads {DOCUMENT_VERSION}: update it")
-        request = request_from_json(data["request"])
+        request = values.from_json(RenderRequest, data["request"], "request")
         checkpoint = {key: str(data["checkpoint"][key]) for key in ("name", "family", "sha256")}
     except UserError:
         raise
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: its {DOCUMENT_KEY} metadata is damaged: {error}") from error
     return Picture(width=width, height=height, parameters=parameters, request=request, checkpoint=checkpoint)
-
-
-def request_from_json(data: dict[str, Any]) -> RenderRequest:
-    """The request that `document` wrote. Raises `ValueError` for keys or values that no request has."""
-    known = {field.name for field in fields(RenderRequest)}
-    if not isinstance(data, dict) or set(data) - known:
-        raise ValueError(f"request: expected an object with {', '.join(sorted(known))}, got {data!r:.200}")
-    values = dict(data)
-    if "transform" in values:
-        values["transform"] = tuple(values["transform"])
-    return RenderRequest(**values)
 
 
 def contact_sheet(

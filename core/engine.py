@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +26,8 @@ from core.checkpoints import Checkpoint, CheckpointError
 from core.checkpoints.importing import Progress, load_any
 from core.latents import blend_embeddings, lerp, seed_corners, seed_to_z
 from core.models import registry
-from core.models.family import Conditioning, Generator
-from core.request import IDENTITY_TRANSFORM, Frame, RenderRequest
+from core.models.family import Conditioning, Generator, LayerInfo
+from core.request import IDENTITY_TRANSFORM, Frame, Mix, RenderRequest
 from core.text import TextEncoder, TextEncoderError, load_text_encoder
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -56,6 +57,11 @@ class ModelInfo:
     """How many classes it has; 0 without them."""
     class_names: tuple[str, ...]
     """One for each class; empty when they are not known."""
+    z_dim: int
+    w_dim: int
+    num_ws: int
+    """How many styles a picture takes."""
+    layers: tuple[LayerInfo, ...]
     has_noise: bool
     has_transform: bool
     path: Path
@@ -88,6 +94,7 @@ class Engine:
         header = checkpoint.header
         generator = load_generator(checkpoint)
         parameters = sum(p.numel() for p in generator.parameters())
+        layers = generator.layers
         if centroids is not None:
             if not hasattr(generator, "centroids"):
                 raise EngineError(f"centroids: only StyleGAN-XL truncates towards centroids, this is a {header.family}")
@@ -102,6 +109,7 @@ class Engine:
             self._synthesis = registry.synthesis(header.family, generator, DTYPES[precision], consume=True)
         self._z_dim, self._num_ws, self._map = generator.z_dim, generator.num_ws, generator.map
         self._latents: OrderedDict[Hashable, Tensor] = OrderedDict()
+        self._vectors: dict[str, Tensor] = {}
         classes = generator.c_dim if generator.conditioning == "class" else 0
         self.info = ModelInfo(
             name=header.name,
@@ -110,6 +118,10 @@ class Engine:
             conditioning=generator.conditioning,
             classes=classes,
             class_names=class_names(header.class_names, classes),
+            z_dim=generator.z_dim,
+            w_dim=generator.w_dim,
+            num_ws=generator.num_ws,
+            layers=layers,
             has_noise=generator.has_noise,
             has_transform=generator.has_transform,
             path=checkpoint.path,
@@ -168,16 +180,69 @@ class Engine:
         """The pictures of several requests, each bit-equal to `render(request)`; so they are drawn one by one."""
         return [self.render(request) for request in requests]
 
+    def know(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+        """Directions and latents that requests may name from now on: [w_dim] or one row a style, [num_ws, w_dim].
+
+        Raises `EngineError` for a shape that is another model's.
+        """
+        for name, values in vectors.items():
+            if values.shape not in ((self.info.w_dim,), (self.info.num_ws, self.info.w_dim)):
+                raise EngineError(
+                    f"{name}: expected [{self.info.w_dim}] or [{self.info.num_ws}, {self.info.w_dim}] numbers, as "
+                    f"{self.info.name} has styles, got {list(values.shape)}"
+                )
+            self._vectors[name] = torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)
+
     def ws(self, request: RenderRequest) -> Tensor:
         """The styles of a request, one for each layer: [1, num_ws, w_dim] float32 on the engine's device.
 
-        Raises `EngineError` for a class that the model does not have.
+        Raises `EngineError` for a class that the model does not have, and a direction or latent that it does not know.
         """
         with torch.inference_mode():
-            w_W = self._blended(request, psi=1.0)
-            if request.psi != 1.0:
-                w_W = lerp(self._blended(request, psi=0.0), w_W, request.psi)
-            return w_W.expand(1, self._num_ws, -1)
+            ws_1LW = self._truncated(request)
+            if request.mixes or request.pushes:
+                ws_1LW = ws_1LW.clone()
+            for mix in request.mixes:
+                layers = slice(mix.first, mix.stop)
+                ws_1LW[:, layers] = lerp(ws_1LW[:, layers], self._mixed_in(mix, request)[:, layers], mix.amount)
+            for push in request.pushes:
+                layers = slice(push.first, push.stop)
+                ws_1LW[:, layers] += self._vector(push.direction)[:, layers] * push.amount
+            if request.origin is not None and request.arrived < 1.0:
+                ws_1LW = lerp(self.ws(request.origin), ws_1LW, request.arrived)
+            return ws_1LW
+
+    def _truncated(self, request: RenderRequest) -> Tensor:
+        """[1, L, W]: the request's subject and seed, truncated layer by layer."""
+        w_W = self._blended(request, psi=1.0)
+        psis = [request.psi if layer < request.cutoff else 1.0 for layer in range(self._num_ws)]
+        for layer, psi in enumerate(request.layer_psi[: self._num_ws]):
+            psis[layer] = psis[layer] if psi is None else psi
+        if len(set(psis)) > 1:
+            centre_W = self._blended(request, psi=0.0)
+            return torch.stack([lerp(centre_W, w_W, psi) for psi in psis])[None]
+        if psis[0] != 1.0:
+            w_W = lerp(self._blended(request, psi=0.0), w_W, psis[0])
+        return w_W.expand(1, self._num_ws, -1)
+
+    def _mixed_in(self, mix: Mix, request: RenderRequest) -> Tensor:
+        """[1, L, W]: the styles that a mix takes from."""
+        if mix.latent:
+            return self._vector(mix.latent)
+        changes: dict[str, Any] = {
+            name: value for name in ("prompt", "label", "seed_x", "seed_y") if (value := getattr(mix, name)) is not None
+        }
+        if mix.prompt is not None or mix.label is not None:
+            changes |= {"blend": 0.0, "blend_y": 0.0}
+        return self._truncated(replace(request, **changes))
+
+    def _vector(self, name: str) -> Tensor:
+        """[1, L, W]: a saved direction or latent."""
+        if name not in self._vectors:
+            raise EngineError(
+                f"direction {name.rsplit('@')[0]!r} is not known for {self.info.name}; compute it again, or take it off"
+            )
+        return self._vectors[name].expand(1, self._num_ws, -1)
 
     def _synthesise(self, request: RenderRequest) -> Tensor:
         generator: torch.Generator | None = None
@@ -217,22 +282,27 @@ class Engine:
         """What the generator is asked for beside the seed, with weights: classes, or the text as one."""
         if self.info.conditioning == "none":
             return [(None, 1.0)]
-        if self.info.conditioning == "class":
-            for label in (request.label, request.label_b)[: 2 if request.blend else 1]:
-                if label >= self.info.classes:
-                    raise EngineError(
-                        f"class: {self.info.name} has the classes 0 to {self.info.classes - 1}, got {label}"
-                    )
-            pairs = ((request.label, 1.0 - request.blend), (request.label_b, request.blend))
-            return [(label, weight) for label, weight in pairs if weight > 0.0]
-        if request.blend == 0.0:
-            return [((request.prompt, "", 0.0), 1.0)]
-        if request.blend == 1.0:
-            return [((request.prompt_b, "", 0.0), 1.0)]
-        return [((request.prompt, request.prompt_b, request.blend), 1.0)]
+        right, below = request.blend, request.blend_y
+        if self.info.conditioning == "text":
+            # What does not count is left out of the key.
+            prompts = tuple(
+                prompt if share > 0.0 else ""
+                for prompt, share in zip(
+                    (request.prompt, request.prompt_b, request.prompt_c, request.prompt_d),
+                    _corner_weights(right, below),
+                    strict=True,
+                )
+            )
+            return [((prompts, right, below), 1.0)]
+        labels = (request.label, request.label_b, request.label_c, request.label_d)
+        pairs = [pair for pair in zip(labels, _corner_weights(right, below), strict=True) if pair[1] > 0.0]
+        for label, _ in pairs:
+            if label >= self.info.classes:
+                raise EngineError(f"class: {self.info.name} has the classes 0 to {self.info.classes - 1}, got {label}")
+        return list(pairs)
 
     def _condition(self, subject: Hashable) -> Tensor | None:
-        """[1, C]: class weights, or the embedding of a text or of the point between two."""
+        """[1, C]: class weights, or the embedding of a text or of the point between several."""
         if subject is None:
             return None
         if isinstance(subject, int):
@@ -241,11 +311,22 @@ class Engine:
             return c_1C
         assert isinstance(subject, tuple)
         assert self._text is not None
-        prompt, prompt_b, blend = subject
-        if blend == 0.0:
-            return self._text.encode([prompt])
-        a, b = self._text.encode([prompt, prompt_b])
-        return blend_embeddings(a, b, blend)[None]
+        prompts, right, below = subject
+        above_C = self._between(prompts[0], prompts[1], right) if below < 1.0 else None
+        below_C = self._between(prompts[2], prompts[3], right) if below > 0.0 else None
+        if above_C is None or below_C is None:
+            only_C = below_C if above_C is None else above_C
+            assert only_C is not None
+            return only_C[None]
+        return blend_embeddings(above_C, below_C, below)[None]
+
+    def _between(self, prompt: str, prompt_b: str, blend: float) -> Tensor:
+        """[C]: the embedding of a text (blend 0 and 1) or of the point between two."""
+        assert self._text is not None
+        if blend in (0.0, 1.0):
+            return self._text.encode([prompt if blend == 0.0 else prompt_b])[0]
+        a_C, b_C = self._text.encode([prompt, prompt_b])
+        return blend_embeddings(a_C, b_C, blend)
 
     def _mapped(self, seed: int, subject: Hashable, psi: float) -> Tensor:
         """[W]: a seed's w for a subject (psi 1), or the average that belongs to it (psi 0)."""
@@ -259,6 +340,11 @@ class Engine:
         else:
             self._latents.move_to_end(key)
         return w_W
+
+
+def _corner_weights(right: float, below: float) -> tuple[float, float, float, float]:
+    """The shares of A, B, C and D at a point of the pad; they sum to 1."""
+    return (1 - right) * (1 - below), right * (1 - below), (1 - right) * below, right * below
 
 
 def load_centroids(path: Path) -> Tensor:

@@ -28,6 +28,56 @@ CLASS_LIMIT = 2**20
 # Beyond this the truncation trick only saturates the picture; the bound also keeps half precision finite.
 PSI_LIMIT = 10.0
 
+# More styles than any generator takes; a range of layers that ends here means "to the last".
+LAYER_LIMIT = 64
+AMOUNT_LIMIT = 100.0
+# A picture on its way from another that is itself on its way, and so on.
+ORIGIN_DEPTH = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """Style mixing: the styles of some layers come from another prompt, class or seed, or from a saved latent.
+
+    What is None stays as the request has it. Raises `ValueError` for values out of range.
+    """
+
+    first: int = 0
+    stop: int = LAYER_LIMIT
+    """Layers `first` to `stop` - 1, counted as the generator's styles are."""
+    amount: float = 1.0
+    """How far towards the other styles: 0 not at all, 1 all the way."""
+    prompt: str | None = None
+    label: int | None = None
+    seed_x: float | None = None
+    seed_y: float | None = None
+    latent: str = ""
+    """Id of a saved latent (`core.vectors`); if given, prompt, label and seed do not count."""
+
+    def __post_init__(self) -> None:
+        _check_layers(self.first, self.stop)
+        _check_number("amount", self.amount, 0.0, 1.0)
+        for name in ("seed_x", "seed_y"):
+            if getattr(self, name) is not None:
+                _check_number(name, getattr(self, name), -float(SEED_LIMIT), float(SEED_LIMIT))
+        if self.label is not None:
+            _check_label("label", self.label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """A step along a direction in the space of styles, in some layers. Raises `ValueError` for values out of range."""
+
+    direction: str
+    """Id of a saved direction (`core.vectors`)."""
+    amount: float = 0.0
+    first: int = 0
+    stop: int = LAYER_LIMIT
+
+    def __post_init__(self) -> None:
+        _check_layers(self.first, self.stop)
+        _check_number("amount", self.amount, -AMOUNT_LIMIT, AMOUNT_LIMIT)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RenderRequest:
@@ -44,34 +94,64 @@ class RenderRequest:
     """The class, for models that have classes, counted from 0."""
     label_b: int = 0
     """The second class, reached at `blend` 1."""
+    prompt_c: str = ""
+    prompt_d: str = ""
+    """The third and fourth, reached at `blend_y` 1 with `blend` 0 and 1: A B above, C D below."""
+    label_c: int = 0
+    label_d: int = 0
     blend: float = 0.0
     """0 is A, 1 is B. Between them a text embedding moves along the sphere; between classes w moves on a straight line.
     """
+    blend_y: float = 0.0
+    """0 is between A and B, 1 is between C and D."""
     seed_x: float = 0.0
     """Place on the seed plane; at integers the seed is (x + 100 y) mod 2**32, between them w is blended."""
     seed_y: float = 0.0
     psi: float = 1.0
     """Truncation: 1 is none, 0 the average latent of this prompt."""
+    cutoff: int = LAYER_LIMIT
+    """How many layers, coarsest first, truncation acts on."""
+    layer_psi: tuple[float | None, ...] = ()
+    """A psi of its own for each layer, whatever the cutoff; None, and layers beyond, follow `psi` and `cutoff`."""
+    mixes: tuple[Mix, ...] = ()
+    """Styles from elsewhere, one after the other."""
+    pushes: tuple[Push, ...] = ()
+    """Steps along directions, added after the mixes."""
     noise: NoiseMode = "const"
     noise_seed: int = 0
     """Which noise is drawn when `noise` is "random"."""
+    noise_strength: float = 1.0
+    """Times the strength that the model has learnt."""
     transform: tuple[float, ...] = IDENTITY_TRANSFORM
     """Row-major 3 x 3 matrix that moves and turns the generator's input, for families that have one."""
+    origin: RenderRequest | None = None
+    """Another picture that this one is on its way from: styles move on a straight line, noise and transform are this
+    one's.
+    """
+    arrived: float = 1.0
+    """How far it has come from `origin`; counts only with one."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
             ("blend", 0.0, 1.0),
+            ("blend_y", 0.0, 1.0),
+            ("arrived", 0.0, 1.0),
             ("psi", -PSI_LIMIT, PSI_LIMIT),
             ("seed_x", -float(SEED_LIMIT), float(SEED_LIMIT)),
             ("seed_y", -float(SEED_LIMIT), float(SEED_LIMIT)),
+            ("noise_strength", 0.0, 10.0),
         ):
-            value = getattr(self, name)
-            if not math.isfinite(value) or not low <= value <= high:
-                raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
-        for name in ("label", "label_b"):
-            value = getattr(self, name)
-            if type(value) is not int or not 0 <= value < CLASS_LIMIT:
-                raise ValueError(f"{name}: expected a class number from 0 to {CLASS_LIMIT - 1}, got {value!r}")
+            _check_number(name, getattr(self, name), low, high)
+        for name in ("label", "label_b", "label_c", "label_d"):
+            _check_label(name, getattr(self, name))
+        _check_integer("cutoff", self.cutoff, 0, LAYER_LIMIT)
+        if len(self.layer_psi) > LAYER_LIMIT:
+            raise ValueError(f"layer_psi: expected at most {LAYER_LIMIT} numbers, got {len(self.layer_psi)}")
+        for psi in self.layer_psi:
+            if psi is not None:
+                _check_number("layer_psi", psi, -PSI_LIMIT, PSI_LIMIT)
+        if self.depth > ORIGIN_DEPTH:
+            raise ValueError(f"origin: expected at most {ORIGIN_DEPTH} pictures one behind the other, got {self.depth}")
         if self.noise not in NOISE_MODES:
             raise ValueError(f"noise: expected one of {', '.join(NOISE_MODES)}, got {self.noise!r}")
         if not 0 <= self.noise_seed < SEED_LIMIT:
@@ -80,6 +160,31 @@ class RenderRequest:
             raise ValueError(
                 f"transform: expected 9 finite numbers (a 3 x 3 matrix, row by row), got {self.transform!r}"
             )
+
+    @property
+    def depth(self) -> int:
+        """How many origins stand one behind the other."""
+        return 0 if self.origin is None else 1 + self.origin.depth
+
+
+def _check_number(name: str, value: float, low: float, high: float) -> None:
+    if not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
+
+
+def _check_integer(name: str, value: object, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name}: expected an integer from {low} to {high}, got {value!r}")
+
+
+def _check_label(name: str, value: object) -> None:
+    if type(value) is not int or not 0 <= value < CLASS_LIMIT:
+        raise ValueError(f"{name}: expected a class number from 0 to {CLASS_LIMIT - 1}, got {value!r}")
+
+
+def _check_layers(first: int, stop: int) -> None:
+    if type(first) is not int or type(stop) is not int or not 0 <= first <= stop <= LAYER_LIMIT:
+        raise ValueError(f"layers: expected 0 <= first <= stop <= {LAYER_LIMIT}, got {first!r} to {stop!r}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

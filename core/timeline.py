@@ -1,7 +1,8 @@
 """Keyframes and easing: the request at time t. Pure values, so a preview and an export can never disagree.
 
 Numbers move straight from keyframe to keyframe under an easing curve; prompts and classes move by A, B and `blend`, so
-the engine decides what lies between them. A `Walk` adds steady motion over the seed plane.
+the engine decides what lies between them; where that cannot say it, the styles themselves move
+(`RenderRequest.origin`). A `Walk` adds steady motion over the seed plane.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from core.request import RenderRequest
+from core.request import ORIGIN_DEPTH, Push, RenderRequest
+
+# Seeds farther apart than this are not walked through: dozens of other pictures would flash by.
+LONGEST_WALK = 8.0
 
 EasingName = Literal["linear", "smooth", "smoother", "ease-in", "ease-out", "hold"]
 EASING_NAMES: tuple[EasingName, ...] = get_args(EasingName)
@@ -70,8 +74,7 @@ class Walk:
 class Timeline:
     """Keyframes in order of time, from 0 to the last.
 
-    Raises `ValueError` where there are none, the first is not at 0, times do not rise, or two neighbours together blend
-    more than two subjects (a request can hold only two, so the way between them cannot be written down).
+    Raises `ValueError` where there are none, the first is not at 0, or times do not rise.
     """
 
     keyframes: tuple[Keyframe, ...]
@@ -94,7 +97,6 @@ class Timeline:
         for first, second in zip(self.keyframes, self.keyframes[1:], strict=False):
             if second.time <= first.time:
                 raise ValueError(f"timeline: expected times that rise, got {second.time:g} s after {first.time:g} s")
-            _blend_subjects(first.request, second.request, 0.5)
 
     def at(self, seconds: float) -> RenderRequest:
         """The request at a time; before the start and after the end it is the first and the last.
@@ -122,20 +124,66 @@ class Timeline:
 
 
 def interpolate(a: RenderRequest, b: RenderRequest, u: float) -> RenderRequest:
-    """The request at `u` of the way from `a` (0) to `b` (1); the noise has no in-between and stays `a` to the end."""
+    """The request at `u` of the way from `a` (0) to `b` (1).
+
+    Numbers move straight as long as both ask for the same with other numbers: one or two subjects, or one pad of four,
+    seeds near enough to walk, the same mixes. Otherwise the styles of `a` move straight to those of `b`. The noise has
+    no in-between and stays that of `a` to the end.
+    """
     if u <= 0.0:
         return _canonical(a)
     if u >= 1.0:
         return _canonical(b)
+    transform = tuple(_mix(x, y, u) for x, y in zip(a.transform, b.transform, strict=True))
+    noise = {name: getattr(a, name) for name in ("noise", "noise_seed")}
+    strength = _mix(a.noise_strength, b.noise_strength, u)
+    joint = _join_subjects(a, b, u)
+    alike = all(getattr(a, name) == getattr(b, name) for name in ("cutoff", "layer_psi", "mixes", "origin", "arrived"))
+    if joint is None or not alike or math.dist((a.seed_x, a.seed_y), (b.seed_x, b.seed_y)) > LONGEST_WALK:
+        return replace(fade(a, b, u), transform=transform, noise_strength=strength, **noise)
     return _canonical(
         replace(
-            _blend_subjects(a, b, u),
+            joint,
             seed_x=_mix(a.seed_x, b.seed_x, u),
             seed_y=_mix(a.seed_y, b.seed_y, u),
             psi=_mix(a.psi, b.psi, u),
-            transform=tuple(_mix(x, y, u) for x, y in zip(a.transform, b.transform, strict=True)),
+            pushes=_mix_pushes(a.pushes, b.pushes, u),
+            transform=transform,
+            noise_strength=strength,
         )
     )
+
+
+def fade(a: RenderRequest, b: RenderRequest, u: float) -> RenderRequest:
+    """`b`, whose styles have come `u` of the way from those of `a`, straight; either may be on its own way."""
+    if u >= 1.0:
+        return _canonical(b)
+    b = _canonical(b)
+    if b.origin is not None:
+        # (1 - u) a + u ((1 - v) o + v b'): first from a towards o, then from there towards b'.
+        v = b.arrived
+        a = fade(a, b.origin, u * (1.0 - v) / (1.0 - u * v))
+        b, u = replace(b, origin=None, arrived=1.0), u * v
+    return replace(b, origin=_shortened(_canonical(a), ORIGIN_DEPTH - 1), arrived=u)
+
+
+def _shortened(request: RenderRequest, depth: int) -> RenderRequest:
+    """Without the origins beyond `depth`: what is left of those has faded."""
+    if request.origin is None:
+        return request
+    if depth == 0:
+        return replace(request, origin=None, arrived=1.0)
+    return replace(request, origin=_shortened(request.origin, depth - 1))
+
+
+def _mix_pushes(a: tuple[Push, ...], b: tuple[Push, ...], u: float) -> tuple[Push, ...]:
+    """Steps of both, each growing from or fading to none where the other has none."""
+    goals = {(push.direction, push.first, push.stop): push for push in b}
+    mixed = []
+    for push in a:
+        goal = goals.pop((push.direction, push.first, push.stop), None)
+        mixed.append(replace(push, amount=_mix(push.amount, goal.amount if goal else 0.0, u)))
+    return (*mixed, *(replace(push, amount=push.amount * u) for push in goals.values()))
 
 
 def timeline_through(
@@ -173,30 +221,52 @@ Subject = tuple[str, int]
 """What a picture is of: a prompt and a class, of which a model takes one."""
 
 
+def _corners(request: RenderRequest) -> tuple[Subject, Subject, Subject, Subject]:
+    return (
+        (request.prompt, request.label),
+        (request.prompt_b, request.label_b),
+        (request.prompt_c, request.label_c),
+        (request.prompt_d, request.label_d),
+    )
+
+
 def _subjects(request: RenderRequest) -> dict[Subject, float]:
     """The subjects that count in a request, with their shares; they sum to 1."""
-    a, b = (request.prompt, request.label), (request.prompt_b, request.label_b)
-    if request.blend == 0.0 or a == b:
-        return {a: 1.0}
-    if request.blend == 1.0:
-        return {b: 1.0}
-    return {a: 1.0 - request.blend, b: request.blend}
+    right, below = request.blend, request.blend_y
+    shares = ((1.0 - right) * (1.0 - below), right * (1.0 - below), (1.0 - right) * below, right * below)
+    subjects: dict[Subject, float] = {}
+    for subject, share in zip(_corners(request), shares, strict=True):
+        if share > 0.0:
+            subjects[subject] = subjects.get(subject, 0.0) + share
+    return subjects
 
 
 def _with_subjects(request: RenderRequest, a: Subject, b: Subject = ("", 0), blend: float = 0.0) -> RenderRequest:
-    return replace(request, prompt=a[0], label=a[1], prompt_b=b[0], label_b=b[1], blend=blend)
+    return replace(
+        request,
+        prompt=a[0],
+        label=a[1],
+        prompt_b=b[0],
+        label_b=b[1],
+        prompt_c="",
+        label_c=0,
+        prompt_d="",
+        label_d=0,
+        blend=blend,
+        blend_y=0.0,
+    )
 
 
-def _blend_subjects(a: RenderRequest, b: RenderRequest, u: float) -> RenderRequest:
-    """`a` with the subjects of both."""
+def _join_subjects(a: RenderRequest, b: RenderRequest, u: float) -> RenderRequest | None:
+    """`a` with the subjects of both, or None where a request cannot say what lies between them."""
+    if a.blend_y or b.blend_y:
+        if _corners(a) != _corners(b):
+            return None
+        return replace(a, blend=_mix(a.blend, b.blend, u), blend_y=_mix(a.blend_y, b.blend_y, u))
     weights_a, weights_b = _subjects(a), _subjects(b)
     subjects = list(dict.fromkeys([*weights_a, *weights_b]))
     if len(subjects) > 2:
-        names = ", ".join(repr(prompt) if prompt else f"class {label}" for prompt, label in subjects)
-        raise ValueError(
-            f"keyframes: expected at most two prompts or classes between neighbours, got {len(subjects)} "
-            f"({names}); put a keyframe with a single one in between"
-        )
+        return None
     if len(subjects) == 1:
         return _with_subjects(a, subjects[0])
     first, second = subjects
@@ -204,6 +274,10 @@ def _blend_subjects(a: RenderRequest, b: RenderRequest, u: float) -> RenderReque
 
 
 def _canonical(request: RenderRequest) -> RenderRequest:
-    """The same picture with its subject in its shortest form, so that equal pictures compare equal."""
+    """The same picture in its shortest form, so that equal pictures compare equal."""
+    if request.origin is not None and request.arrived == 1.0:
+        request = replace(request, origin=None)
+    if request.origin is None and request.arrived != 1.0:
+        request = replace(request, arrived=1.0)
     subjects = list(_subjects(request))
     return _with_subjects(request, subjects[0]) if len(subjects) == 1 else request

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import UserError, reason
+from core.values import to_json
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -90,5 +91,5 @@ def _picture(path: Path) -> dict[str, Any]:
     values: dict[str, Any] = {"file": str(path), "size": f"{picture.width}x{picture.height}"}
     values["parameters"] = picture.parameters or "none"
     if picture.request is not None:
-        values |= {"request": asdict(picture.request), "checkpoint": picture.checkpoint}
+        values |= {"request": to_json(picture.request), "checkpoint": picture.checkpoint}
     return values

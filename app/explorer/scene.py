@@ -1,23 +1,28 @@
 """The document: everything the explorer's controls say, as one immutable value.
 
-A `Scene` plus a time gives a `RenderRequest`; nothing else decides the picture. No GUI and no torch here.
+A `Scene` is a `RenderRequest` and what belongs to playing and showing it; with a time it gives the request to render,
+and nothing else decides the picture. No GUI and no torch here.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from core.request import SEED_LIMIT, NoiseMode, RenderRequest
+from core import values
+from core.request import SEED_LIMIT, RenderRequest
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 PathShape = Literal["circle", "eight", "line", "blend"]
 PATH_SHAPES: tuple[PathShape, ...] = get_args(PathShape)
 
 ZOOM_LIMIT = 32
+LONGEST_CROSSFADE_S = 10.0
+
+REQUEST_FIELDS = tuple(field.name for field in fields(RenderRequest))
 
 
 class SceneError(ValueError):
@@ -25,22 +30,11 @@ class SceneError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class Scene(RenderRequest):
     """The explorer's document. Raises `SceneError` for values out of range."""
 
-    prompt: str = ""
-    prompt_b: str = ""
-    label: int = 0
-    """Class A, for models that have classes."""
-    label_b: int = 0
-    blend: float = 0.0
-    """0 is A, 1 is B: prompts or classes."""
-    seed_x: float = 0.0
-    """Where the path starts on the seed plane; see `RenderRequest.seed_x`."""
-    seed_y: float = 0.0
-    psi: float = 1.0
-    noise: NoiseMode = "const"
-    noise_seed: int = 0
+    crossfade: float = 0.25
+    """Seconds in which the picture goes over to another prompt, class or snapshot; 0 cuts."""
     path: PathShape = "circle"
     """The closed path that play follows: over the seed plane from (seed_x, seed_y) and back, or from A to B and back.
     """
@@ -56,33 +50,40 @@ class Scene:
     """Path of the checkpoint; empty is the bundled one."""
 
     def __post_init__(self) -> None:
+        try:
+            super().__post_init__()
+        except ValueError as error:
+            raise SceneError(str(error)) from error
         if self.path not in PATH_SHAPES:
             raise SceneError(f"path: expected one of {', '.join(PATH_SHAPES)}, got {self.path!r}")
-        for name, low, high in (("path_size", 0.0, 1000.0), ("loop_seconds", 0.1, 3600.0), ("zoom", 0, ZOOM_LIMIT)):
+        for name, low, high in (
+            ("crossfade", 0.0, LONGEST_CROSSFADE_S),
+            ("path_size", 0.0, 1000.0),
+            ("loop_seconds", 0.1, 3600.0),
+            ("zoom", 0, ZOOM_LIMIT),
+        ):
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise SceneError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
-        try:
-            self.request()
-        except ValueError as error:
-            raise SceneError(str(error)) from error
 
     def request(self, time: float = 0.0) -> RenderRequest:
-        """The picture at `time` seconds along the path; at 0, and after every whole round, the seed itself."""
+        """The picture at `time` seconds along the path; at 0, and after every whole round, the controls' own."""
+        still = RenderRequest(**{name: getattr(self, name) for name in REQUEST_FIELDS})
+        phase = self._phase(time)
+        if phase == 0.0:
+            return still
         dx, dy = self.path_offset(time)
         limit = float(SEED_LIMIT)
-        return RenderRequest(
-            prompt=self.prompt,
-            prompt_b=self.prompt_b,
-            label=self.label,
-            label_b=self.label_b,
-            blend=self._blend_at(time),
+        return replace(
+            still,
+            blend=self._blend_at(phase),
             seed_x=min(max(self.seed_x + dx, -limit), limit),
             seed_y=min(max(self.seed_y + dy, -limit), limit),
-            psi=self.psi,
-            noise=self.noise,
-            noise_seed=self.noise_seed,
         )
+
+    def with_request(self, request: RenderRequest) -> Scene:
+        """This scene with its controls set so that it asks for `request`."""
+        return replace(self, **{name: getattr(request, name) for name in REQUEST_FIELDS})
 
     def path_offset(self, time: float) -> tuple[float, float]:
         """Where the path is at `time` seconds, in seeds, relative to (seed_x, seed_y)."""
@@ -95,9 +96,8 @@ class Scene:
             return self.path_size * math.sin(phase), 0.5 * self.path_size * math.sin(2.0 * phase)
         return self.path_size * (1.0 - math.cos(phase)), 0.0
 
-    def _blend_at(self, time: float) -> float:
-        phase = self._phase(time)
-        if phase == 0.0 or self.path != "blend":
+    def _blend_at(self, phase: float) -> float:
+        if self.path != "blend":
             return self.blend
         goal = 1.0 if self.blend < 1.0 else 0.0
         return self.blend + (goal - self.blend) * 0.5 * (1.0 - math.cos(phase))
@@ -108,11 +108,11 @@ class Scene:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, with the schema version under "scene"."""
-        return {"scene": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        return {"scene": SCHEMA_VERSION, **values.to_json(self)}
 
     @classmethod
     def from_json(cls, data: object) -> Scene:
-        """The scene that `to_json` wrote. Missing fields take their defaults.
+        """The scene that `to_json` wrote, in this version or an earlier one. Missing fields take their defaults.
 
         Raises `SceneError` for anything but an object, a newer version, unknown fields, and values of a wrong kind.
         """
@@ -125,21 +125,18 @@ class Scene:
             raise SceneError(
                 f"scene: this file has version {version}, this program reads up to {SCHEMA_VERSION}; update Glissando"
             )
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        values: dict[str, Any] = {}
-        for name, value in data.items():
-            if name == "scene":
-                continue
-            if name not in fields:
-                raise SceneError(f"scene: unknown field {name!r}")
-            values[name] = _checked(name, value, type(fields[name].default))
-        return cls(**values)
+        fields = {name: value for name, value in data.items() if name != "scene"}
+        for step in range(version, SCHEMA_VERSION):
+            fields = MIGRATIONS[step](fields)
+        try:
+            return values.from_json(cls, fields, "scene")
+        except SceneError:
+            raise
+        except ValueError as error:
+            raise SceneError(str(error)) from error
 
 
-def _checked(name: str, value: object, kind: type) -> object:
-    """`value` as `kind`; JSON's integers are welcome where a float is meant, booleans are never numbers."""
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise SceneError(f"scene: {name}: expected {kind.__name__}, got {value!r}")
-    return value
+# From each version's fields to those of the next.
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: lambda fields: fields,  # 2 only has more of them
+}

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.classes import class_title
+from app.explorer.crossfade import Crossfade
 from app.explorer.history import History
 from app.explorer.library import Draw, Library, draw_in_a_process
 from app.explorer.recorder import OpenWriter, Recorder
@@ -97,6 +98,7 @@ class Session:
             scene = replace(scene, checkpoint=str(checkpoint.resolve()))
         self.history = History(scene, clock=self._clock)
         self.transport = Transport()
+        self.crossfade = Crossfade()
         self.recorder: Recorder | None = None
         self.info: Any = None
         """The loaded model's `ModelInfo`; None until there is one."""
@@ -139,7 +141,8 @@ class Session:
         self._follow_checkpoint()
         self.transport.tick(now)
         self._keep_place()
-        request = self.history.scene.request(self.transport.time)
+        scene = self.history.scene
+        request = self.crossfade.follow(scene.request(self.transport.time), scene.crossfade, now)
         if request != self._submitted:
             self._submitted = request
             self.render.submit(request)
@@ -175,6 +178,7 @@ class Session:
         """Whether something moves or is about to, so that the window should not doze."""
         return (
             self.transport.playing
+            or self.crossfade.running
             or self.recorder is not None
             or self.render.busy
             or bool(self.toasts)
@@ -263,6 +267,7 @@ class Session:
             self.tell_error(event.message, toast=event.during == "render" or self.frame is not None)
             return
         self.info, self.shown_path = event.info, event.path
+        self.crossfade.cut()
         self.examples = self._services.read_examples(event.path)
         self.failed_load = None
         self._arrivals.clear()

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from app.errors import UserError
-from app.images import contact_sheet, parameters_text, read_png, request_from_json, save_png, seed_number, write_png
+from app.images import contact_sheet, document, parameters_text, read_png, save_png, seed_number, write_png
+from core import values
 from core.engine import ModelInfo
 from core.request import Frame, RenderRequest
 
@@ -23,6 +24,10 @@ INFO = ModelInfo(
     conditioning="text",
     classes=0,
     class_names=(),
+    z_dim=64,
+    w_dim=96,
+    num_ws=2,
+    layers=(),
     has_noise=True,
     has_transform=True,
     path=Path("postcards-64.safetensors"),
@@ -124,9 +129,9 @@ def test_a_foreign_picture_has_no_request(tmp_path):
         ('{"version": 1}', "metadata is damaged"),
         (
             '{"version": 1, "request": {"colour": 1}, "checkpoint": {}}',
-            "metadata is damaged: request: expected an object",
+            "metadata is damaged: request: unknown field 'colour'",
         ),
-        ('{"version": 1, "request": {"psi": NaN}, "checkpoint": {}}', "damaged: psi: expected a number"),
+        ('{"version": 1, "request": {"psi": NaN}, "checkpoint": {}}', "damaged: request: psi: expected float"),
         ('{"version": 1, "request": {"psi": "high"}, "checkpoint": {}}', "metadata is damaged"),
         ('{"version": 1, "request": {"transform": 3}, "checkpoint": {}}', "metadata is damaged"),
         ('{"version": 1, "request": {}, "checkpoint": {"name": "x"}}', "metadata is damaged"),
@@ -178,9 +183,8 @@ def test_a_full_disk_keeps_the_picture_that_was_there(small_disk):
 
 def test_a_request_survives_json():
     request = RenderRequest(prompt="a", prompt_b="b", blend=0.5, transform=(0, -1, 0, 1, 0, 0.5, 0, 0, 1))
-    from dataclasses import asdict
-
-    assert request_from_json(json.loads(json.dumps(asdict(request)))) == request
+    data = json.loads(json.dumps(document(request, INFO)))["request"]
+    assert values.from_json(RenderRequest, data, "request") == request
 
 
 def test_a_contact_sheet_shows_every_picture_in_order():

@@ -13,7 +13,7 @@ import torch
 from core import engine as engine_module
 from core.checkpoints import Checkpoint, CheckpointError, load, save
 from core.engine import Engine, EngineError, choose_device, choose_precision, load_generator
-from core.request import RenderRequest
+from core.request import Mix, Push, RenderRequest
 from core.text import load_text_encoder
 
 REQUESTS = [
@@ -288,3 +288,77 @@ def test_many_cores_are_not_all_used(tiny_checkpoint: Path, monkeypatch: pytest.
     monkeypatch.delenv("OMP_NUM_THREADS")
     Engine.open(tiny_checkpoint, device="cpu")
     assert asked == [engine_module.MAX_THREADS]
+
+
+def styles(engine: Engine, **fields: object) -> torch.Tensor:
+    return engine.ws(RenderRequest(**fields))[0]  # type: ignore[arg-type]
+
+
+def test_truncation_layer_by_layer(engine: Engine) -> None:
+    full, none = styles(engine, prompt="sea", seed_x=3), styles(engine, prompt="sea", seed_x=3, psi=0.0)
+    layers = engine.info.num_ws
+    assert layers >= 4
+    cut = styles(engine, prompt="sea", seed_x=3, psi=0.25, cutoff=2)
+    assert torch.equal(cut[2:], full[2:])
+    torch.testing.assert_close(cut[:2], (none + 0.25 * (full - none))[:2])
+    assert torch.equal(styles(engine, prompt="sea", seed_x=3, psi=0.25, cutoff=0), full)
+    assert torch.equal(
+        styles(engine, prompt="sea", seed_x=3, psi=0.25, cutoff=layers),
+        styles(engine, prompt="sea", seed_x=3, psi=0.25),
+    )
+    single = styles(engine, prompt="sea", seed_x=3, psi=0.25, cutoff=1, layer_psi=(None, None, 0.0, 1.5))
+    assert torch.equal(single[2], none[2])
+    torch.testing.assert_close(single[0], cut[0])
+    assert torch.equal(single[1], full[1])
+    torch.testing.assert_close(single[3], (none + 1.5 * (full - none))[3])
+
+
+def test_mixes_take_the_layers_they_name(engine: Engine) -> None:
+    base = {"prompt": "sea", "prompt_b": "house", "blend": 0.5, "seed_x": 3.0, "psi": 0.7}
+    own = styles(engine, **base)
+    seed = styles(engine, **(base | {"seed_x": 9.0}))
+    text = styles(engine, prompt="house", seed_x=3.0, psi=0.7)
+    mixed = styles(engine, **base, mixes=(Mix(first=1, stop=3, seed_x=9.0), Mix(first=3, prompt="house", amount=0.25)))
+    assert torch.equal(mixed[0], own[0])
+    assert torch.equal(mixed[1:3], seed[1:3])
+    torch.testing.assert_close(mixed[3:], (own + 0.25 * (text - own))[3:])
+    assert not torch.equal(seed, own)
+    assert torch.equal(styles(engine, **base), own)
+
+
+def test_saved_vectors_push_and_replace(engine: Engine) -> None:
+    layers, width = engine.info.num_ws, engine.info.w_dim
+    rng = np.random.default_rng(0)
+    latent = rng.normal(size=(layers, width)).astype(np.float32)
+    step = rng.normal(size=width).astype(np.float32)
+    engine.know({"place@1": latent, "step@2": step})
+    own = styles(engine, prompt="sea")
+    assert torch.equal(styles(engine, prompt="sea", mixes=(Mix(latent="place@1"),)), torch.from_numpy(latent))
+    pushed = styles(engine, prompt="sea", pushes=(Push(direction="step@2", amount=-2.0, first=2, stop=4),))
+    assert torch.equal(pushed[:2], own[:2])
+    torch.testing.assert_close(pushed[2:4], own[2:4] - 2.0 * torch.from_numpy(step))
+    assert torch.equal(pushed[4:], own[4:])
+    with pytest.raises(EngineError, match="direction 'snow' is not known for tiny"):
+        styles(engine, pushes=(Push(direction="snow@ffff"),))
+    with pytest.raises(EngineError, match=rf"expected \[{width}\] or \[{layers}, {width}\] numbers"):
+        engine.know({"odd@3": latent[:, :-1]})
+
+
+def test_a_picture_on_its_way_from_another(engine: Engine) -> None:
+    a, b = RenderRequest(prompt="sea", seed_x=1), RenderRequest(prompt="house", seed_x=800, psi=0.5)
+    way = engine.ws(replace(b, origin=a, arrived=0.25))
+    torch.testing.assert_close(way, engine.ws(a) + 0.25 * (engine.ws(b) - engine.ws(a)))
+    assert torch.equal(engine.ws(replace(b, origin=a, arrived=1.0)), engine.ws(b))
+    assert torch.equal(engine.ws(replace(b, origin=a, arrived=0.0)), engine.ws(a))
+
+
+def test_four_prompts_on_a_pad(engine: Engine) -> None:
+    four = {"prompt": "sea", "prompt_b": "house", "prompt_c": "snowy", "prompt_d": "night", "seed_x": 2.0}
+    for right, below, prompt in ((0.0, 0.0, "sea"), (1.0, 0.0, "house"), (0.0, 1.0, "snowy"), (1.0, 1.0, "night")):
+        corner = styles(engine, **four, blend=right, blend_y=below)
+        assert torch.equal(corner, styles(engine, prompt=prompt, seed_x=2.0))
+    edge = styles(engine, prompt="snowy", prompt_b="night", blend=0.3, seed_x=2.0)
+    assert torch.equal(styles(engine, **four, blend=0.3, blend_y=1.0), edge)
+    middle = pixels(engine, **four, blend=0.4, blend_y=0.5)
+    assert difference(middle, pixels(engine, **four, blend=0.4, blend_y=0.6)) > 0
+    assert difference(middle, pixels(engine, **four, blend=0.5, blend_y=0.5)) > 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 
-from core.request import CLASS_LIMIT, SEED_LIMIT, RenderRequest
+from core.request import CLASS_LIMIT, ORIGIN_DEPTH, SEED_LIMIT, Mix, Push, RenderRequest
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,33 @@ def test_bad_values_are_named(fields: dict[str, object], message: str) -> None:
 def test_requests_compare_by_value() -> None:
     assert RenderRequest(prompt="sea", label=3) == RenderRequest(prompt="sea", label=3)
     assert len({RenderRequest(), RenderRequest(), RenderRequest(label=1)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: RenderRequest(cutoff=-1), "cutoff: expected an integer from 0"),
+        (lambda: RenderRequest(layer_psi=(0.5, 99.0)), "layer_psi: expected a number from -10"),
+        (lambda: RenderRequest(layer_psi=(None,) * 65), "layer_psi: expected at most 64 numbers, got 65"),
+        (lambda: RenderRequest(noise_strength=-1.0), "noise_strength: expected a number from 0"),
+        (lambda: RenderRequest(arrived=2.0), "arrived: expected a number from 0 to 1"),
+        (lambda: Mix(first=3, stop=2), "layers: expected 0 <= first <= stop <= 64, got 3 to 2"),
+        (lambda: Mix(amount=-0.5), "amount: expected a number from 0 to 1"),
+        (lambda: Mix(label=-1), "label: expected a class number"),
+        (lambda: Mix(seed_y=math.inf), "seed_y: expected"),
+        (lambda: Push(direction="x", amount=math.nan), "amount: expected a number from -100"),
+        (lambda: Push(direction="x", stop=65), "layers: expected"),
+    ],
+)
+def test_bad_parts_are_named(build: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_origins_have_an_end() -> None:
+    request = RenderRequest()
+    for _ in range(ORIGIN_DEPTH):
+        request = RenderRequest(origin=request, arrived=0.5)
+    assert request.depth == ORIGIN_DEPTH
+    with pytest.raises(ValueError, match="origin: expected at most 8 pictures one behind the other, got 9"):
+        RenderRequest(origin=request)

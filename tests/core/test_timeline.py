@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 
-from core.request import IDENTITY_TRANSFORM, RenderRequest
-from core.timeline import EASING_NAMES, EASINGS, Keyframe, Timeline, Walk, interpolate, timeline_through
+from core.request import IDENTITY_TRANSFORM, ORIGIN_DEPTH, Push, RenderRequest
+from core.timeline import (
+    EASING_NAMES,
+    EASINGS,
+    LONGEST_WALK,
+    Keyframe,
+    Timeline,
+    Walk,
+    fade,
+    interpolate,
+    timeline_through,
+)
 
 
 @pytest.mark.parametrize("name", EASING_NAMES)
@@ -70,15 +81,62 @@ def test_classes_blend_as_prompts_do():
     assert interpolate(dog, RenderRequest(label=1, label_b=207, blend=1.0), 0.3) == dog
 
 
-def test_three_prompts_between_two_keyframes_are_refused_with_the_way_out():
-    mixed = RenderRequest(prompt="sea", prompt_b="desert", blend=0.4)
-    with pytest.raises(
-        ValueError, match="at most two prompts or classes between neighbours, got 3 .*single one in between"
-    ):
-        Timeline(
-            keyframes=(Keyframe(time=0, request=mixed), Keyframe(time=1, request=RenderRequest(prompt="hills"))),
-            duration=1,
-        )
+def test_between_three_prompts_the_styles_themselves_move():
+    mixed = RenderRequest(prompt="sea", prompt_b="desert", blend=0.4, seed_x=1)
+    hills = RenderRequest(prompt="hills", seed_x=2)
+    assert interpolate(mixed, hills, 0.25) == replace(hills, origin=mixed, arrived=0.25)
+    assert interpolate(mixed, hills, 1.0) == hills
+
+
+def test_one_pad_moves_by_its_place_and_two_pads_by_their_styles():
+    pad = RenderRequest(prompt="a", prompt_b="b", prompt_c="c", prompt_d="d", blend=0.5, blend_y=0.0)
+    lower = replace(pad, blend=0.0, blend_y=0.8)
+    half = interpolate(replace(pad, blend_y=0.1), lower, 0.5)
+    assert (half.prompt_c, half.blend, half.blend_y, half.origin) == ("c", 0.25, pytest.approx(0.45), None)
+    other = replace(lower, prompt_d="x")
+    assert interpolate(lower, other, 0.5).origin == lower
+
+
+def test_far_seeds_are_not_walked_through():
+    near, far = RenderRequest(seed_x=3, psi=0.5), RenderRequest(seed_x=500, seed_y=8)
+    assert interpolate(near, replace(near, seed_x=LONGEST_WALK), 0.5).origin is None
+    assert interpolate(near, far, 0.5) == replace(far, origin=near, arrived=0.5)
+
+
+def test_steps_grow_and_fade():
+    a = RenderRequest(pushes=(Push(direction="snow@1", amount=2.0), Push(direction="age@2", amount=1.0)))
+    b = RenderRequest(pushes=(Push(direction="age@2", amount=3.0), Push(direction="age@2", amount=4.0, first=2)))
+    assert interpolate(a, b, 0.5).pushes == (
+        Push(direction="snow@1", amount=1.0),
+        Push(direction="age@2", amount=2.0),
+        Push(direction="age@2", amount=2.0, first=2),
+    )
+
+
+def shares(request, part=1.0):
+    """How much each seed counts in the styles of a chain of origins."""
+    if request.origin is None:
+        return {request.seed_x: part}
+    rest = shares(request.origin, part * (1 - request.arrived))
+    return {**rest, request.seed_x: rest.get(request.seed_x, 0.0) + part * request.arrived}
+
+
+def test_a_fade_between_fades_has_the_shares_it_should():
+    a, b, c, d = (RenderRequest(prompt=str(i), seed_x=float(i)) for i in range(4))
+    mixed = fade(fade(a, b, 0.25), fade(c, d, 0.5), 0.2)
+    assert shares(mixed) == pytest.approx({0.0: 0.6, 1.0: 0.2, 2.0: 0.1, 3.0: 0.1})
+    assert fade(fade(a, b, 0.25), fade(c, d, 0.5), 0.0).arrived == 0.0
+    assert fade(a, fade(c, d, 0.5), 1.0) == fade(c, d, 0.5)
+    assert fade(a, replace(d, origin=c, arrived=1.0), 0.5) == replace(d, origin=a, arrived=0.5)
+
+
+def test_a_chain_of_fades_stays_short():
+    picture = RenderRequest()
+    for i in range(1, 100):
+        picture = fade(picture, RenderRequest(prompt=str(i), seed_x=float(i)), 0.7)
+    assert picture.depth == ORIGIN_DEPTH
+    assert shares(picture)[99.0] == pytest.approx(0.7)
+    assert min(shares(picture)) == 99.0 - ORIGIN_DEPTH
 
 
 def test_hold_jumps_at_the_next_keyframe():

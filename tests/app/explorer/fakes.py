@@ -13,6 +13,7 @@ from PIL import Image
 
 from app.explorer.session import Services, Session
 from app.explorer.settings import Store
+from core.models.family import LayerInfo
 from core.request import Frame, RenderRequest
 
 VOCABULARY = frozenset({"snowy", "mountains", "at", "sunset", "watercolor", "a", "house"})
@@ -29,6 +30,12 @@ class SlowEngine:
             "conditioning": "text",
             "classes": 0,
             "class_names": (),
+            "z_dim": 4,
+            "w_dim": 6,
+            "num_ws": 3,
+            "layers": tuple(
+                LayerInfo(name=f"b{4 << i}", size=(4 << i, 4 << i), channels=16 >> i, style=i) for i in range(3)
+            ),
             "has_noise": True,
             "has_transform": True,
             "path": path,
@@ -43,6 +50,10 @@ class SlowEngine:
         self.delay = delay
         self.size = size
         self.rendered: list[RenderRequest] = []
+        self.vectors: dict[str, Any] = {}
+
+    def know(self, vectors: Any) -> None:
+        self.vectors.update(vectors)
 
     def render(self, request: RenderRequest) -> Frame:
         self.rendered.append(request)

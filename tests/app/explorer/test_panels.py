@@ -61,6 +61,7 @@ def test_the_picture_follows_each_keystroke(tmp_path: Path) -> None:
     engine = SlowEngine(Path("model"))
 
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
+        session.history.step("cut", lambda scene: replace(scene, crossfade=0.0))
         settle(ctx, session)
         ctx.item_click(PROMPT)
         ctx.key_press(CTRL | imgui.Key.a)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from app.explorer.scene import PATH_SHAPES, SCHEMA_VERSION, Scene, SceneError
-from core.request import RenderRequest
+from core.request import Mix, Push, RenderRequest
 
 
 def test_a_scene_at_time_zero_is_its_request() -> None:
@@ -73,6 +73,11 @@ def test_json_round_trip_and_defaults() -> None:
         ({"scene": 1, "noise": "loud"}, "noise"),
         ({"scene": 1, "zoom": 1.5}, "zoom: expected int"),
         ({"scene": 1, "zoom": True}, "zoom: expected int"),
+        ({"scene": 2, "mixes": {}}, "mixes: expected a list"),
+        ({"scene": 2, "mixes": [{}, {"amount": 2}]}, "mixes: 1: amount: expected a number from 0 to 1"),
+        ({"scene": 2, "pushes": [{"amount": 1}]}, "pushes: 0: "),
+        ({"scene": 2, "origin": {"origin": {"hue": 1}}}, "origin: origin: unknown field 'hue'"),
+        ({"scene": 2, "layer_psi": [0.5, "x"]}, "layer_psi: 1: expected float"),
         ({"scene": 1, "smooth": 1}, "smooth: expected bool"),
         ({"scene": 1, "path": "spiral"}, "path"),
         ({"scene": 1, "loop_seconds": 0.0}, "loop_seconds"),
@@ -82,6 +87,40 @@ def test_json_round_trip_and_defaults() -> None:
 def test_bad_json_says_what_is_wrong(data: object, message: str) -> None:
     with pytest.raises(SceneError, match=message):
         Scene.from_json(data)
+
+
+def test_whole_requests_survive_json_and_come_back_as_controls() -> None:
+    other = RenderRequest(prompt="far", seed_x=900.0)
+    request = RenderRequest(
+        prompt="a",
+        prompt_d="d",
+        blend=0.25,
+        blend_y=0.5,
+        cutoff=4,
+        layer_psi=(0.5, None, 1.25),
+        mixes=(Mix(first=2, stop=5, prompt="b", seed_x=4.0), Mix(latent="face@12")),
+        pushes=(Push(direction="snow@ab", amount=-2.0, first=1),),
+        noise_strength=0.5,
+        origin=other,
+        arrived=0.75,
+    )
+    scene = Scene(zoom=3, prompt="old", psi=0.2).with_request(request)
+    assert scene.request() == request
+    assert scene.zoom == 3
+    assert Scene.from_json(json.loads(json.dumps(scene.to_json()))) == scene
+
+
+def test_a_scene_of_the_first_version_is_read() -> None:
+    data = {"scene": 1, "prompt": "sea", "psi": 0.7, "path": "eight", "checkpoint": "/x.safetensors", "zoom": 4}
+    assert Scene.from_json(data) == Scene(prompt="sea", psi=0.7, path="eight", checkpoint="/x.safetensors", zoom=4)
+
+
+def test_an_origin_cannot_be_endless() -> None:
+    data: dict[str, object] = {}
+    for _ in range(3000):
+        data = {"origin": data}
+    with pytest.raises(SceneError, match="origin"):
+        Scene.from_json({"scene": 2, **data})
 
 
 def test_values_out_of_range_are_refused() -> None:

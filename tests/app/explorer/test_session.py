@@ -149,7 +149,7 @@ def test_settings_that_cannot_be_kept_are_said_once_and_the_picture_works(
     now = [0.0]
     session = open_session(clock=lambda: now[0])
     for i in range(5):
-        session.history.step("prompt", lambda scene, i=i: replace(scene, prompt=str(i)))
+        session.history.step("prompt", lambda scene, i=i: replace(scene, prompt=str(i), crossfade=0.0))
         settle(session)
         now[0] += 1.0
     settle(session)
@@ -157,6 +157,28 @@ def test_settings_that_cannot_be_kept_are_said_once_and_the_picture_works(
     assert "will not be kept" in errors(session)[0]
     assert session.frame is not None
     assert session.frame.request.prompt == "4"
+
+
+def test_another_prompt_comes_by_a_crossfade_and_another_psi_at_once(open_session: Callable[..., Session]) -> None:
+    now = [0.0]
+    session = open_session(clock=lambda: now[0])
+    settle(session)
+    before = session.history.scene.request()
+    session.history.step("prompt", lambda scene: replace(scene, prompt="a house", crossfade=2.0))
+    session.dispatch()
+    assert session.lively
+    now[0] = 1.0
+    tick_until(session, lambda: session.frame is not None and session.frame.request.arrived == 0.5)
+    assert session.frame is not None
+    assert session.frame.request == replace(before, prompt="a house", origin=before, arrived=0.5)
+    assert not session.settled
+    now[0] = 2.0
+    settle(session)
+    assert session.frame.request == session.history.scene.request()
+    session.history.step("psi", lambda scene: replace(scene, psi=0.1))
+    settle(session)
+    assert session.frame.request.psi == 0.1
+    assert session.frame.request.origin is None
 
 
 def test_open_undo_and_redo_a_checkpoint(open_session: Callable[..., Session]) -> None:

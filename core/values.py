@@ -1,0 +1,128 @@
+"""Frozen dataclasses to plain JSON values and back, strictly: nothing is guessed, and an error names the place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import cattrs
+from cattrs.gen import make_dict_structure_fn
+
+T = TypeVar("T")
+
+_converter = cattrs.Converter(forbid_extra_keys=True, unstruct_collection_overrides={tuple: list})
+
+
+_REFUSALS = (cattrs.BaseValidationError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
+class _WrongKindError(ValueError):
+    """A value of another kind than the field's."""
+
+
+def _float(value: object, _: object) -> float:
+    # JSON's integers are welcome where a float is meant; booleans are never numbers.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _WrongKindError(f"expected float (a finite number), got {value!r:.80}")
+    return float(value)
+
+
+def _exactly(kind: type) -> Any:
+    def check(value: object, _: object) -> object:
+        if type(value) is not kind:
+            raise _WrongKindError(f"expected {kind.__name__}, got {value!r:.80}")
+        return value
+
+    return check
+
+
+_converter.register_structure_hook(float, _float)
+
+
+def _literal(kind: Any) -> Any:
+    choices = get_args(kind)
+
+    def check(value: object, _: object) -> object:
+        if value not in choices or isinstance(value, bool):
+            raise _WrongKindError(f"expected one of {', '.join(map(str, choices))}, got {value!r:.80}")
+        return value
+
+    return check
+
+
+def _tuple(kind: Any) -> Any:
+    item, _ = get_args(kind)  # tuple[item, ...]
+
+    def check(value: object, _: object) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise _WrongKindError(f"expected a list, got {type(value).__name__}")
+        items = []
+        for index, element in enumerate(value):
+            try:
+                items.append(_converter.structure(element, item))
+            except _REFUSALS as error:
+                raise _WrongKindError(f"{index}: {_reason(error)}") from error
+        return tuple(items)
+
+    return check
+
+
+def _dataclass(kind: Any) -> Any:
+    structure = make_dict_structure_fn(kind, _converter)
+
+    def check(value: object, _: object) -> object:
+        if not isinstance(value, dict):
+            raise _WrongKindError(f"expected a JSON object, got {type(value).__name__}")
+        return structure(value, kind)
+
+    return check
+
+
+def _is(origin: Any) -> Callable[[Any], bool]:
+    return lambda kind: get_origin(kind) is origin
+
+
+for _kind in (int, str, bool):
+    _converter.register_structure_hook(_kind, _exactly(_kind))
+_converter.register_structure_hook_factory(_is(Literal), _literal)
+_converter.register_structure_hook_factory(_is(tuple), _tuple)
+_converter.register_structure_hook_factory(is_dataclass, _dataclass)
+
+
+def to_json(value: object) -> Any:
+    """A dataclass, or a collection of them, as JSON values: every field, tuples as lists."""
+    return _converter.unstructure(value)
+
+
+def from_json(kind: type[T], data: object, name: str) -> T:
+    """The `kind` that `to_json` wrote; missing fields take their defaults.
+
+    Raises `ValueError`, one line that begins with `name` and names the field, for unknown fields, values of a wrong
+    kind, and whatever the dataclass itself refuses.
+    """
+    try:
+        return _converter.structure(data, kind)
+    except _REFUSALS as error:
+        raise ValueError(f"{name}: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The first cause of an error that cattrs collected, with the fields that lead to it."""
+    path = ""
+    while isinstance(error, BaseExceptionGroup):
+        first = error.exceptions[0]
+        for note in getattr(first, "__notes__", ()):
+            if (place := getattr(note, "name", None)) is not None:
+                path += f"{place}: "
+        error = first
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        return f"{path}unknown field {', '.join(sorted(repr(field) for field in error.extra_fields))}"
+    if isinstance(error, RecursionError):
+        return f"{path}nested too deeply"
+    if isinstance(error, _WrongKindError):
+        return f"{path}{error}"
+    if isinstance(error, ValueError) and str(error):
+        return f"{path}{error}"
+    return f"{path}expected something else ({type(error).__name__}: {error})"
