@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from core.request import Frame, RenderRequest
+
+T = TypeVar("T")
 
 
 class Renderer(Protocol):
@@ -62,6 +66,8 @@ class RenderThread:
         self._last: RenderRequest | None = None
         self._loading: Path | None = None
         self._stage: tuple[str, int, int] | None = None
+        self._calls: deque[tuple[Callable[[Any], Any], Future[Any]]] = deque()
+        self._calling = False
         self._rendering = False
         self._has_engine = False
         self._closed = False
@@ -82,6 +88,17 @@ class RenderThread:
         with self._wake:
             self._waiting = request
             self._wake.notify()
+
+    def call(self, function: Callable[[Any], T]) -> Future[T]:
+        """Run `function(engine)` on the render thread, between frames, once there is an engine.
+
+        Calls take turns with the frames, so neither keeps the other waiting for more than one.
+        """
+        future: Future[T] = Future()
+        with self._wake:
+            self._calls.append((function, future))
+            self._wake.notify()
+        return future
 
     def take_frame(self) -> Frame | None:
         """The newest frame, once; None when there is nothing new."""
@@ -111,8 +128,8 @@ class RenderThread:
     def busy(self) -> bool:
         """Whether a frame or an event is still to come, or waits to be taken."""
         with self._wake:
-            waits = self._waiting is not None and self._has_engine
-            at_work = self._waiting_path is not None or self._loading is not None or self._rendering
+            waits = (self._waiting is not None or bool(self._calls)) and self._has_engine
+            at_work = self._waiting_path is not None or self._loading is not None or self._rendering or self._calling
             return waits or at_work or self._frame is not None or bool(self._events)
 
     def close(self, timeout: float | None = None) -> bool:
@@ -125,27 +142,47 @@ class RenderThread:
 
     def _run(self) -> None:
         engine: Renderer | None = None
+        called = False
         while True:
+            call: tuple[Callable[[Any], Any], Future[Any]] | None = None
             with self._wake:
                 while not (
-                    self._closed or self._waiting_path is not None or (self._waiting is not None and engine is not None)
+                    self._closed
+                    or self._waiting_path is not None
+                    or (engine is not None and (self._waiting is not None or self._calls))
                 ):
                     self._wake.wait()
                 if self._closed:
+                    for _, future in self._calls:
+                        future.cancel()
                     return
                 path, self._waiting_path = self._waiting_path, None
                 if path is not None:
                     self._loading, self._stage = path, None
+                elif self._calls and (self._waiting is None or not called):
+                    call, self._calling = self._calls.popleft(), True
                 else:
                     request, self._waiting = self._waiting, None
                     self._last = request
                     self._rendering = True
+            called = call is not None
             if path is not None:
                 engine = self._load(path) or engine
+            elif call is not None:
+                self._answer(engine, *call)
             else:
                 assert engine is not None
                 assert request is not None
                 self._render(engine, request)
+
+    def _answer(self, engine: Any, function: Callable[[Any], Any], future: Future[Any]) -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(function(engine))
+            except Exception as error:  # noqa: BLE001 (whatever it raises belongs to who asked)
+                future.set_exception(error)
+        with self._wake:
+            self._calling = False
 
     def _load(self, path: Path) -> Renderer | None:
         engine: Renderer | None = None

@@ -3,6 +3,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,31 @@ def test_how_far_loading_has_come_can_be_seen() -> None:
     finally:
         go.set()
         assert thread.close(timeout=5.0)
+
+
+def test_calls_wait_for_the_engine_and_take_turns_with_frames() -> None:
+    engine = SlowEngine(FILE, delay=0.02)
+    thread = RenderThread(lambda path, report: engine)
+    try:
+        early = thread.call(lambda engine: engine.info.name)
+        time.sleep(0.02)
+        assert not early.done()
+        thread.load(FILE)
+        assert early.result(10.0) == "model"
+        drawn: list[int] = []
+
+        def count(engine: SlowEngine) -> None:
+            drawn.append(len(engine.rendered))
+            thread.submit(RenderRequest(seed_x=float(len(drawn))))  # so that a frame waits, too
+
+        for call in [thread.call(count) for _ in range(5)]:
+            call.result(10.0)
+        assert [b - a for a, b in pairwise(drawn)] == [1, 1, 1, 1]
+        wrong = thread.call(lambda engine: 1 / 0)
+        assert isinstance(wrong.exception(10.0), ZeroDivisionError)
+    finally:
+        left = thread.call(lambda engine: time.sleep(0.05))
+        waiting = thread.call(lambda engine: None)
+        assert thread.close(timeout=10.0)
+    assert left.done()
+    assert waiting.cancelled() or waiting.done()
