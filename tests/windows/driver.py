@@ -110,10 +110,10 @@ def main(arguments: list[str]) -> int:
     module, _, function = name.partition(":")
     script = getattr(importlib.import_module(module), function)
 
+    from app.explorer.scripted import add_script
     from app.explorer.session import Session
     from app.explorer.settings import Store
     from app.explorer.window import Explorer, log_to, real_services
-    from tests.app.explorer.nullwindow import add_script
 
     services = real_services()
     if hasattr(script, "open_engine"):
