@@ -164,16 +164,16 @@ class Viewport:
         if imgui.is_item_hovered() or imgui.is_item_active():
             imgui.set_mouse_cursor(imgui.MouseCursor_.hand)
         if imgui.is_item_active() and imgui.is_mouse_dragging(0, 1.0):
-            delta = imgui.get_io().mouse_delta
-            if delta.x or delta.y:
+            dx, dy = imgui.get_io().mouse_delta.x, imgui.get_io().mouse_delta.y
+            if dx or dy:
                 step = 1.0 / (PIXELS_PER_SEED * imgui.get_font_size() / theme.FONT_SIZE)
                 limit = float(SEED_LIMIT)
 
                 def move(scene: Any) -> Any:
                     return replace(
                         scene,
-                        seed_x=min(max(scene.seed_x + delta.x * step, -limit), limit),
-                        seed_y=min(max(scene.seed_y + delta.y * step, -limit), limit),
+                        seed_x=min(max(scene.seed_x + dx * step, -limit), limit),
+                        seed_y=min(max(scene.seed_y + dy * step, -limit), limit),
                     )
 
                 history.apply("walk", move)
