@@ -18,7 +18,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="random actions in the explorer for some minutes, watched for errors",
         description="Lets a seeded monkey at the explorer's widgets, with settings and files of its own. It fails on "
         "any error that is not said to the person, on memory that grows by more than 5 % after a warm-up of a quarter "
-        "of the time (two minutes at least; shorter soaks do not judge it), and where the scene is not what a replay of its history gives.",
+        "of the time (two minutes at least; shorter soaks do not judge it), and where the scene is not what a replay "
+        "of its history gives.",
     )
     parser.add_argument("checkpoint", metavar="FILE", nargs="?", type=Path, help="the bundled one if none")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
