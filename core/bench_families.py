@@ -3,7 +3,7 @@
 The generators have published widths and random weights. The reference is the same network in float32, channels first,
 with kernels modulated for the sample and applied as one grouped convolution, as the StyleGAN2 paper writes it, and with
 StyleGAN3's non-linearity as zeros inserted, one dense filter, and samples dropped. Where a family has neither, the
-reference is the network itself in float32, so its ratio says what the precision gives.
+reference is the network itself in float32, as `--precision float32` draws it.
 """
 
 from __future__ import annotations

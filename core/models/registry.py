@@ -12,6 +12,7 @@ import torch
 from core.models import (
     fastgan,
     stylegan1,
+    stylegan1_fast,
     stylegan2,
     stylegan2_fast,
     stylegan3,
@@ -52,7 +53,7 @@ class Family:
 
 FAMILIES: Mapping[str, Family] = {
     "fastgan": Family(config=fastgan.Config, generator=fastgan.Generator),
-    "stylegan1": Family(config=stylegan1.Config, generator=stylegan1.Generator),
+    "stylegan1": Family(config=stylegan1.Config, generator=stylegan1.Generator, fast=stylegan1_fast.FastSynthesis),
     "stylegan2": Family(config=stylegan2.Config, generator=stylegan2.Generator, fast=stylegan2_fast.FastSynthesis),
     "stylegan3": Family(config=stylegan3.Config, generator=stylegan3.Generator, fast=stylegan3_fast.FastSynthesis),
     "stylegan_xl": Family(
