@@ -151,12 +151,12 @@ class _Renaming:
         ups = [name for name, module in found if whole(module, name, "up") == 2]
         if ups != ([found[0][0]] if index and found else []) or (len(found) - len(ups)) % 2 or len(found) < 2:
             raise PublishedError(f"{where}: expected pairs of convolutions, got {listed(n for n, _ in found)}. {OTHER}")
+        if ups and not any("resample_filter" in module.buffers for _, module in modules(block, where)):
+            raise PublishedError(f"the file lacks tensor {at(where, 'resample_filter')}. Choose another file.")
         groups = []
         for place, (name, module) in enumerate(found):
             up = place < len(ups)
             expect(module, name, activation="lrelu", conv_clamp=256.0, use_noise=True, up=2 if up else 1)
-            if up:
-                check_resampling(module, name)
             ours = f"blocks.{index}.layers.{place}"
             if place >= len(ups) and (place - len(ups)) % 2:
                 norm = child(module, name, "norm")
