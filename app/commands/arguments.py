@@ -41,7 +41,10 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         help="a .safetensors checkpoint or a published .pkl; the bundled one if none",
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="auto", help="auto takes the fastest that is safe on this machine"
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="auto takes the fastest that is safe on this machine; float32 is the plain model, to the bit",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(

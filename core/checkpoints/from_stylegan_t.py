@@ -22,6 +22,7 @@ from core.checkpoints.conversion import (
     modules,
     one,
     shown,
+    size,
     tensor,
     whole,
 )
@@ -76,6 +77,8 @@ class _Renaming:
 
     def move(self, ours: str, theirs: str) -> None:
         """One tensor; one that is not there is told of when all are compared."""
+        if ours in self.names:
+            raise PublishedError(f"{theirs}: expected one such tensor, got {self.names[ours]} too. {OTHER}")
         self.names[ours] = theirs
         if theirs in self.tensors:
             self.found[ours] = self.tensors[theirs]
@@ -148,9 +151,12 @@ class _Renaming:
         ups = [name for name, module in found if whole(module, name, "up") == 2]
         if ups != ([found[0][0]] if index and found else []) or (len(found) - len(ups)) % 2 or len(found) < 2:
             raise PublishedError(f"{where}: expected pairs of convolutions, got {listed(n for n, _ in found)}. {OTHER}")
+        if ups and not any("resample_filter" in module.buffers for _, module in modules(block, where)):
+            raise PublishedError(f"the file lacks tensor {at(where, 'resample_filter')}. Choose another file.")
         groups = []
         for place, (name, module) in enumerate(found):
-            expect(module, name, activation="lrelu", conv_clamp=256.0, use_noise=True)
+            up = place < len(ups)
+            expect(module, name, activation="lrelu", conv_clamp=256.0, use_noise=True, up=2 if up else 1)
             ours = f"blocks.{index}.layers.{place}"
             if place >= len(ups) and (place - len(ups)) % 2:
                 norm = child(module, name, "norm")
@@ -159,7 +165,7 @@ class _Renaming:
                 self.take(f"{ours}.norm", at(name, "norm"), "weight", "bias")
                 self.move(f"{ours}.gamma", at(name, "gamma"))
                 gamma = self.found.get(f"{ours}.gamma")
-                if gamma is not None:  # stored ready to multiply a picture
+                if gamma is not None and gamma.shape == (1, gamma.numel(), 1, 1):  # stored ready to multiply a picture
                     self.found[f"{ours}.gamma"] = gamma.flatten()
                 ours = f"{ours}.conv"
             self.take(ours, name, "weight", "bias", "noise_const", "noise_strength")
@@ -185,6 +191,10 @@ class _Renaming:
         import torch
 
         expect(module, where, bandwidth=2.0, sampling_rate=8.0)
+        if size(module, where, "size") != (8, 8):
+            raise PublishedError(
+                f"{at(where, 'size')}: expected [8, 8], got {shown(module.attributes['size'])}. {OTHER}"
+            )
         check_dense(child(module, where, "affine"), at(where, "affine"), activation="linear")
         transform = at(where, "transform")
         if transform in self.tensors:
@@ -209,8 +219,14 @@ def _text(root: PublishedModule, text_dim: int) -> tuple[dict[str, Any], dict[st
     mapping = child(root, "", "mapping")
     clip = mapping.children.get("clip")
     model = clip.children.get("model") if clip else None
+    found = clip.state_dict("mapping.clip.") if clip else {}
     if model is not None and "transformer" in model.children:
+        others = [name for name in found if not name.startswith("mapping.clip.model.")]
+        if others:
+            raise PublishedError(f"the file has spare tensors {listed(others)} beside its text tower. {OTHER}")
         return _tower(model, "mapping.clip.model", text_dim)
+    if found:  # perhaps another encoder: whose embeddings the generator learned cannot be guessed
+        raise PublishedError(f"mapping.clip: expected open_clip's text tower, got tensors {listed(found)}. {OTHER}")
     if text_dim != 768:
         raise PublishedError(
             f"mapping.clip: expected a text tower, got none, and no published one is known to give {text_dim} numbers. "
@@ -227,22 +243,30 @@ def _tower(
 
     from core.text import TextEncoderError, bundled_text_tower
 
-    first = dict(modules(model, where)).get(f"{where}.transformer.resblocks.0")
-    if first is None:
-        raise PublishedError(f"{where}: expected open_clip's text tower, got {listed(model.children)}. {OTHER}")
-    attention = child(first, f"{where}.transformer.resblocks.0", "attn")
-    tokens, positions = tensor(child(model, where, "token_embedding"), where, "weight", 2), "positional_embedding"
+    place = at(where, "transformer.resblocks")
+    blocks = child(child(model, where, "transformer"), at(where, "transformer"), "resblocks").children
+    if not blocks:
+        raise PublishedError(f"{place}: expected the blocks of open_clip's text tower, got none. {OTHER}")
+    tokens = tensor(child(model, where, "token_embedding"), at(where, "token_embedding"), "weight", 2)
+    heads = (
+        whole(child(block, at(place, name), "attn"), at(at(place, name), "attn"), "num_heads")
+        for name, block in blocks.items()
+    )
+    quick = (any(part.class_name == "QuickGELU" for _, part in modules(block)) for block in blocks.values())
+    for name, part in modules(model, where):
+        if "eps" in part.attributes and not name.startswith(at(where, "visual")):
+            expect(part, name, eps=1e-5)
     spec: dict[str, Any] = {
         "kind": "bundled",
         "embed_dim": text_dim,
         "text_cfg": {
-            "context_length": len(tensor(model, where, positions, 2)),
+            "context_length": len(tensor(model, where, "positional_embedding", 2)),
             "vocab_size": tokens.shape[0],
             "width": tokens.shape[1],
-            "heads": whole(attention, f"{where}.transformer.resblocks.0.attn", "num_heads"),
-            "layers": len(child(child(model, where, "transformer"), where, "resblocks").children),
+            "heads": one(heads, f"{place}: heads"),
+            "layers": len(blocks),
         },
-        "quick_gelu": any(part.class_name == "QuickGELU" for _, part in modules(first)),
+        "quick_gelu": one(quick, f"{place}: activation"),
     }
     state = model.state_dict()
     dropped = tuple(sorted({f"{where}.{name.partition('.')[0]}" for name in state if name.startswith(_NOT_TEXT)}))
@@ -258,4 +282,9 @@ def _tower(
     if shapes != {name: tuple(values.shape) for name, values in expected.items()}:
         wrong = sorted(expected.keys() ^ shapes.keys()) or [n for n in shapes if shapes[n] != tuple(expected[n].shape)]
         raise PublishedError(f"{where}: expected open_clip's text tower, got another: {listed(wrong)}. {OTHER}")
+    for name, values in tower.items():
+        if values.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+            raise PublishedError(
+                f"tensor {at(where, name)}: expected floating point of 16 or 32 bits, got {values.dtype}. {OTHER}"
+            )
     return spec, tower, dropped

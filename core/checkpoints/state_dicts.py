@@ -8,6 +8,7 @@ guess that shows in the picture the file is refused.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,11 @@ MAX_DEPTH = 50
 
 
 def tree(tensors: Mapping[str, Tensor]) -> PublishedModule:
-    """Modules without attributes from dotted names; whether a tensor is a parameter or a buffer is not known."""
+    """Modules without attributes from dotted names, in the order of the numbers in them: whoever saved the tensors may
+    have sorted them. Whether one is a parameter or a buffer is not known.
+    """
     root = _empty()
-    for name, values in tensors.items():
+    for name, values in sorted(tensors.items(), key=lambda item: _natural(item[0])):
         *path, last = name.split(".")
         if len(path) > MAX_DEPTH:
             raise PublishedError(f"expected names of at most {MAX_DEPTH} levels, got {name[:60]!r} ... {PICKLE}")
@@ -38,6 +41,11 @@ def tree(tensors: Mapping[str, Tensor]) -> PublishedModule:
             node = node.children.setdefault(part, _empty())
         node.parameters[last] = values
     return root
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts b8 before b16: runs of digits by their length, then by themselves."""
+    return [(len(part), part) if part.isdigit() else (0, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def dress_stylegan2(root: PublishedModule) -> tuple[str, ...]:
@@ -166,6 +174,11 @@ def _ruled(synthesis: PublishedModule) -> Config:
         )
     except ValueError as error:
         raise PublishedError(f"expected StyleGAN3's published schedule, got other layers ({error}). {PICKLE}") from None
+    if config.layer_names != tuple(names):  # they hold sizes, which no tensor shows
+        raise PublishedError(
+            f"synthesis: expected layers {listed(config.layer_names)} by StyleGAN3's published schedule, got "
+            f"{listed(names)}. {PICKLE}"
+        )
     for name, ours in zip(names, _built(config), strict=True):
         theirs = child(synthesis, "synthesis", name).parameters
         for label in ("up_filter", "down_filter"):
@@ -205,21 +218,22 @@ def _dress_dense_layers(root: PublishedModule) -> tuple[PublishedModule, int, in
     tells it. Returns the mapping, and how many numbers enter and leave it.
     """
     mapping = child(root, "", "mapping")
-    layers = [module for name, module in mapping.children.items() if name.startswith("fc")]
+    layers = {at("mapping", name): module for name, module in mapping.children.items() if name.startswith("fc")}
     if not layers:
         raise PublishedError(f"mapping: expected layers fc0, fc1, ..., got {listed(mapping.children)}. {PICKLE}")
-    for module in layers:
-        spread = float(tensor(module, "mapping", "weight", 2).float().std())
+    shapes = []
+    for where, module in layers.items():
+        weight = tensor(module, where, "weight", 2)
+        shapes.append(weight.shape)
+        spread = float(weight.float().std(correction=0))
         if not 0.2 < spread * MAPPING_MULTIPLIER < 5:
             raise PublishedError(
-                f"mapping: expected weights of about {1 / MAPPING_MULTIPLIER:g}, got {spread:.3g}, so the scale that "
-                f"they are used at is not known. {PICKLE}"
+                f"{where}.weight: expected numbers of about {1 / MAPPING_MULTIPLIER:g}, got {spread:.3g}, so the scale "
+                f"that they are used at is not known. {PICKLE}"
             )
-        inputs = tensor(module, "mapping", "weight", 2).shape[1]
         module.attributes.update({"activation": "lrelu", "bias_gain": MAPPING_MULTIPLIER})
-        module.attributes["weight_gain"] = MAPPING_MULTIPLIER / math.sqrt(inputs)
-    first = tensor(layers[0], "mapping.fc0", "weight", 2).shape[1]
-    return mapping, first, tensor(layers[-1], "mapping", "weight", 2).shape[0]
+        module.attributes["weight_gain"] = MAPPING_MULTIPLIER / math.sqrt(weight.shape[1])
+    return mapping, shapes[0][1], shapes[-1][0]
 
 
 def _dress_dense(module: PublishedModule, activation: str, only: str = "affine") -> None:

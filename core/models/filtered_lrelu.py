@@ -138,6 +138,25 @@ def filtered_lrelu(
         x = x.float() if dtype in (torch.bfloat16, torch.float16) else x
         x = x.contiguous(memory_format=torch.channels_last)
     x = x + bias_C.to(x.dtype)[:, None, None]
+    y = resampled_lrelu(
+        x, up_filter, down_filter, up=up, down=down, padding=padding, slope=slope, gain=gain, clamp=clamp
+    )
+    return y.to(dtype)
+
+
+def resampled_lrelu(
+    x: Tensor,
+    up_filter: Tensor | None,
+    down_filter: Tensor | None,
+    *,
+    up: int,
+    down: int,
+    padding: Padding,
+    slope: float,
+    gain: float,
+    clamp: float | None,
+) -> Tensor:
+    """`filtered_lrelu` without the bias, in the type and layout of `x`, [N, C, H, W]."""
     left, right, top, bottom = padding
     if up_filter is None:
         y = _pad(_insert_zeros(x, up), padding) * (up**2 * gain)
@@ -150,7 +169,8 @@ def filtered_lrelu(
         y = _upsample(x, up_filter.to(x.dtype) * (up**2 * gain), (up, up), padding)
     y = F.leaky_relu_(y, slope)  # y is ours alone, and in place it costs half the memory traffic
     if clamp is not None:
-        y = y.clamp(-clamp, clamp)
+        # Gradients need what the leaky ReLU left.
+        y = y.clamp(-clamp, clamp) if y.requires_grad else y.clamp_(-clamp, clamp)
     if down_filter is None:
         y = y[:, :, ::down, ::down]
     elif down_filter.ndim == 1:
@@ -158,7 +178,7 @@ def filtered_lrelu(
         y = _downsample(y, down_filter[:, None], (down, 1))
     else:
         y = _downsample(y, down_filter, (down, down))
-    return y.to(dtype)
+    return y
 
 
 def _convolve(x_NCHW: Tensor, filter_: Tensor | None) -> Tensor:

@@ -9,9 +9,19 @@ from typing import Any
 
 import torch
 
-from core.models import fastgan, stylegan1, stylegan2, stylegan3, stylegan_t, stylegan_xl
+from core.models import (
+    fastgan,
+    stylegan1,
+    stylegan1_fast,
+    stylegan2,
+    stylegan2_fast,
+    stylegan3,
+    stylegan3_fast,
+    stylegan_t,
+    stylegan_t_fast,
+    stylegan_xl,
+)
 from core.models.family import Synthesis
-from core.models.stylegan_t_fast import FastSynthesis
 
 Config = (
     fastgan.Config | stylegan1.Config | stylegan2.Config | stylegan3.Config | stylegan_t.Config | stylegan_xl.Config
@@ -43,10 +53,12 @@ class Family:
 
 FAMILIES: Mapping[str, Family] = {
     "fastgan": Family(config=fastgan.Config, generator=fastgan.Generator),
-    "stylegan1": Family(config=stylegan1.Config, generator=stylegan1.Generator),
-    "stylegan2": Family(config=stylegan2.Config, generator=stylegan2.Generator),
-    "stylegan3": Family(config=stylegan3.Config, generator=stylegan3.Generator),
-    "stylegan_xl": Family(config=stylegan_xl.Config, generator=stylegan_xl.Generator),
+    "stylegan1": Family(config=stylegan1.Config, generator=stylegan1.Generator, fast=stylegan1_fast.FastSynthesis),
+    "stylegan2": Family(config=stylegan2.Config, generator=stylegan2.Generator, fast=stylegan2_fast.FastSynthesis),
+    "stylegan3": Family(config=stylegan3.Config, generator=stylegan3.Generator, fast=stylegan3_fast.FastSynthesis),
+    "stylegan_xl": Family(
+        config=stylegan_xl.Config, generator=stylegan_xl.Generator, fast=stylegan3_fast.FastSynthesis
+    ),
     "stylegan_t": Family(
         config=stylegan_t.Config,
         generator=stylegan_t.Generator,
@@ -56,7 +68,7 @@ FAMILIES: Mapping[str, Family] = {
             "lite": {"base_channels": 32768, "max_channels": 512, "convs_per_block": 2},
             "full": {"base_channels": 65536, "max_channels": 2048, "convs_per_block": 3},
         },
-        fast=FastSynthesis,
+        fast=stylegan_t_fast.FastSynthesis,
     ),
 }
 

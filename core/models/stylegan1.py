@@ -60,11 +60,17 @@ def up_convolution(x_NIHW: Tensor, weight_OI33: Tensor) -> Tensor:
     """Every pixel twice in each direction, then a 3 x 3 convolution, [N, I, H, W] -> [N, O, 2H, 2W].
 
     In one step: an output pixel sees but 2 x 2 inputs, each through the sum of the taps that fall on it, which makes
-    a transposed convolution with 4 x 4 taps. It scatters the kernel, so that is turned by half a turn.
+    a transposed convolution with 4 x 4 taps.
+    """
+    return F.conv_transpose2d(x_NIHW, up_kernel(weight_OI33).transpose(0, 1), stride=2, padding=1)
+
+
+def up_kernel(weight_OI33: Tensor) -> Tensor:
+    """Kernels of `up_convolution`'s transposed convolution, [O, I, 4, 4]. It scatters them, so they are turned by half
+    a turn.
     """
     padded = F.pad(weight_OI33.flip(2, 3), (1, 1, 1, 1))
-    kernel = padded[:, :, 1:, 1:] + padded[:, :, :-1, 1:] + padded[:, :, 1:, :-1] + padded[:, :, :-1, :-1]
-    return F.conv_transpose2d(x_NIHW, kernel.transpose(0, 1), stride=2, padding=1)
+    return padded[:, :, 1:, 1:] + padded[:, :, :-1, 1:] + padded[:, :, 1:, :-1] + padded[:, :, :-1, :-1]
 
 
 def blur(x_NCHW: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ W style, K centroids.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -64,6 +64,39 @@ class Config(stylegan3.Config):
     def layer_names(self) -> tuple[str, ...]:
         """Names of the layers' modules."""
         return super().layer_names if self.names is None else self.names
+
+
+def grown(config: Config, *, head_layers: int = 7) -> Config:
+    """The shape after one more super-resolution stage, at twice the size (section 3.3): the critically sampled layers
+    and that to RGB make way for `head_layers` and one to RGB, whose bands go on by StyleGAN3's rule from where the last
+    layer kept ends. That is how the paper describes it; a published file brings its own layers.
+    """
+    kept = config.layer_specs[: -1 - config.num_critical]
+    if not kept:
+        raise ValueError(
+            f"layers: expected more than the {1 + config.num_critical} that a stage drops, "
+            f"got {len(config.layer_specs)}"
+        )
+    end = kept[-1]
+    ruled = replace(
+        config,
+        resolution=2 * config.resolution,
+        layers=None,
+        input=None,
+        names=None,
+        num_layers=head_layers + 1,  # the first of them stands for the last that is kept
+        first_cutoff=end.out_cutoff,
+        first_stopband=end.out_cutoff + end.out_half_width,
+    )
+    first, *others = ruled.layer_specs[1:]
+    joined = {name.replace("out_", "in_"): value for name, value in asdict(end).items() if name.startswith("out_")}
+    return replace(
+        config,
+        resolution=2 * config.resolution,
+        input=config.input_spec,
+        layers=(*kept, replace(first, **joined), *others),
+        names=None,
+    )
 
 
 class ClassMapping(Mapping):

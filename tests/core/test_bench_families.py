@@ -21,19 +21,25 @@ def test_the_grouped_convolution_is_the_modulated_one(options: dict[str, object]
     assert torch.allclose(grouped_conv2d(x, weight, style, **options), expected, atol=1e-5)  # type: ignore[arg-type]
 
 
-SMALL = {"StyleGAN2": {"resolution": 16, "max_channels": 8}, "StyleGAN3-R": {"resolution": 16, "max_channels": 8}}
+SMALL = {
+    "StyleGAN2": {"resolution": 16, "max_channels": 8},
+    "StyleGAN3-R": {"resolution": 16, "max_channels": 8},
+    "StyleGAN-XL": {"resolution": 16, "max_channels": 8, "c_dim": 3},
+}
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_report(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "_SECONDS_A_ROUND", 0.01)
+    monkeypatch.setattr(bench_families, "_STAGES", 1)
     report = bench_families.bench_families([name], rounds=2, z_dim=8, w_dim=8, **SMALL[name])
     assert json.loads(json.dumps(report)) == report
     (family,) = report["families"]
-    assert (family["name"], family["resolution"]) == (name, 16)
+    resolution = 32 if name == "StyleGAN-XL" else 16  # grown once
+    assert (family["name"], family["resolution"]) == (name, resolution)
     assert all(math.isfinite(family[key]) and family[key] > 0 for key in ("plain_ms", "float32_ms", "fast_ms"))
     assert family["ratio"] == pytest.approx(family["plain_ms"] / family["fast_ms"])
-    assert f"{name} (16 px)" in format_families(report)
+    assert f"{name} ({resolution} px)" in format_families(report)
 
 
 def test_another_picture_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:

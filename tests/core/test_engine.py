@@ -212,8 +212,24 @@ def test_the_text_and_the_mapping_run_once(tiny_checkpoint: Path, monkeypatch: p
     assert len(engine._latents) <= 4
 
 
+def test_float32_is_the_plain_model_to_the_bit_and_auto_is_close(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "has_amx", lambda: False)
+    generator = load_generator(load(tiny_checkpoint))
+    exact = Engine.open(tiny_checkpoint, device="cpu", precision="float32")
+    fast = Engine.open(tiny_checkpoint, device="cpu")
+    assert exact.info.precision == fast.info.precision == "float32"
+    request = RenderRequest(prompt="sea", seed_x=3)
+    with torch.inference_mode():
+        rgb = generator.synthesis(exact.ws(request))[0].mul(127.5).add(127.5)
+    expected = rgb.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+    assert np.array_equal(exact.render(request).pixels, expected)
+    assert np.abs(fast.render(request).pixels.astype(int) - expected).max() <= 1
+
+
 def test_weights_are_not_kept_twice(tiny_checkpoint: Path) -> None:
-    engine = Engine.open(tiny_checkpoint, device="cpu", precision="float32")
+    engine = Engine.open(tiny_checkpoint, device="cpu")
     generator = engine._map.__self__  # type: ignore[attr-defined]
     assert sum(p.numel() for p in generator.parameters()) < engine.info.parameters / 4
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from core import engine as engine_module
 from core.checkpoints import Header, load, save
 from core.engine import Engine, EngineError, class_names, load_generator
 from core.models import registry
@@ -80,6 +81,22 @@ def test_the_same_picture_as_the_model_itself(checkpoint: Path) -> None:
         assert np.array_equal(frame.pixels, pixels(expected))
         assert (frame.height, frame.width) == engine.info.size == generator.output_size
         assert frame.pixels.std() > 1
+
+
+def test_auto_is_close_and_repeats_to_the_bit(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "has_amx", lambda: False)
+    exact = Engine.open(checkpoint, device="cpu", precision="float32")
+    fast = Engine.open(checkpoint, device="cpu")
+    assert fast.info.precision == "float32"
+    requests = [
+        RenderRequest(seed_x=7, psi=0.6),
+        RenderRequest(seed_x=1.5, noise="random", noise_seed=4),
+        RenderRequest(seed_x=1.5, noise="none", transform=(0.0, -1.0, 0.1, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)),
+    ]
+    frames = [fast.render(request).pixels for request in requests]
+    for request, frame in zip(requests[::-1], frames[::-1], strict=True):
+        assert np.array_equal(fast.render(request).pixels, frame)
+        assert np.abs(exact.render(request).pixels.astype(int) - frame).max() <= 1
 
 
 def test_what_a_model_does_not_have_changes_nothing(checkpoint: Path) -> None:

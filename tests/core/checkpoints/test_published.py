@@ -129,14 +129,35 @@ def test_state_dicts_of_stylegan3(published: Callable[[bytes], Published], chang
     conversion = convert(published(saved(model.state_dict())))
     assert_same_pictures(conversion, model)
     other = models.stylegan3_model(z_dim=16, w_dim=16)  # another schedule than the published one
-    with pytest.raises(PublishedError, match="expected .* StyleGAN3's published schedule, got "):
+    with pytest.raises(
+        PublishedError, match="expected layers L0_36_4, .* by StyleGAN3's published schedule, got L0_12_4"
+    ):
         convert(published(saved(other.state_dict())))
+
+
+def test_the_order_of_a_state_dict_does_not_matter(published: Callable[[bytes], Published]) -> None:
+    deep = models.stylegan2_model(conv_clamp=256.0, mapping_layers=12, mapping_features=20, **WIDE)
+    rule = {"resolution": 32, "base_channels": 64, "max_channels": 3, **WIDE}
+    config = registry.FAMILIES["stylegan3"].config(**rule)
+    many: Any = models.stirred(lambda: registry.FAMILIES["stylegan3"].generator(config))
+    for model in (deep, many):  # sorted as text, fc10 comes before fc2, b16 before b4 and L10 before L2
+        state = dict(sorted(model.state_dict().items()))
+        assert_same_pictures(convert(published(saved(state))), model)
+        assert_same_pictures(convert(published(saved(dict(reversed(state.items()))))), model)
 
 
 def test_state_dicts_that_do_not_say_enough(published: Callable[[bytes], Published]) -> None:
     states: dict[str, tuple[dict[str, Tensor], str]] = {
         "scale": (models.stylegan2_model(mapping_lr_multiplier=1.0).state_dict(), "the scale that they are used at"),
         "text": (models.stylegan_t_shell(models.stylegan_t_model()).state_dict(), "the groups of its norms"),
+        "one": (
+            models.stylegan2_model(conv_clamp=256.0, **WIDE).state_dict() | {"mapping.fc1.weight": torch.ones(1, 1)},
+            "mapping.fc1.weight: expected numbers of about 100, got 0,",
+        ),
+        "shape": (
+            models.stylegan2_model(conv_clamp=256.0, **WIDE).state_dict() | {"mapping.fc1.weight": torch.ones(1)},
+            "mapping.fc1.weight: expected a tensor of 2 dimensions",
+        ),
         "deep": ({".".join(["a"] * 5000): torch.ones(2)}, "names of at most 50 levels"),
         "bare": (
             {"synthesis.b4.const": torch.ones(2), "synthesis.b4.conv1.affine.bias": torch.ones(2)},
@@ -185,6 +206,21 @@ def put(path: str, value: Any) -> Callable[[nn.Module], None]:
     return change
 
 
+def second_input(root: nn.Module) -> None:
+    root.get_submodule("synthesis.b16").input = root.get_submodule("synthesis.b8.input")
+
+
+def without_filters(root: nn.Module) -> None:
+    for name in ("synthesis.b16", "synthesis.b16.conv0"):
+        del root.get_submodule(name)._buffers["resample_filter"]
+
+
+def other_heads(root: nn.Module) -> None:
+    block = models.text_tower().get_submodule("transformer.resblocks.0")
+    block.attn.num_heads = 1  # type: ignore[union-attr, assignment]
+    root.get_submodule("mapping.clip.model.transformer.resblocks").append(block)  # type: ignore[operator]
+
+
 @pytest.mark.parametrize(
     ("make", "change", "message"),
     [
@@ -223,6 +259,37 @@ def put(path: str, value: Any) -> Callable[[nn.Module], None]:
         (text, put("synthesis.b16.conv0.bias", None), "lacks tensors synthesis.b16.conv0.bias"),
         (text, put("synthesis.b16.conv0.conv_clamp", None), "conv_clamp: expected 256.0, got None"),
         (text, put("mapping.clip.model.ln_final", None), "expected open_clip's text tower, got another: ln_final"),
+        (text, put("synthesis.b16.conv0.up", 4), "expected pairs of convolutions"),
+        (text, put("synthesis.b8.convs1.0.up", 4), "synthesis.b8.convs1.0.up: expected 1, got 4"),
+        (text, without_filters, "lacks tensor synthesis.b16.resample_filter"),
+        (text, put("synthesis.b8.input.size", 16), "synthesis.b8.input.size: expected [8, 8], got 16"),
+        (
+            text,
+            put("synthesis.b8.convs1.1.gamma", torch.ones(1, 2, 6, 1)),
+            "convs1.1.gamma: expected shape [12], got [1, 2",
+        ),
+        (text, put("synthesis.b8.convs1.1.gamma", torch.ones(())), "convs1.1.gamma: expected shape [12], got []"),
+        (text, second_input, "synthesis.b16.input.freqs: expected one such tensor, got synthesis.b8.input.freqs too"),
+        (text, put("mapping.clip.extra", torch.ones(2)), "spare tensors mapping.clip.extra beside its text tower"),
+        (
+            text,
+            put("mapping.clip.model.transformer", None),
+            "expected open_clip's text tower, got tensors mapping.clip",
+        ),
+        (text, put("mapping.clip.model.transformer.resblocks", None), "resblocks: expected a module"),
+        (
+            text,
+            put("mapping.clip.model.token_embedding.weight", None),
+            "lacks tensor mapping.clip.model.token_embedding.w",
+        ),
+        (
+            text,
+            put("mapping.clip.model.ln_final.bias", torch.ones(16).long()),
+            "clip.model.ln_final.bias: expected float",
+        ),
+        (text, put("mapping.clip.model.ln_final.eps", 0.1), "mapping.clip.model.ln_final.eps: expected 1e-05, got 0.1"),
+        (text, other_heads, "mapping.clip.model.transformer.resblocks: heads: expected the same"),
+        (text, put("mapping.clip.model.transformer.resblocks.0.attn.num_heads", 0), "text_cfg heads: expected int"),
     ],
 )
 def test_each_fault_has_its_message(

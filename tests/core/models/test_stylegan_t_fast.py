@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.models import kernels, stylegan_t_fast
+from core.models import fast_layers, kernels
 from core.models.stylegan_t import Config, Generator
 from core.models.stylegan_t_fast import FastSynthesis
 from core.request import NOISE_MODES, NoiseMode
@@ -78,7 +78,7 @@ def test_other_sizes(changes: dict[str, Any]) -> None:
 def test_rgb_beyond_the_matrix_upsampling(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = build()
     w = torch.randn(1, 11)
-    monkeypatch.setattr(stylegan_t_fast, "_MATRIX_UPSAMPLE_TO", 8)
+    monkeypatch.setattr(fast_layers, "_MATRIX_UPSAMPLE_TO", 8)
     assert error(FastSynthesis(generator)(w), plain(generator, w)) < 1e-4
 
 
@@ -113,7 +113,7 @@ def test_winograd(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = build()
     w = torch.randn(1, 11)
     fast = FastSynthesis(generator)
-    assert isinstance(fast._blocks[2][0][1].kernel, kernels.WinogradKernel)
+    assert isinstance(fast._blocks[2][0][1].convolution.kernel, kernels.WinogradKernel)
     for noise in NOISE_MODES:
         assert error(fast(w, noise=noise, generator=seeded()), plain(generator, w, noise)) < 1e-3
 

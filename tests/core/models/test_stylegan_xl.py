@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from core.models import stylegan3
 from core.models.stylegan3 import LayerSpec
 from core.models.stylegan_xl import Config, Generator
+from core.models.stylegan_xl import grown as grow
 from tests.core.models import test_stylegan3
 from tests.core.models.formulas import stirred
 
@@ -182,6 +183,34 @@ def test_a_grown_generator() -> None:
     plain.load_state_dict(tensors)
     ws = generator.map(randn(2, 5), C[:, :2] / C[:, :2].sum(dim=1, keepdim=True), 0.7)
     assert torch.equal(generator.synthesis(ws, dtype=torch.float64), plain(ws, dtype=torch.float64))
+
+
+def test_stages_grow_by_the_rule() -> None:
+    config = Config(c_dim=1000)
+    counts = [len(config.layer_specs)]
+    for resolution in (32, 64, 128, 256):
+        before, config = config, grow(config)
+        counts.append(len(config.layer_specs))
+        kept = len(before.layer_specs) - 3
+        assert config.layer_specs[:kept] == before.layer_specs[:kept]
+        assert config.input_spec == before.input_spec
+        assert config.resolution == resolution
+        assert config.layer_specs[-1].out_size == (resolution, resolution)
+        assert [spec.critical for spec in config.layer_specs] == [False] * (counts[-1] - 3) + [True] * 3
+        edges = [(spec.out_cutoff, spec.out_cutoff + spec.out_half_width) for spec in config.layer_specs]
+        assert edges == sorted(edges)
+        assert edges[-1][0] == pytest.approx(resolution / 2)
+    assert counts == [11, 16, 21, 26, 31]  # the paper's
+    with torch.device("meta"):
+        assert Generator(config).output_size == (256, 256)
+
+
+def test_a_stage_draws() -> None:
+    generator = build(**asdict(grow(Config(**TINY), head_layers=3)))
+    assert generator.num_ws == 7
+    assert generator.synthesis(randn(1, 7), dtype=torch.float64).shape == (1, 3, 32, 32)
+    with pytest.raises(ValueError, match="layers: expected more than the 3 that a stage drops, got 3"):
+        grow(Config(**(TINY | {"layers": Config(**TINY).layer_specs[2:], "input": None})))
 
 
 # --- files, precision, gradients --------------------------------------------------------------------------------------
