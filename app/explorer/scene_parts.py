@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 from core.request import RenderRequest
@@ -95,6 +96,6 @@ def check_easing(easing: str) -> None:
 
 def check_rising(name: str, times: list[float]) -> None:
     """Raises `ValueError` unless each time is later than the one before."""
-    for first, second in zip(times, times[1:], strict=False):
+    for first, second in pairwise(times):
         if second <= first:
             raise ValueError(f"{name}: expected times that rise, got {second:g} s after {first:g} s")

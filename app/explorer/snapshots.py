@@ -119,9 +119,7 @@ def _show(session: Session, request: RenderRequest) -> None:
 
 def compare(session: Session, how: Compare) -> None:
     """Show snapshot B beside the picture or over it; the same again ends it."""
-    session.history.step(
-        "compare", lambda scene: replace(scene, compare="off" if how == scene.compare else how)
-    )
+    session.history.step("compare", lambda scene: replace(scene, compare="off" if how == scene.compare else how))
 
 
 def can_compare(session: Session) -> bool:

@@ -67,6 +67,7 @@ def with_changed_keyframe(
 
 
 def without_keyframe(scene: Scene, index: int) -> Scene:
+    """With one keyframe less."""
     return replace(scene, keyframes=(*scene.keyframes[:index], *scene.keyframes[index + 1 :]))
 
 
@@ -215,9 +216,7 @@ class TimelineEditor:
         if chosen is None:
             return
         if not chosen.control:
-            self._history.step(
-                "easing", lambda scene: with_changed_keyframe(scene, chosen.index, easing=easing)
-            )
+            self._history.step("easing", lambda scene: with_changed_keyframe(scene, chosen.index, easing=easing))
         else:
             points = self._points(chosen.control)
             point = replace(points[chosen.index], easing=easing)

@@ -11,7 +11,6 @@ from app.explorer.session import Session
 from core.request import RenderRequest
 from tests.app.explorer.fakes import make_session, settle
 
-
 SNAPSHOTS = (
     Snapshot(name="1", request=RenderRequest(prompt="a"), mark="A"),
     Snapshot(name="2", request=RenderRequest(prompt="b"), mark="B"),

@@ -99,7 +99,11 @@ def test_a_track_of_the_blend_has_both_prompts_to_blend() -> None:
 def test_tracks_loop_clamp_and_round() -> None:
     scene = Scene(
         path="still",
-        tracks=(track("psi", (0.0, 0.0), (4.0, 99.0)), track("cutoff", (0.0, 1.0), (4.0, 2.0)), track("nothing", (0, 1))),
+        tracks=(
+            track("psi", (0.0, 0.0), (4.0, 99.0)),
+            track("cutoff", (0.0, 1.0), (4.0, 2.0)),
+            track("nothing", (0, 1)),
+        ),
         duration=8.0,
     )
     assert scene.request(4.0).psi == 10.0
@@ -155,7 +159,10 @@ def test_all_of_it_survives_json() -> None:
     ("data", "message"),
     [
         ({"keyframes": [{"time": -1, "request": {}}]}, "keyframes: 0: time: expected seconds from 0"),
-        ({"keyframes": [{"time": 1, "request": {}}, {"time": 1, "request": {}}]}, "keyframes: expected times that rise"),
+        (
+            {"keyframes": [{"time": 1, "request": {}}, {"time": 1, "request": {}}]},
+            "keyframes: expected times that rise",
+        ),
         ({"keyframes": [{"time": 1, "request": {}, "easing": "bounce"}]}, "keyframes: 0: easing"),
         ({"keyframes": [{"time": 1, "request": {"psi": 99}}]}, "keyframes: 0: request: psi"),
         ({"tracks": [{"control": "psi", "points": []}]}, "tracks: 0: points: expected at least one"),

@@ -61,7 +61,11 @@ def test_taking_renaming_replacing_moving_and_deleting(session: Session) -> None
         set_controls(session, psi=psi)
         snapshots.take(session)
     scene = session.history.scene
-    assert [(s.name, s.mark, s.request.psi) for s in scene.snapshots] == [("1", "A", 0.1), ("2", "B", 0.2), ("3", "", 0.3)]
+    assert [(s.name, s.mark, s.request.psi) for s in scene.snapshots] == [
+        ("1", "A", 0.1),
+        ("2", "B", 0.2),
+        ("3", "", 0.3),
+    ]
     assert session.history.undo_name == "snapshot"
     moved = snapshots.moved(scene, 2, 0)
     assert [(s.name, s.mark) for s in moved.snapshots] == [("3", ""), ("1", "A"), ("2", "B")]
