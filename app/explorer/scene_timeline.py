@@ -13,8 +13,9 @@ No GUI and no torch here.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from app.explorer.controls import Control, controls_of
 from app.explorer.scene import Scene
@@ -47,6 +48,27 @@ def request_at(scene: Scene, seconds: float) -> RenderRequest:
     if after is here:
         return interpolate(first, first, 0.0)
     return interpolate(first, _tracked(scene.with_request(after.request), values).controls_request(), u)
+
+
+@dataclass(frozen=True)
+class Play:
+    """One round of a scene's play at a frame rate, for rendering it off line as a `core.timeline.Timeline` is."""
+
+    scene: Scene
+    fps: int | Fraction
+
+    @property
+    def duration(self) -> float:
+        return self.scene.round_seconds
+
+    def at(self, seconds: float) -> RenderRequest:
+        """What the window shows at this time of playing."""
+        return self.scene.request(seconds)
+
+    def requests(self, count: int) -> Iterator[RenderRequest]:
+        """The first `count` frames: frame k is what is shown at k / fps seconds."""
+        for frame in range(count):
+            yield self.at(float(frame / self.fps))
 
 
 def timeline_time(scene: Scene, seconds: float) -> float:

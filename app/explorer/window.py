@@ -165,9 +165,9 @@ class Explorer:
         # The main dock space is the picture's; the left column is cut from it, then cut into rows from the top.
         docking.docking_splits = [
             split("MainDockSpace", "Controls", imgui.Dir.left, 0.315),
-            split("Controls", "Rest", down, 0.552),
-            split("Rest", "Rest2", down, 0.636),
-            split("Rest2", "Rest3", down, 0.312),
+            split("Controls", "Rest", down, 0.59),
+            split("Rest", "Rest2", down, 0.66),
+            split("Rest2", "Rest3", down, 0.282),
             # Takes no room while nothing in it is shown.
             split("MainDockSpace", "Below", down, 0.36),
         ]

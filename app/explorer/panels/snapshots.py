@@ -16,7 +16,7 @@ from app.explorer.scene_parts import Mark, Snapshot
 from app.explorer.session import Session
 from app.explorer.texture import Texture
 from app.explorer.textures import Textures
-from app.explorer.widgets import dim_text, end_of_edit, fitted, flow, square_button, tooltip, wrapped_text
+from app.explorer.widgets import end_of_edit, fitted, flow, square_button, tooltip, wrapped_text
 from core.timeline import EASING_NAMES
 
 TILE_EM = 5.0
@@ -34,6 +34,7 @@ class SnapshotsPanel:
         self._dragged: int | None = None
         self._renaming: int | None = None
         self._name = ""
+        self._focus = False
 
     def draw(self, history: History) -> None:
         self._bar(history)
@@ -70,7 +71,7 @@ class SnapshotsPanel:
         width = imgui.get_content_region_avail().x
         imgui.set_next_item_width(max(min(width * 0.5 - 4, imgui.get_font_size() * 8), 40))
         changed, seconds = imgui.slider_float(
-            "##morph_seconds", scene.morph_seconds, 0.0, 10.0, "morph %.1f s", imgui.SliderFlags_.none
+            "##morph_seconds", scene.morph_seconds, 0.0, 10.0, "%.1f s", imgui.SliderFlags_.none
         )
         if changed and seconds == seconds:
             seconds = min(max(seconds, 0.0), LONGEST_MORPH_S)
@@ -101,6 +102,7 @@ class SnapshotsPanel:
         imgui.begin_group()
         origin = imgui.get_cursor_screen_pos()
         corner = ImVec2(origin.x + side, origin.y + side)
+        imgui.set_next_item_allow_overlap()
         clicked = imgui.invisible_button(f"##snapshot {index}", ImVec2(side, side))
         hovered = imgui.is_item_hovered()
         if imgui.is_item_active() and imgui.is_mouse_dragging(0):
@@ -120,9 +122,10 @@ class SnapshotsPanel:
         if snapshot.mark:
             _badge(draw_list, snapshot.mark, ImVec2(origin.x + 4, origin.y + 4))
         if self._renaming == index:
+            imgui.set_cursor_screen_pos(ImVec2(origin.x, corner.y - imgui.get_frame_height()))
             self._rename(history, index, side)
         else:
-            dim_text(fitted(snapshot.name, side))
+            _caption(draw_list, fitted(snapshot.name, side - 8), origin, corner)
         imgui.end_group()
 
     def _picture(self, snapshot: Snapshot, problem: str | None, origin: ImVec2, corner: ImVec2) -> None:
@@ -166,7 +169,7 @@ class SnapshotsPanel:
         if imgui.menu_item("Go there###go", "", False)[0]:
             snapshots.go(self._session, index)
         if imgui.menu_item("Rename###rename", "", False)[0]:
-            self._renaming, self._name = index, snapshot.name
+            self._renaming, self._name, self._focus = index, snapshot.name, True
         if imgui.menu_item("Replace by the picture now###replace", "", False)[0]:
             request = self._session.wanted
             history.step("replace snapshot", lambda scene: snapshots.changed(scene, index, request=request))
@@ -188,7 +191,9 @@ class SnapshotsPanel:
 
     def _rename(self, history: History, index: int, side: float) -> None:
         imgui.set_next_item_width(side)
-        imgui.set_keyboard_focus_here()
+        if self._focus:
+            imgui.set_keyboard_focus_here()
+            self._focus = False
         done, self._name = imgui.input_text(
             f"##name {index}",
             self._name,
@@ -207,6 +212,15 @@ def _badge(draw_list: imgui.ImDrawList, text: str, at: ImVec2) -> None:
     corner = ImVec2(at.x + size.x + 10, at.y + size.y + 2)
     draw_list.add_rect_filled(at, corner, imgui.color_convert_float4_to_u32(theme.ACCENT), 4.0)
     draw_list.add_text(ImVec2(at.x + 5, at.y + 1), imgui.color_convert_float4_to_u32(theme.BACKDROP), text)
+
+
+def _caption(draw_list: imgui.ImDrawList, text: str, origin: ImVec2, corner: ImVec2) -> None:
+    """The name, over the picture's lower edge."""
+    height = imgui.get_font_size() + 2
+    back = imgui.color_convert_float4_to_u32(ImVec4(0.05, 0.06, 0.08, 0.7))
+    flags = imgui.ImDrawFlags_.round_bottom
+    draw_list.add_rect_filled(ImVec2(origin.x, corner.y - height), corner, back, 4.0, flags)
+    draw_list.add_text(ImVec2(origin.x + 4, corner.y - height), imgui.color_convert_float4_to_u32(theme.TEXT), text)
 
 
 def _described(snapshot: Snapshot) -> str:

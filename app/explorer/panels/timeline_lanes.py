@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from imgui_bundle import ImVec2, ImVec4, imgui
@@ -26,6 +27,7 @@ KEYS_EM = 1.6
 LANE_EM = 3.2
 GRIP = 14.0
 PADDING = 6.0
+CURVE = ImVec4(theme.ACCENT.x, theme.ACCENT.y, theme.ACCENT.z, 0.7)
 
 
 def _colour(colour: ImVec4) -> int:
@@ -74,8 +76,9 @@ class Lanes:
                 self._track(history, index, track, em)
             if not scene.tracks and not scene.keyframes:
                 self._hint(em)
+            self._playhead(top, bottom)  # once more: what lies in a child window is drawn over this one
             imgui.end_child()
-        self._playhead(top, bottom, em)
+        self._playhead(top, bottom)
         self._wheel(scene, origin, ImVec2(origin.x + area.x, bottom), lanes)
         if self._drag is not None and not imgui.is_mouse_down(0):
             self._let_go(history)
@@ -132,14 +135,14 @@ class Lanes:
             editor.add_keyframe(self._mouse_time())
         tooltip("Drag to move the playhead; double-click for a keyframe; the wheel zooms, with Shift it scrolls.")
 
-    def _playhead(self, top: float, bottom: float, em: float) -> None:
+    def _playhead(self, top: float, bottom: float) -> None:
         x = round(self._left + self._scale.x(self._session.timeline.position))
         if not self._left - 1 <= x <= self._left + self._scale.width + 1:
             return
         draw_list = imgui.get_window_draw_list()
         colour = _colour(theme.AMBER)
         draw_list.add_line(ImVec2(x, top), ImVec2(x, bottom), colour, 1.5)
-        size = em * 0.35
+        size = imgui.get_font_size() * 0.35
         draw_list.add_triangle_filled(ImVec2(x - size, top), ImVec2(x + size, top), ImVec2(x, top + size * 1.4), colour)
 
     def _hint(self, em: float) -> None:
@@ -307,8 +310,7 @@ class Lanes:
         imgui.pop_style_color(2)
         tooltip("Delete this track.")
 
-    def _curve(self, scene: Scene, track: Track, y_of: object) -> None:
-        assert callable(y_of)
+    def _curve(self, scene: Scene, track: Track, y_of: Callable[[float], float]) -> None:
         scale = self._scale
         points = []
         steps = max(int(scale.width // 4), 2)
@@ -318,7 +320,7 @@ class Lanes:
             # Not the loop's start at its very end.
             moment = min(moment, scene.duration * (1 - 1e-9))
             points.append(ImVec2(self._left + x, y_of(track_value(scene, track, moment))))
-        imgui.get_window_draw_list().add_polyline(points, _colour(theme.ACCENT_DIM), thickness=2.0)
+        imgui.get_window_draw_list().add_polyline(points, _colour(CURVE), 2.0, 0)
 
 
 def _range(track: Track, control: Control | None) -> tuple[float, float]:
