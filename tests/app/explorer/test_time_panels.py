@@ -113,7 +113,7 @@ def test_a_snapshot_s_menu_renames_replaces_marks_and_deletes(tmp_path: Path) ->
             ctx.yield_(3)
 
         choose(0, "###rename")
-        ctx.key_chars_append("dusk")
+        ctx.key_chars("dusk")
         ctx.key_press(imgui.Key.enter)
         ctx.yield_(2)
         assert session.history.scene.snapshots[0].name == "dusk"
