@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from app.explorer.scene_timeline import Play
 from app.video import VideoWriter
 from core.timeline import Timeline
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def export_video(
     engine: Engine,
-    timeline: Timeline,
+    timeline: Timeline | Play,
     path: Path,
     *,
     frames: int,
@@ -26,7 +27,7 @@ def export_video(
     smooth: bool = False,
     progress: bool = True,
 ) -> None:
-    """Write `frames` pictures at even steps over the timeline; in a loop, the frame after the last would be the first.
+    """Write `frames` pictures of a timeline, at even steps over it, or of a scene's play, at its frame rate.
 
     Raises `UserError` as `VideoWriter` does, and `EngineError` for a picture that is not finite. Whatever interrupts
     it, Ctrl-C included, what was rendered so far is a whole video.

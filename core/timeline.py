@@ -11,7 +11,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 from core.request import ORIGIN_DEPTH, Push, RenderRequest
 
@@ -46,6 +46,39 @@ class Keyframe:
             raise ValueError(f"keyframe time: expected seconds from 0 up, got {self.time!r}")
         if self.easing not in EASING_NAMES:
             raise ValueError(f"easing: expected one of {', '.join(EASING_NAMES)}, got {self.easing!r}")
+
+
+class Stop(Protocol):
+    """A point in time with the easing of the way to the next: a keyframe, or a point of one control's track."""
+
+    @property
+    def time(self) -> float: ...
+
+    @property
+    def easing(self) -> EasingName: ...
+
+
+S = TypeVar("S", bound=Stop)
+
+
+def stretch(stops: Sequence[S], seconds: float, period: float | None = None) -> tuple[S, S, float]:
+    """The two stops that a time lies between, and how far it has come from one to the other, eased, 0 to 1.
+
+    Stops are in order of time. Before the first and after the last there is only that one; with a `period` in seconds,
+    of which `seconds` is a part, the way goes on from the last to the first instead.
+    """
+    index = bisect_right([stop.time for stop in stops], seconds) - 1
+    if 0 <= index < len(stops) - 1:
+        here, after, begin, end = stops[index], stops[index + 1], stops[index].time, stops[index + 1].time
+    elif period is None or stops[-1].time - stops[0].time >= period:
+        only = stops[max(index, 0)]
+        return only, only, 0.0
+    else:
+        here, after, begin, end = stops[-1], stops[0], stops[-1].time, stops[0].time + period
+        if index < 0:
+            seconds += period
+    u = (seconds - begin) / (end - begin)
+    return here, after, EASINGS[here.easing](min(max(u, 0.0), 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +137,8 @@ class Timeline:
         Equal pictures are equal values: a subject blended by exactly 0 or 1 comes back alone, as A.
         """
         seconds = min(max(seconds, 0.0), self.duration)
-        index = bisect_right([keyframe.time for keyframe in self.keyframes], seconds) - 1
-        here = self.keyframes[index]
-        if index + 1 == len(self.keyframes):
-            request = _canonical(here.request)
-        else:
-            after = self.keyframes[index + 1]
-            u = EASINGS[here.easing]((seconds - here.time) / (after.time - here.time))
-            request = interpolate(here.request, after.request, u)
+        here, after, u = stretch(self.keyframes, seconds)
+        request = interpolate(here.request, after.request, u)
         if self.walk.distance == 0:
             return request
         dx, dy = self.walk.offset(seconds / self.duration)

@@ -1,22 +1,32 @@
-"""`glissando video`: a glide from prompt to prompt or from class to class, as an MP4."""
+"""`glissando video`: a glide from prompt to prompt or from class to class, or a scene's play, as an MP4."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.commands.arguments import NOISES, add_engine_arguments, add_subject_arguments, open_engine, subjects
-from app.errors import UserError
+from app.errors import UserError, reason
 from core.request import SEED_LIMIT, RenderRequest
-from core.timeline import EASING_NAMES, timeline_through
+from core.timeline import EASING_NAMES, Timeline, timeline_through
+
+if TYPE_CHECKING:
+    from app.explorer.scene import Scene
+    from app.explorer.scene_timeline import Play
+    from core.engine import Engine
 
 # A day at 60 frames a second; beyond it somebody mistyped.
 MOST_FRAMES = 24 * 3600 * 60
 
 # A single stop on a single seed would stand still; so many seeds a video is a calm walk.
 DEFAULT_WALK = 4.0
+
+# Options that a scene answers itself.
+SCENE_SAYS = ("loop", "seed", "walk", "easing", "psi", "noise")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,16 +35,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "video",
         help="a video that glides from prompt to prompt, or from class to class",
         description="Give --prompt, or --class, once for each stop. The video has exactly round(seconds x fps) frames; "
-        "with --loop the one after the last would equal the first. An interrupted one plays what was rendered.",
+        "with --loop the one after the last would equal the first. Or give --scene: what the window plays, one round "
+        "of its timeline or path. An interrupted video plays what was rendered.",
     )
     add_engine_arguments(parser)
     add_subject_arguments(parser, several=True)
-    parser.add_argument("--seconds", type=float, default=10.0, help="length (default 10)")
+    parser.add_argument(
+        "--scene",
+        type=Path,
+        metavar="SCENE.json",
+        help="a scene of the window: its timeline, or its path; frame k is what it shows at k / fps seconds",
+    )
+    parser.add_argument("--seconds", type=float, help="length (default 10; of a scene, one round)")
     parser.add_argument("--fps", type=int, default=60, help="frames per second (default 60)")
     parser.add_argument("--size", type=int, default=512, help="the longer side, in pixels (default 512)")
     parser.add_argument("--smooth", action="store_true", help="enlarge smoothly instead of by whole pixels")
-    parser.add_argument("--loop", action="store_true", help="end where it began")
-    parser.add_argument("--seed", type=int, default=0, help="where the walk over the seeds starts (default 0)")
+    parser.add_argument("--loop", action="store_true", default=None, help="end where it began")
+    parser.add_argument("--seed", type=int, help="where the walk over the seeds starts (default 0)")
     parser.add_argument(
         "--walk",
         type=float,
@@ -42,11 +59,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="how far to walk over the seed plane: straight on, or in a circle with --loop "
         f"(default {DEFAULT_WALK:g} for a single stop, else 0)",
     )
-    parser.add_argument(
-        "--easing", choices=EASING_NAMES, default="smooth", help="how each glide is timed (default smooth)"
-    )
-    parser.add_argument("--psi", type=float, default=1.0, help="truncation: 1 is none, 0 the average (default 1)")
-    parser.add_argument("--noise", choices=NOISES, default="const", help="per-pixel noise (default %(default)s)")
+    parser.add_argument("--easing", choices=EASING_NAMES, help="how each glide is timed (default smooth)")
+    parser.add_argument("--psi", type=float, help="truncation: 1 is none, 0 the average (default 1)")
+    parser.add_argument("--noise", choices=NOISES, help="per-pixel noise (default const)")
     parser.add_argument(
         "--out", type=Path, default=Path("glissando.mp4"), metavar="FILE.mp4", help="default %(default)s"
     )
@@ -55,12 +70,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Render and write the video. What does not hang on the model is checked before it is loaded."""
-    frames = frame_count(args.seconds, args.fps)
+    if args.scene is not None:
+        return _run_scene(args)
+    frames = frame_count(10.0 if args.seconds is None else args.seconds, args.fps)
     # Around 0, so that no walk can leave the plane.
-    seed = (args.seed + SEED_LIMIT // 2) % SEED_LIMIT - SEED_LIMIT // 2
-    start = RenderRequest(seed_x=seed, psi=args.psi, noise=args.noise)
+    seed = ((args.seed or 0) + SEED_LIMIT // 2) % SEED_LIMIT - SEED_LIMIT // 2
+    start = RenderRequest(seed_x=seed, psi=1.0 if args.psi is None else args.psi, noise=args.noise or "const")
 
-    from app.rendering import export_video
     from app.video import check_output
 
     check_output(args.out, args.fps, args.size)
@@ -70,7 +86,46 @@ def run(args: argparse.Namespace) -> int:
     if walk is None:
         walk = DEFAULT_WALK if len(stops) == 1 else 0.0
     # The length that the frames really have: only then does a loop close exactly.
-    timeline = timeline_through(stops, seconds=frames / args.fps, loop=args.loop, easing=args.easing, walk=walk)
+    timeline = timeline_through(
+        stops, seconds=frames / args.fps, loop=bool(args.loop), easing=args.easing or "smooth", walk=walk
+    )
+    return _export(args, engine, timeline, frames)
+
+
+def _run_scene(args: argparse.Namespace) -> int:
+    """What the window would show from 0 on."""
+    given = [f"--{name.removesuffix('s')}" for name in ("prompts", "classes") if getattr(args, name)]
+    given += [f"--{name}" for name in SCENE_SAYS if getattr(args, name) is not None]
+    if given:
+        raise UserError(f"--scene says what to show; expected it without {given[0]}")
+
+    from app.explorer.scene_timeline import Play
+    from app.video import check_output
+
+    scene = read_scene(args.scene)
+    frames = frame_count(scene.round_seconds if args.seconds is None else args.seconds, args.fps)
+    check_output(args.out, args.fps, args.size)
+    if args.checkpoint is None and scene.checkpoint:
+        args.checkpoint = Path(scene.checkpoint)
+    args.smooth = args.smooth or scene.smooth
+    return _export(args, open_engine(args), Play(scene, args.fps), frames)
+
+
+def read_scene(path: Path) -> Scene:
+    """A scene file. Raises `UserError` for anything else."""
+    from app.explorer.scene import Scene
+
+    try:
+        return Scene.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {reason(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: expected a scene file: {error}") from error
+
+
+def _export(args: argparse.Namespace, engine: Engine, timeline: Timeline | Play, frames: int) -> int:
+    from app.rendering import export_video
+
     try:
         export_video(engine, timeline, args.out, frames=frames, fps=args.fps, size=args.size, smooth=args.smooth)
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from app.explorer import snapshots
 from app.explorer.scene import ZOOM_LIMIT, Scene
 from app.explorer.session import Session
 
@@ -75,9 +76,13 @@ def _quit(session: Session) -> None:
     session.quit_wish = True
 
 
+# Of a scene, what is kept rather than set.
+_NO_CONTROLS = ("snapshots", "keyframes", "tracks", "duration", "loop", "bpm", "beats_per_bar", "snap", "unit")
+
+
 def _reset(session: Session) -> None:
     scene = session.history.scene
-    kept = {name: getattr(scene, name) for name in ("prompt", "label", "checkpoint", "zoom", "smooth")}
+    kept = {name: getattr(scene, name) for name in ("prompt", "label", "checkpoint", "zoom", "smooth", *_NO_CONTROLS)}
     fresh = Scene(**kept)
     session.transport.rewind()
     session.history.step("reset controls", lambda _: fresh)
@@ -210,11 +215,97 @@ ACTIONS: tuple[Action, ...] = (
         shortcut="Home",
     ),
     Action(
+        id="keyframe",
+        menu="Play",
+        label=_says("Add keyframe"),
+        run=lambda session: session.timeline.add_keyframe(),
+        shortcut="K",
+        tooltip="Put all controls as they are on the timeline, at the playhead. A keyframe that is there takes them.",
+        separator=True,
+    ),
+    Action(
+        id="keyframe_update",
+        menu="Play",
+        label=_says("Update keyframe"),
+        run=lambda session: session.timeline.update_keyframe(),
+        shortcut="Shift+K",
+        enabled=lambda session: session.timeline.differs,
+        tooltip="Give the selected keyframe the controls as they are now. Moving a control alone does not change it.",
+    ),
+    Action(
+        id="keyframe_delete",
+        menu="Play",
+        label=lambda session: (
+            "Delete point"
+            if session.timeline.selection is not None and session.timeline.selection.control
+            else "Delete keyframe"
+        ),
+        run=lambda session: session.timeline.delete(),
+        shortcut="Delete",
+        enabled=lambda session: session.timeline.selection is not None,
+        tooltip="Delete what is selected on the timeline.",
+    ),
+    Action(
+        id="keyframe_next",
+        menu="Play",
+        label=_says("Next keyframe"),
+        run=lambda session: session.timeline.step(1),
+        shortcut=".",
+        enabled=lambda session: bool(session.history.scene.keyframes),
+        repeat=True,
+    ),
+    Action(
+        id="keyframe_previous",
+        menu="Play",
+        label=_says("Previous keyframe"),
+        run=lambda session: session.timeline.step(-1),
+        shortcut=",",
+        enabled=lambda session: bool(session.history.scene.keyframes),
+        repeat=True,
+    ),
+    Action(
+        id="snapshot",
+        menu="Play",
+        label=_says("Take snapshot"),
+        run=snapshots.take,
+        shortcut="N",
+        tooltip="Keep this picture's controls, to come back to or to compare with.",
+        separator=True,
+    ),
+    Action(
+        id="a_b",
+        menu="Play",
+        label=_says("Snapshot A or B"),
+        run=snapshots.toggle,
+        shortcut="`",
+        enabled=snapshots.can_toggle,
+        tooltip="Go to and fro between the snapshots marked A and B, without a morph.",
+    ),
+    Action(
+        id="compare_side",
+        menu="View",
+        label=_says("Snapshot B beside the picture"),
+        run=lambda session: snapshots.compare(session, "side"),
+        enabled=snapshots.can_compare,
+        checked=lambda session: session.history.scene.compare == "side",
+        separator=True,
+    ),
+    Action(
+        id="compare_wipe",
+        menu="View",
+        label=_says("Snapshot B behind a wipe"),
+        run=lambda session: snapshots.compare(session, "wipe"),
+        enabled=snapshots.can_compare,
+        checked=lambda session: session.history.scene.compare == "wipe",
+        tooltip="Snapshot B over the right part of the picture; drag the line between them.",
+    ),
+    Action(
         id="zoom_fit",
         menu="View",
         label=_says("Fit the picture"),
         run=_zoom_to(0),
         shortcut="Ctrl+0",
+        separator=True,
         checked=lambda session: session.history.scene.zoom == 0,
     ),
     Action(id="zoom_in", menu="View", label=_says("Zoom in"), run=_zoom_by(1), shortcut="Ctrl+=", repeat=True),

@@ -1,13 +1,14 @@
 """Goes over from one picture to another when the subject changes, so that typing never flickers. No GUI here.
 
 It turns what the scene asks for into what to render now. The numbers of a drag, such as psi, are followed at once: a
-fade begins only where the prompt, the class or a snapshot jumps.
+fade begins only where the prompt or the class jumps. On the way to a snapshot, a morph with a time and an easing of its
+own, numbers move too.
 """
 
 from __future__ import annotations
 
 from core.request import RenderRequest
-from core.timeline import EASINGS, LONGEST_WALK, fade
+from core.timeline import EASINGS, LONGEST_WALK, EasingName, fade, interpolate
 
 _JUMPS = (
     *(f"{name}{which}" for name in ("prompt", "label") for which in ("", "_b", "_c", "_d")),
@@ -34,6 +35,8 @@ class Crossfade:
         self._from: RenderRequest | None = None
         self._start = 0.0
         self._seconds = 0.0
+        self._easing: EasingName | None = None
+        self._next: tuple[float, EasingName] | None = None
 
     @property
     def running(self) -> bool:
@@ -43,17 +46,29 @@ class Crossfade:
         """End the fade that is running: another model has come, whose pictures it was not of."""
         self._from = None
 
-    def follow(self, request: RenderRequest, seconds: float, now: float) -> RenderRequest:
-        """What to render now, when the scene asks for `request` and a jump is to take `seconds`."""
-        before = self._target
-        if before is not None and seconds > 0.0 and before != request and jumps(before, request):
-            # From what is on screen, be it a fade itself.
-            self._from = self._at(now)
-            self._start, self._seconds = now, seconds
-        elif seconds <= 0.0:
+    def morph(self, seconds: float, easing: EasingName) -> None:
+        """The change that the next `follow` sees, whatever it is, takes so long; 0 cuts."""
+        self._next = (seconds, easing)
+
+    def follow(self, request: RenderRequest, seconds: float, now: float, *, moved: bool = False) -> RenderRequest:
+        """What to render now, when the scene asks for `request` and a jump is to take `seconds`.
+
+        `moved`: it is time that has moved on, along a timeline, which says itself how it gets from place to place.
+        """
+        before, (morph, self._next) = self._target, (self._next, None)
+        if before is not None and before != request and morph is not None:
+            self._begin(now, *morph)
+        elif before is not None and seconds > 0.0 and not moved and before != request and jumps(before, request):
+            self._begin(now, seconds, None)
+        elif seconds <= 0.0 and self._easing is None:
             self._from = None
         self._target = request
         return self._at(now)
+
+    def _begin(self, now: float, seconds: float, easing: EasingName | None) -> None:
+        """From what is on screen, be it a fade itself."""
+        self._from = self._at(now) if seconds > 0.0 else None
+        self._start, self._seconds, self._easing = now, seconds, easing
 
     def _at(self, now: float) -> RenderRequest:
         assert self._target is not None
@@ -63,5 +78,8 @@ class Crossfade:
         if u >= 1.0:
             self._from = None
             return self._target
+        u = EASINGS[self._easing or "smooth"](max(u, 0.0))
+        if self._easing is not None:
+            return interpolate(self._from, self._target, u)
         # Noise and transform have no way between styles: the target's stand at once.
-        return fade(self._from, self._target, EASINGS["smooth"](max(u, 0.0)))
+        return fade(self._from, self._target, u)

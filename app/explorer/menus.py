@@ -11,7 +11,14 @@ from app.explorer.session import Session
 from app.explorer.widgets import tooltip
 
 _MODIFIERS = {"Ctrl": imgui.Key.mod_ctrl, "Shift": imgui.Key.mod_shift, "Alt": imgui.Key.mod_alt}
-_KEYS = {"=": imgui.Key.equal, "-": imgui.Key.minus, **{str(i): getattr(imgui.Key, f"_{i}") for i in range(10)}}
+_KEYS = {
+    "=": imgui.Key.equal,
+    "-": imgui.Key.minus,
+    ",": imgui.Key.comma,
+    ".": imgui.Key.period,
+    "`": imgui.Key.grave_accent,
+    **{str(i): getattr(imgui.Key, f"_{i}") for i in range(10)},
+}
 
 
 def key_chord(shortcut: str) -> int:

@@ -11,16 +11,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
+from app.explorer.scene_parts import LONGEST_S, MARKS, SceneKeyframe, Snapshot, Track, check_easing, check_rising
 from core import values
 from core.request import SEED_LIMIT, RenderRequest
+from core.timeline import EasingName
 
 SCHEMA_VERSION = 2
 
-PathShape = Literal["circle", "eight", "line", "blend"]
+PathShape = Literal["circle", "eight", "line", "blend", "still"]
 PATH_SHAPES: tuple[PathShape, ...] = get_args(PathShape)
+Compare = Literal["off", "side", "wipe"]
+COMPARES: tuple[Compare, ...] = get_args(Compare)
+TimeUnit = Literal["seconds", "beats"]
+TIME_UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)
+BPM_LIMITS = (20.0, 400.0)
 
 ZOOM_LIMIT = 32
 LONGEST_CROSSFADE_S = 10.0
+LONGEST_MORPH_S = 60.0
 
 REQUEST_FIELDS = tuple(field.name for field in fields(RenderRequest))
 
@@ -48,6 +56,27 @@ class Scene(RenderRequest):
     """Smooth instead of nearest filtering on screen."""
     checkpoint: str = ""
     """Path of the checkpoint; empty is the bundled one."""
+    snapshots: tuple[Snapshot, ...] = ()
+    morph_seconds: float = 1.5
+    """Seconds in which the picture goes over to a snapshot that was clicked."""
+    morph_easing: EasingName = "smooth"
+    compare: Compare = "off"
+    """Whether snapshot B is shown beside the picture, or over a part of it."""
+    wipe: float = 0.5
+    """Where the line between the two is, from the left."""
+    keyframes: tuple[SceneKeyframe, ...] = ()
+    """In order of time; with any, play follows them instead of the path."""
+    tracks: tuple[Track, ...] = ()
+    duration: float = 8.0
+    """The timeline's length in seconds."""
+    loop: bool = True
+    """Whether the timeline begins again at its end."""
+    bpm: float = 120.0
+    beats_per_bar: int = 4
+    snap: bool = False
+    """Whether keyframes and points keep to beats."""
+    unit: TimeUnit = "seconds"
+    """What the timeline counts."""
 
     def __post_init__(self) -> None:
         try:
@@ -57,6 +86,11 @@ class Scene(RenderRequest):
         if self.path not in PATH_SHAPES:
             raise SceneError(f"path: expected one of {', '.join(PATH_SHAPES)}, got {self.path!r}")
         for name, low, high in (
+            ("morph_seconds", 0.0, LONGEST_MORPH_S),
+            ("wipe", 0.0, 1.0),
+            ("duration", 0.1, LONGEST_S),
+            ("bpm", *BPM_LIMITS),
+            ("beats_per_bar", 1, 32),
             ("crossfade", 0.0, LONGEST_CROSSFADE_S),
             ("path_size", 0.0, 1000.0),
             ("loop_seconds", 0.1, 3600.0),
@@ -65,10 +99,50 @@ class Scene(RenderRequest):
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise SceneError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
+        for name, choices in (("compare", COMPARES), ("unit", TIME_UNITS)):
+            if getattr(self, name) not in choices:
+                raise SceneError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for mark in MARKS[1:]:
+            if sum(snapshot.mark == mark for snapshot in self.snapshots) > 1:
+                raise SceneError(f"snapshots: expected one marked {mark} at most")
+        if len({track.control for track in self.tracks}) < len(self.tracks):
+            raise SceneError("tracks: expected one for each control at most")
+        try:
+            check_easing(self.morph_easing)
+            check_rising("keyframes", [keyframe.time for keyframe in self.keyframes])
+        except ValueError as error:
+            raise SceneError(str(error)) from error
 
-    def request(self, time: float = 0.0) -> RenderRequest:
+    @property
+    def has_timeline(self) -> bool:
+        """Whether play follows keyframes or tracks rather than the path alone."""
+        return bool(self.keyframes or self.tracks)
+
+    @property
+    def round_seconds(self) -> float:
+        """How long play takes until it is at its start again, or at its end."""
+        return self.duration if self.has_timeline else self.loop_seconds
+
+    def request(self, time: float | None = None) -> RenderRequest:
+        """The picture at `time` seconds of playing: of the timeline if there is one, else along the path. Without a
+        time, the controls' own.
+        """
+        if time is None:
+            return self.controls_request()
+        if self.has_timeline:
+            # Here, because what plays a timeline asks for controls, which are of scenes.
+            from app.explorer.scene_timeline import request_at
+
+            return request_at(self, time)
+        return self.path_request(time)
+
+    def controls_request(self) -> RenderRequest:
+        """The picture that the controls ask for, without path and timeline."""
+        return RenderRequest(**{name: getattr(self, name) for name in REQUEST_FIELDS})
+
+    def path_request(self, time: float) -> RenderRequest:
         """The picture at `time` seconds along the path; at 0, and after every whole round, the controls' own."""
-        still = RenderRequest(**{name: getattr(self, name) for name in REQUEST_FIELDS})
+        still = self.controls_request()
         phase = self._phase(time)
         if phase == 0.0:
             return still
@@ -88,7 +162,7 @@ class Scene(RenderRequest):
     def path_offset(self, time: float) -> tuple[float, float]:
         """Where the path is at `time` seconds, in seeds, relative to (seed_x, seed_y)."""
         phase = self._phase(time)
-        if phase == 0.0 or self.path == "blend":
+        if phase == 0.0 or self.path in ("blend", "still"):
             return 0.0, 0.0
         if self.path == "circle":
             return self.path_size * math.sin(phase), self.path_size * (1.0 - math.cos(phase))

@@ -21,11 +21,14 @@ from typing import Any, Literal
 from app.classes import class_title
 from app.explorer.crossfade import Crossfade
 from app.explorer.history import History
+from app.explorer.lead import Lead
 from app.explorer.library import Draw, Library, draw_in_a_process
+from app.explorer.pictures import Pictures
 from app.explorer.recorder import OpenWriter, Recorder
 from app.explorer.render_thread import Failed, Loaded, OpenEngine, RenderThread
 from app.explorer.scene import Scene
 from app.explorer.settings import Store
+from app.explorer.timeline_edit import TimelineEditor
 from app.explorer.transport import Transport
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest
 
@@ -36,6 +39,8 @@ TOAST_S = 6.0
 ERROR_TOAST_S = 20.0
 LOG_LINES = 200
 RATE_WINDOW_S = 1.0
+THUMBNAIL_SIDE = 192
+THUMBNAILS = 256
 
 Level = Literal["info", "error"]
 DialogWish = Literal["open", "save_picture", "output_folder", "library_folder"]
@@ -99,6 +104,8 @@ class Session:
         self.history = History(scene, clock=self._clock)
         self.transport = Transport()
         self.crossfade = Crossfade()
+        self.lead = Lead()
+        self.timeline = TimelineEditor(self.history, self.transport, self.lead)
         self.recorder: Recorder | None = None
         self.info: Any = None
         """The loaded model's `ModelInfo`; None until there is one."""
@@ -124,6 +131,9 @@ class Session:
         self.shown_zoom = 1
         """The whole zoom the viewport used last."""
         self.render = RenderThread(services.open_engine)
+        self.thumbnails = Pictures(self.render, side=THUMBNAIL_SIDE, limit=THUMBNAILS)
+        self.others = Pictures(self.render, side=None, limit=4)
+        """Whole pictures beside the one on screen."""
         self.shown_path: Path | None = None
         """The file that the loaded model came from."""
         self.library = Library(store.thumbnails_path, services.draw_thumbnail)
@@ -142,7 +152,10 @@ class Session:
         self.transport.tick(now)
         self._keep_place()
         scene = self.history.scene
-        request = self.crossfade.follow(scene.request(self.transport.time), scene.crossfade, now)
+        wanted = self.lead.follow(scene, self.transport)
+        if self.lead.took_over:
+            self.crossfade.cut()
+        request = self.crossfade.follow(wanted, scene.crossfade, now, moved=self.lead.moved)
         if request != self._submitted:
             self._submitted = request
             self.render.submit(request)
@@ -162,6 +175,9 @@ class Session:
                 self.recorder.offer(frame.pixels)
         while self._arrivals and now - self._arrivals[0] > RATE_WINDOW_S:
             self._arrivals.popleft()
+        if self.info is not None:
+            self.thumbnails.tick()
+            self.others.tick()
         self._look_after_recorder()
         self._look_after_saves()
         self.toasts = [toast for toast in self.toasts if now - toast.at < toast_seconds(toast)]
@@ -170,7 +186,8 @@ class Session:
         """Another speed goes on from the same place on the path."""
         seconds = self.history.scene.loop_seconds
         if seconds != self._loop_seconds:
-            self.transport.time = (self.transport.time % self._loop_seconds) / self._loop_seconds * seconds
+            if not self.history.scene.has_timeline:
+                self.transport.time = (self.transport.time % self._loop_seconds) / self._loop_seconds * seconds
             self._loop_seconds = seconds
 
     @property
@@ -179,6 +196,8 @@ class Session:
         return (
             self.transport.playing
             or self.crossfade.running
+            or self.thumbnails.busy
+            or self.others.busy
             or self.recorder is not None
             or self.render.busy
             or bool(self.toasts)
@@ -188,8 +207,12 @@ class Session:
     @property
     def settled(self) -> bool:
         """Whether the picture on screen is the one the scene asks for."""
-        request = self.history.scene.request(self.transport.time)
-        return self.frame is not None and self.frame.request == request and not self.render.busy
+        return self.frame is not None and self.frame.request == self.wanted and not self.render.busy
+
+    @property
+    def wanted(self) -> RenderRequest:
+        """What the scene asks for at this time, when every fade has ended."""
+        return self.lead.request(self.history.scene, self.transport.time)
 
     @property
     def frames_per_second(self) -> float:
@@ -268,6 +291,8 @@ class Session:
             return
         self.info, self.shown_path = event.info, event.path
         self.crossfade.cut()
+        self.thumbnails.forget()
+        self.others.forget()
         self.examples = self._services.read_examples(event.path)
         self.failed_load = None
         self._arrivals.clear()

@@ -13,6 +13,7 @@ from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.explorer import theme
 from app.explorer.actions import by_id
+from app.explorer.compare import Box, Comparison
 from app.explorer.history import History
 from app.explorer.session import Message, Session
 from app.explorer.texture import Region, Texture
@@ -42,14 +43,31 @@ def fitting_zoom(width: int, height: int, available_width: float, available_heig
     return float(math.floor(fraction)) if fraction >= 1.0 else max(fraction, 1e-3)
 
 
+def _placed(size: tuple[int, int], zoom: float, part: Box, scale: float) -> Box:
+    """A picture in the middle of a part of the screen: on whole framebuffer pixels, or its squares would not be of one
+    size.
+    """
+    width, height = size[0] * zoom / scale, size[1] * zoom / scale
+    x = math.floor((part.left + (part.area.x - width) / 2) * scale) / scale
+    y = math.floor((part.top + (part.area.y - height) / 2) * scale) / scale
+    return Box(x, y, x + width, y + height)
+
+
 class Viewport:
     """The picture's window with its toolbar and toasts."""
 
     title = "Picture"
 
-    def __init__(self, session: Session, texture: Texture, open_folder: Callable[[Path], None]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        texture: Texture,
+        open_folder: Callable[[Path], None],
+        new_texture: Callable[[], Texture],
+    ) -> None:
         self._session = session
         self._texture = texture
+        self._comparison = Comparison(session, new_texture)
         self._open_folder = open_folder
         self._uploaded = 0
         self.placement: Placement | None = None
@@ -114,47 +132,83 @@ class Viewport:
         assert frame is not None
         scale = max(imgui.get_io().display_framebuffer_scale.x, 1.0)
         margin = 12.0
+        whole = Box(origin.x, origin.y, origin.x + area.x, origin.y + area.y)
+        how = self._comparison.how
+        part = self._comparison.live(whole)
         if scene.zoom:
             zoom = float(scene.zoom)
         else:
-            zoom = fitting_zoom(frame.width, frame.height, (area.x - 2 * margin) * scale, (area.y - 2 * margin) * scale)
+            room = (part.area.x - 2 * margin) * scale, (part.area.y - 2 * margin) * scale
+            zoom = fitting_zoom(frame.width, frame.height, *room)
         session.shown_zoom = max(round(zoom), 1)
         if self._uploaded != session.frame_count:
             self._texture.upload(frame.pixels)
             self._uploaded = session.frame_count
-        # Whole framebuffer pixels, or squares of one size would not be.
-        width, height = frame.width * zoom / scale, frame.height * zoom / scale
-        x = math.floor((origin.x + (area.x - width) / 2) * scale) / scale
-        y = math.floor((origin.y + (area.y - height) / 2) * scale) / scale
+        size = frame.width, frame.height
+        place = _placed(size, zoom, part, scale)
         self.placement = Placement(
-            round(x * scale), round(y * scale), round(width * scale), round(height * scale), zoom
+            round(place.left * scale),
+            round(place.top * scale),
+            round(place.area.x * scale),
+            round(place.area.y * scale),
+            zoom,
         )
         if area.x < 1 or area.y < 1:
             return
-        corner = ImVec2(origin.x + area.x, origin.y + area.y)
-        draw_list = imgui.get_window_draw_list()
-        draw_list.push_clip_rect(origin, corner, True)
-        if scene.smooth or zoom < 1.0:
-            self._draw_texture(self._texture.smooth(), x, y, x + width, y + height)
-        else:
-            unit = zoom / scale
-            # Only what is visible is enlarged: a large picture at a large zoom would exceed what a texture can be.
-            region = Region(
-                max(math.floor((origin.x - x) / unit), 0),
-                max(math.floor((origin.y - y) / unit), 0),
-                min(math.ceil((corner.x - x) / unit), frame.width),
-                min(math.ceil((corner.y - y) / unit), frame.height),
-            )
-            texture_id = self._texture.sharp(region, round(zoom))
-            self._draw_texture(
-                texture_id, x + region.x0 * unit, y + region.y0 * unit, x + region.x1 * unit, y + region.y1 * unit
-            )
-        draw_list.pop_clip_rect()
-        left, top = max(x, origin.x), max(y, origin.y)
-        right, bottom = min(x + width, corner.x), min(y + height, corner.y)
+        smooth = scene.smooth or zoom < 1.0
+        self._pixels(self._texture, size, place, part, zoom, smooth)
+        other = self._comparison.texture() if how != "off" else None
+        other_place = place
+        if how == "side":
+            part_b = self._comparison.beside(whole)
+            other_place = _placed(other[1] if other else size, zoom, part_b, scale)
+            if other is not None:
+                self._pixels(*other, other_place, part_b, zoom, smooth)
+        elif how == "wipe" and other is not None:
+            line = place.left + scene.wipe * place.area.x
+            clip = replace(whole, left=min(max(line, whole.left), whole.right))
+            # Of another size when the model has changed: it covers the same place all the same.
+            self._pixels(*other, place, clip, place.area.x * scale / other[1][0], smooth)
+        left, top = max(place.left, part.left), max(place.top, part.top)
+        right, bottom = min(place.right, part.right), min(place.bottom, part.bottom)
         imgui.set_cursor_screen_pos(ImVec2(left, top))
+        if how == "wipe":
+            imgui.set_next_item_allow_overlap()
         imgui.invisible_button("##canvas", ImVec2(max(right - left, 1.0), max(bottom - top, 1.0)))
         self._walk(history)
+        if how == "wipe":
+            self._comparison.line(history, place)
+        if how != "off":
+            self._comparison.names(place, other_place)
+
+    def _pixels(
+        self, texture: Texture, size: tuple[int, int], place: Box, part: Box, zoom: float, smooth: bool
+    ) -> None:
+        """A picture of a size in its own pixels, at its place, as far as it is within a part of the screen."""
+        if part.area.x < 1 or part.area.y < 1:
+            return
+        draw_list = imgui.get_window_draw_list()
+        draw_list.push_clip_rect(part.origin, part.corner, True)
+        if smooth or zoom != int(zoom):
+            self._draw_texture(texture.smooth(), place.left, place.top, place.right, place.bottom)
+        else:
+            unit = place.area.x / size[0]
+            # Only what is visible is enlarged: a large picture at a large zoom would exceed what a texture can be.
+            region = Region(
+                max(math.floor((part.left - place.left) / unit), 0),
+                max(math.floor((part.top - place.top) / unit), 0),
+                min(math.ceil((part.right - place.left) / unit), size[0]),
+                min(math.ceil((part.bottom - place.top) / unit), size[1]),
+            )
+            if region.x1 > region.x0 and region.y1 > region.y0:
+                self._draw_texture(
+                    texture.sharp(region, round(zoom)),
+                    place.left + region.x0 * unit,
+                    place.top + region.y0 * unit,
+                    place.left + region.x1 * unit,
+                    place.top + region.y1 * unit,
+                )
+        draw_list.pop_clip_rect()
 
     def _draw_texture(self, texture_id: int, left: float, top: float, right: float, bottom: float) -> None:
         imgui.get_window_draw_list().add_image(imgui.ImTextureRef(texture_id), ImVec2(left, top), ImVec2(right, bottom))

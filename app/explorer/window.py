@@ -28,6 +28,8 @@ from app.explorer.panels.log import LogPanel
 from app.explorer.panels.motion import MotionPanel
 from app.explorer.panels.output import OutputPanel
 from app.explorer.panels.prompt import PromptPanel
+from app.explorer.panels.snapshots import SnapshotsPanel
+from app.explorer.panels.timeline import TimelinePanel
 from app.explorer.session import Services, Session
 from app.explorer.settings import Store
 from app.explorer.status import draw_status
@@ -90,7 +92,7 @@ class Explorer:
         new_texture: Callable[[], Texture] = GlTexture,
     ) -> None:
         self.session = session
-        self.viewport = Viewport(session, texture or GlTexture(), show_in_folder)
+        self.viewport = Viewport(session, texture or GlTexture(), show_in_folder, new_texture)
         self.dialogs = Dialogs(session, native=native_dialogs)
         self.panels: tuple[Panel, ...] = (
             PromptPanel(session),
@@ -99,6 +101,8 @@ class Explorer:
             OutputPanel(session),
             LogPanel(session),
             LibraryPanel(session, new_texture),
+            SnapshotsPanel(session, new_texture),
+            TimelinePanel(session),
             self.viewport,
         )
         self.may_doze = True
@@ -161,9 +165,11 @@ class Explorer:
         # The main dock space is the picture's; the left column is cut from it, then cut into rows from the top.
         docking.docking_splits = [
             split("MainDockSpace", "Controls", imgui.Dir.left, 0.315),
-            split("Controls", "Rest", down, 0.552),
-            split("Rest", "Rest2", down, 0.636),
-            split("Rest2", "Rest3", down, 0.312),
+            split("Controls", "Rest", down, 0.59),
+            split("Rest", "Rest2", down, 0.66),
+            split("Rest2", "Rest3", down, 0.282),
+            # Takes no room while nothing in it is shown.
+            split("MainDockSpace", "Below", down, 0.36),
         ]
         places = {
             PromptPanel.title: "Controls",
@@ -172,6 +178,8 @@ class Explorer:
             OutputPanel.title: "Rest3",
             LogPanel.title: "Rest3",
             LibraryPanel.title: "MainDockSpace",
+            SnapshotsPanel.title: "Rest2",
+            TimelinePanel.title: "Below",
             Viewport.title: "MainDockSpace",
         }
         windows = []
@@ -179,7 +187,7 @@ class Explorer:
             window = hello_imgui.DockableWindow(panel.title, places[panel.title])
             window.gui_function = self._guarded(panel.title, partial(self._draw, panel))
             window.can_be_closed = panel is not self.viewport
-            window.is_visible = not isinstance(panel, LogPanel | LibraryPanel)
+            window.is_visible = not isinstance(panel, LogPanel | LibraryPanel | TimelinePanel)
             if panel is self.viewport:
                 window.imgui_window_flags = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
             windows.append(window)

@@ -19,6 +19,7 @@ PATH_LABELS: dict[PathShape, str] = {
     "eight": "figure eight",
     "line": "there and back",
     "blend": "A to B and back",
+    "still": "stand still",
 }
 
 
@@ -45,7 +46,7 @@ class MotionPanel:
         tooltip(f"{rewind.label(session)} ({rewind.shortcut})")
 
         scene = history.scene
-        seconds = scene.loop_seconds
+        seconds = scene.round_seconds
         row_label("position", "Where the picture is along the path; drag to scrub.")
         imgui.set_next_item_width(-reset_width() - 4)
         position = transport.time % seconds
@@ -55,6 +56,7 @@ class MotionPanel:
         if changed:
             # A full turn is the start again; inside the loop the slider stays at its right end while it is held.
             transport.time = min(position, seconds * (1 - 1e-6))
+            session.lead.show_timeline()
         tooltip(
             "Where the picture is along the path; drag to scrub. Not a change of the scene, so undo leaves it alone."
         )

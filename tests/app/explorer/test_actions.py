@@ -6,8 +6,16 @@ import pytest
 
 from app.explorer.actions import ACTIONS, MENUS, by_id, in_menu
 from app.explorer.scene import Scene
+from app.explorer.scene_parts import SceneKeyframe, Snapshot
 from app.explorer.session import Session
+from core.request import RenderRequest
 from tests.app.explorer.fakes import make_session, settle
+
+SNAPSHOTS = (
+    Snapshot(name="1", request=RenderRequest(prompt="a"), mark="A"),
+    Snapshot(name="2", request=RenderRequest(prompt="b"), mark="B"),
+)
+KEYFRAMES = tuple(SceneKeyframe(time=time, request=RenderRequest(prompt="a")) for time in (0.0, 2.0))
 
 
 @pytest.fixture
@@ -61,7 +69,10 @@ def test_every_enabled_action_does_something(session: Session) -> None:
     for action in ACTIONS:
         session.dialog_wish = None
         session.transport.time = 3.0
-        session.history.step("test", lambda _: Scene(prompt="a", psi=0.3, zoom=3))
+        session.history.step(
+            "test", lambda _: Scene(prompt="a", psi=0.3, zoom=3, snapshots=SNAPSHOTS, keyframes=KEYFRAMES)
+        )
+        session.timeline.select(1)
         session.history.step("test", lambda scene: replace(scene, seed_x=scene.seed_x + 1, prompt_b="b"))
         if action.id == "redo":
             session.history.undo()
@@ -76,13 +87,13 @@ def test_every_enabled_action_does_something(session: Session) -> None:
 
 
 def test_swap_reset_and_zoom_are_undoable(session: Session) -> None:
-    start = Scene(prompt="a", prompt_b="b", psi=0.3, seed_x=4.0)
+    start = Scene(prompt="a", prompt_b="b", psi=0.3, seed_x=4.0, snapshots=SNAPSHOTS)
     session.history.step("start", lambda _: start)
     by_id("swap").run(session)
     assert (session.history.scene.prompt, session.history.scene.prompt_b) == ("b", "a")
     session.history.undo()
     by_id("reset").run(session)
-    assert session.history.scene == Scene(prompt="a")
+    assert session.history.scene == Scene(prompt="a", snapshots=SNAPSHOTS)
     session.history.undo()
     assert session.history.scene == start
     session.shown_zoom = 9

@@ -19,7 +19,7 @@ def test_a_scene_at_time_zero_is_its_request() -> None:
     assert scene.request() == expected
 
 
-@pytest.mark.parametrize("path", PATH_SHAPES)
+@pytest.mark.parametrize("path", [path for path in PATH_SHAPES if path != "still"])
 def test_every_path_closes_exactly_and_moves_between(path: str) -> None:
     scene = Scene(seed_x=5.0, seed_y=7.0, path=path, path_size=2.0, loop_seconds=3.0)  # type: ignore[arg-type]
     assert scene.request(0.0) == scene.request(3.0) == scene.request(300.0)
