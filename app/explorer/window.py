@@ -21,15 +21,8 @@ from app.errors import UserError
 from app.explorer import theme
 from app.explorer.dialogs import Dialogs, show_in_folder
 from app.explorer.menus import draw_menus, run_shortcuts
+from app.explorer.panel_table import PANELS, Parts, Place
 from app.explorer.panels import Panel
-from app.explorer.panels.latent import LatentPanel
-from app.explorer.panels.library import LibraryPanel
-from app.explorer.panels.log import LogPanel
-from app.explorer.panels.motion import MotionPanel
-from app.explorer.panels.output import OutputPanel
-from app.explorer.panels.prompt import PromptPanel
-from app.explorer.panels.snapshots import SnapshotsPanel
-from app.explorer.panels.timeline import TimelinePanel
 from app.explorer.session import Services, Session
 from app.explorer.settings import Store
 from app.explorer.status import draw_status
@@ -46,6 +39,16 @@ log = logging.getLogger(__name__)
 SIZE = (1280, 800)
 MAX_FPS = 60.0  # where nothing else, such as vsync, keeps the window from drawing as fast as it can
 DOZING_FPS = 5.0
+
+# The places' names in layout files.
+SPACES: dict[Place, str] = {
+    "picture": "MainDockSpace",
+    "prompt": "Controls",
+    "controls": "Rest",
+    "play": "Rest2",
+    "save": "Rest3",
+    "below": "Below",
+}
 
 
 def run(checkpoint: Path | None = None) -> int:
@@ -94,17 +97,8 @@ class Explorer:
         self.session = session
         self.viewport = Viewport(session, texture or GlTexture(), show_in_folder, new_texture)
         self.dialogs = Dialogs(session, native=native_dialogs)
-        self.panels: tuple[Panel, ...] = (
-            PromptPanel(session),
-            LatentPanel(session),
-            MotionPanel(session),
-            OutputPanel(session),
-            LogPanel(session),
-            LibraryPanel(session, new_texture),
-            SnapshotsPanel(session, new_texture),
-            TimelinePanel(session),
-            self.viewport,
-        )
+        parts = Parts(session=session, viewport=self.viewport, new_texture=new_texture)
+        self.panels: tuple[Panel, ...] = tuple(entry.make(parts) for entry in PANELS)
         self.may_doze = True
         """Whether to draw fewer frames while nothing happens; a test engine's input does not count as something."""
         self._frames = 0
@@ -164,31 +158,20 @@ class Explorer:
         docking = hello_imgui.DockingParams()
         # The main dock space is the picture's; the left column is cut from it, then cut into rows from the top.
         docking.docking_splits = [
-            split("MainDockSpace", "Controls", imgui.Dir.left, 0.315),
-            split("Controls", "Rest", down, 0.59),
-            split("Rest", "Rest2", down, 0.66),
-            split("Rest2", "Rest3", down, 0.282),
+            split(SPACES["picture"], SPACES["prompt"], imgui.Dir.left, 0.315),
+            split(SPACES["prompt"], SPACES["controls"], down, 0.59),
+            split(SPACES["controls"], SPACES["play"], down, 0.66),
+            split(SPACES["play"], SPACES["save"], down, 0.282),
             # Takes no room while nothing in it is shown.
-            split("MainDockSpace", "Below", down, 0.36),
+            split(SPACES["picture"], SPACES["below"], down, 0.36),
         ]
-        places = {
-            PromptPanel.title: "Controls",
-            LatentPanel.title: "Rest",
-            MotionPanel.title: "Rest2",
-            OutputPanel.title: "Rest3",
-            LogPanel.title: "Rest3",
-            LibraryPanel.title: "MainDockSpace",
-            SnapshotsPanel.title: "Rest2",
-            TimelinePanel.title: "Below",
-            Viewport.title: "MainDockSpace",
-        }
         windows = []
-        for panel in self.panels:
-            window = hello_imgui.DockableWindow(panel.title, places[panel.title])
-            window.gui_function = self._guarded(panel.title, partial(self._draw, panel))
-            window.can_be_closed = panel is not self.viewport
-            window.is_visible = not isinstance(panel, LogPanel | LibraryPanel | TimelinePanel)
-            if panel is self.viewport:
+        for entry, panel in zip(PANELS, self.panels, strict=True):
+            window = hello_imgui.DockableWindow(entry.title, SPACES[entry.place])
+            window.gui_function = self._guarded(entry.title, partial(self._draw, panel))
+            window.can_be_closed = entry.closable
+            window.is_visible = entry.shown
+            if not entry.scrolls:
                 window.imgui_window_flags = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
             windows.append(window)
         docking.dockable_windows = windows
