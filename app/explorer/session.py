@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from app.classes import class_title
 from app.explorer.crossfade import Crossfade
+from app.explorer.desk import Desk
 from app.explorer.history import History
 from app.explorer.lead import Lead
 from app.explorer.library import Draw, Library, draw_in_a_process
@@ -87,6 +88,7 @@ class Session:
         self.dialog_wish: DialogWish | None = None
         """Which file dialog to show next; the window takes it."""
         self.quit_wish = False
+        self.desk = Desk()
         problem = store.prepare()
         if problem:
             self.tell_error(problem)

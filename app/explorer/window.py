@@ -19,12 +19,16 @@ from imgui_bundle import hello_imgui, imgui, immapp
 
 from app.errors import UserError
 from app.explorer import theme
+from app.explorer.arrangement import Arrangement
 from app.explorer.dialogs import Dialogs, show_in_folder
+from app.explorer.layouts import Layouts
 from app.explorer.menus import draw_menus, run_shortcuts
+from app.explorer.palette import Palette
 from app.explorer.panel_table import PANELS, Parts, Place
 from app.explorer.panels import Panel
 from app.explorer.session import Services, Session
 from app.explorer.settings import Store
+from app.explorer.shortcut_sheet import ShortcutSheet
 from app.explorer.status import draw_status
 from app.explorer.texture import GlTexture, Texture
 from app.explorer.viewport import Viewport
@@ -99,11 +103,16 @@ class Explorer:
         self.dialogs = Dialogs(session, native=native_dialogs)
         parts = Parts(session=session, viewport=self.viewport, new_texture=new_texture)
         self.panels: tuple[Panel, ...] = tuple(entry.make(parts) for entry in PANELS)
+        self.palette = Palette(session)
+        self.shortcut_sheet = ShortcutSheet(session)
         self.may_doze = True
         """Whether to draw fewer frames while nothing happens; a test engine's input does not count as something."""
         self._frames = 0
         self._drop_callback: Any = None
-        self.params = self._runner_params(layout or Store().layout_path)
+        layout = layout or Store().layout_path
+        self.params = self._runner_params(layout)
+        layouts = Layouts(layout.parent / "layouts")
+        self.arrangement = Arrangement(session, self.params.docking_params, layouts)
 
     def run(self) -> None:
         """Show the window until it is closed."""
@@ -185,16 +194,23 @@ class Explorer:
 
     def _before_frame(self) -> None:
         self.session.collect()
+        self._carry_out_wishes()
         idling = self.params.fps_idling
         idling.enable_idling = self.may_doze and not self.session.lively
 
+    def _carry_out_wishes(self) -> None:
+        self.arrangement.before_frame(self.session.desk.take_wishes())
+
     def _menus(self) -> None:
-        draw_menus(self.session, self.params)
+        draw_menus(self.session)
 
     def _every_frame(self) -> None:
         imgui.get_style().font_scale_main = self.session.settings.text_scale
         run_shortcuts(self.session)
         self.dialogs.draw()
+        self.arrangement.in_frame()
+        self.palette.draw()
+        self.shortcut_sheet.draw()
         if self.session.quit_wish:
             self.params.app_shall_exit = True
 
