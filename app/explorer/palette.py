@@ -128,7 +128,9 @@ class Palette:
         origin = imgui.get_cursor_screen_pos()
         width = imgui.get_content_region_avail().x
         imgui.begin_disabled(not enabled)
+        imgui.push_style_color(imgui.Col_.header, theme.ACCENT_DIM)
         pressed = imgui.selectable(f"###{action.id}", index == self._chosen, 0, ImVec2(0, height))[0]
+        imgui.pop_style_color()
         imgui.end_disabled()
         y = origin.y + (height - imgui.get_text_line_height()) / 2
         draw_list = imgui.get_window_draw_list()
@@ -149,7 +151,7 @@ class Palette:
         x += imgui.get_font_size() * 0.8
         menu = fitted(action.menu.replace("/", " › "), right - x)
         if x < right:
-            draw_list.add_text(ImVec2(x, y), _u32(theme.FAINT), menu)
+            draw_list.add_text(ImVec2(x, y), _u32(theme.DIM if enabled else theme.FAINT), menu)
         return bool(pressed)
 
 

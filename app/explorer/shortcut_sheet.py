@@ -47,7 +47,7 @@ class ShortcutSheet:
             for menu in MENUS:
                 rows = [(_keys(a.shortcut, a.also), a.label(self._session)) for a in in_menu(menu) if a.shortcut]
                 if rows:
-                    _section(menu, rows, 8.0)
+                    _section(menu, rows, 10.0)
             imgui.table_next_column()
             _section("Mouse", GESTURES, 12.5)
             _section("Words", WORDS, 4.0)

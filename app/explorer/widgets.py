@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from imgui_bundle import ImVec2, ImVec4, imgui
@@ -16,6 +17,7 @@ from app.explorer.session import Session
 
 _DEFAULT = Scene()
 LABEL_EM = 5.2
+FINE = 0.1
 
 
 def tooltip(text: str) -> None:
@@ -87,18 +89,78 @@ def slider_row(
     shown: str = "%.2f",
     logarithmic: bool = False,
 ) -> None:
-    """A float of the scene as a slider. Ctrl-click types a value, up to `limit`; a drag is one undo step."""
+    """A float of the scene as a slider.
+
+    A drag is one undo step, and ten times finer while Ctrl or Alt is held. A double-click, or a click with Ctrl, types
+    a value, up to `limit`.
+    """
     row_label(label, help_text)
     imgui.set_next_item_width(-reset_width() - 4)
     flags = imgui.SliderFlags_.none if limit else imgui.SliderFlags_.always_clamp
     if logarithmic:
         flags |= imgui.SliderFlags_.logarithmic
-    changed, value = imgui.slider_float(f"##{field}", getattr(history.scene, field), low, high, shown, flags)
+    item = f"##{field}"
+    with _finer(item) as fine, _typing(history, item, label):
+        if fine:
+            flags |= imgui.SliderFlags_.no_round_to_format
+        changed, value = imgui.slider_float(item, getattr(history.scene, field), low, high, shown, flags)
     if changed:
         edit_number(history, field, label, value, *(limit or (low, high)))
     end_of_edit(history)
     tooltip(help_text)
     reset_button(history, label, field)
+
+
+@contextmanager
+def _typing(history: History, item: str, name: str) -> Iterator[None]:
+    """Around a slider: a double-click on it types a value, as a click with Ctrl does.
+
+    The first click has set the slider to where it hit; that is taken back, so that what is typed is the only step.
+    """
+    store, key = imgui.get_state_storage(), imgui.get_id(f"{item} before")
+    hit = imgui.is_mouse_clicked(0) and _pointed_at() and imgui.is_window_hovered()
+    double = hit and imgui.is_mouse_double_clicked(0)
+    if hit and not double:
+        store.set_int(key, len(history))
+    if double:
+        history.end_gesture()
+        while len(history) > store.get_int(key, len(history)) and history.undo_name == name:
+            history.undo()
+    io = imgui.get_io()
+    held = io.key_ctrl
+    io.key_ctrl = held or double
+    try:
+        yield
+    finally:
+        io.key_ctrl = held
+
+
+@contextmanager
+def _finer(item: str) -> Iterator[bool]:
+    """Around a slider: while Ctrl or Alt is held it sees the mouse move a tenth of the way. Gives whether it did."""
+    io = imgui.get_io()
+    store, key = imgui.get_state_storage(), imgui.get_id(f"{item} lag")
+    lag = store.get_float(key, 0.0)
+    if not imgui.is_mouse_down(0):
+        lag = 0.0
+    elif (io.key_ctrl or io.key_alt) and not imgui.is_mouse_clicked(0):
+        lag += io.mouse_delta.x * (1 - FINE)
+    store.set_float(key, lag)
+    x, y = io.mouse_pos.x, io.mouse_pos.y
+    fine = lag != 0.0 and imgui.internal.get_active_id() == imgui.get_id(item)
+    if fine:
+        io.mouse_pos = ImVec2(x - lag, y)
+    try:
+        yield fine
+    finally:
+        io.mouse_pos = ImVec2(x, y)
+
+
+def _pointed_at() -> bool:
+    """Whether the mouse is over the item that is drawn next."""
+    origin, width = imgui.get_cursor_screen_pos(), imgui.calc_item_width()
+    corner = ImVec2(origin.x + width, origin.y + imgui.get_frame_height())
+    return bool(imgui.is_mouse_hovering_rect(origin, corner))
 
 
 def edit_number(history: History, field: str, name: str, value: float, low: float, high: float) -> None:
