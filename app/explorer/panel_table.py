@@ -15,6 +15,7 @@ from app.explorer.panels.library import LibraryPanel
 from app.explorer.panels.log import LogPanel
 from app.explorer.panels.motion import MotionPanel
 from app.explorer.panels.output import OutputPanel
+from app.explorer.panels.performance import PerformancePanel
 from app.explorer.panels.prompt import PromptPanel
 from app.explorer.panels.snapshots import SnapshotsPanel
 from app.explorer.panels.timeline import TimelinePanel
@@ -22,9 +23,9 @@ from app.explorer.session import Session
 from app.explorer.texture import Texture
 from app.explorer.viewport import Viewport
 
-Place = Literal["prompt", "controls", "play", "save", "picture", "below"]
-"""A part of the default layout: four rows in the column on the left, and the picture beside it. Panels in one place are
-tabs, in the table's order."""
+Place = Literal["prompt", "controls", "play", "save", "picture", "side", "below"]
+"""A part of the default layout: four rows in the column on the left, the picture beside it, and at the picture's right
+and below it what is there only while a panel is shown. Panels in one place are tabs, in the table's order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,12 @@ PANELS: tuple[PanelEntry, ...] = (
     PanelEntry(title=MotionPanel.title, make=lambda parts: MotionPanel(parts.session), place="play"),
     PanelEntry(title=OutputPanel.title, make=lambda parts: OutputPanel(parts.session), place="save"),
     PanelEntry(title=LogPanel.title, make=lambda parts: LogPanel(parts.session), place="save", shown=False),
+    PanelEntry(
+        title=PerformancePanel.title,
+        make=lambda parts: PerformancePanel(parts.session),
+        place="side",
+        shown=False,
+    ),
     PanelEntry(
         title=LibraryPanel.title,
         make=lambda parts: LibraryPanel(parts.session, parts.new_texture),

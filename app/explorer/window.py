@@ -26,7 +26,7 @@ from app.explorer.menus import draw_menus, run_shortcuts
 from app.explorer.palette import Palette
 from app.explorer.panel_table import PANELS, Parts, Place
 from app.explorer.panels import Panel
-from app.explorer.session import Services, Session
+from app.explorer.session import EngineChoice, Services, Session
 from app.explorer.settings import Store
 from app.explorer.shortcut_sheet import ShortcutSheet
 from app.explorer.status import draw_status
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIZE = (1280, 800)
-MAX_FPS = 60.0  # where nothing else, such as vsync, keeps the window from drawing as fast as it can
 DOZING_FPS = 5.0
+BEST = EngineChoice()
 
 # The places' names in layout files.
 SPACES: dict[Place, str] = {
@@ -51,6 +51,7 @@ SPACES: dict[Place, str] = {
     "controls": "Rest",
     "play": "Rest2",
     "save": "Rest3",
+    "side": "Side",
     "below": "Below",
 }
 
@@ -83,6 +84,7 @@ def real_services() -> Services:
         write_image=_write_image,
         bundled_checkpoint=bundled_checkpoint,
         read_examples=_read_examples,
+        list_devices=_list_devices,
     )
 
 
@@ -108,6 +110,7 @@ class Explorer:
         self.may_doze = True
         """Whether to draw fewer frames while nothing happens; a test engine's input does not count as something."""
         self._frames = 0
+        self._vsync = session.settings.vsync
         self._drop_callback: Any = None
         layout = layout or Store().layout_path
         self.params = self._runner_params(layout)
@@ -117,7 +120,7 @@ class Explorer:
     def run(self) -> None:
         """Show the window until it is closed."""
         try:
-            immapp.run(self.params, immapp.AddOnsParams())
+            immapp.run(self.params, immapp.AddOnsParams(with_implot=True))
         except RuntimeError as error:
             if self._frames:
                 raise
@@ -146,7 +149,8 @@ class Explorer:
         params.docking_params = self._docking()
         # ImGui smooths its own edges; multisampling would cost a software renderer most of its time.
         params.renderer_backend_options.open_gl_options.anti_aliasing_samples = 0
-        params.fps_idling.fps_max = MAX_FPS
+        params.fps_idling.vsync_to_monitor = self.session.settings.vsync
+        params.fps_idling.fps_max = self.session.settings.frame_limit
         params.fps_idling.fps_idle = DOZING_FPS
         callbacks = params.callbacks
         callbacks.default_icon_font = hello_imgui.DefaultIconFont.font_awesome6
@@ -171,8 +175,9 @@ class Explorer:
             split(SPACES["prompt"], SPACES["controls"], down, 0.59),
             split(SPACES["controls"], SPACES["play"], down, 0.66),
             split(SPACES["play"], SPACES["save"], down, 0.282),
-            # Takes no room while nothing in it is shown.
+            # Without a panel to show, these two take no space.
             split(SPACES["picture"], SPACES["below"], down, 0.36),
+            split(SPACES["picture"], SPACES["side"], imgui.Dir.right, 0.36),
         ]
         windows = []
         for entry, panel in zip(PANELS, self.panels, strict=True):
@@ -195,7 +200,12 @@ class Explorer:
     def _before_frame(self) -> None:
         self.session.collect()
         self._carry_out_wishes()
+        settings = self.session.settings
+        if settings.vsync != self._vsync:
+            self._vsync = settings.vsync
+            self._set_vsync(settings.vsync)
         idling = self.params.fps_idling
+        idling.fps_max = settings.frame_limit if idling.fps_max else 0.0  # 0 is a test's: nobody watches
         idling.enable_idling = self.may_doze and not self.session.lively
 
     def _carry_out_wishes(self) -> None:
@@ -222,13 +232,24 @@ class Explorer:
 
     def _after_init(self) -> None:
         """A file dropped on the window is a checkpoint to open."""
-        if hello_imgui.get_runner_params().platform_backend_type == hello_imgui.PlatformBackendType.null:
+        if not self._has_screen():
             return
         import glfw
         from imgui_bundle.glfw_utils import glfw_window_hello_imgui
 
         self._drop_callback = lambda window, paths: self.drop(paths)
         glfw.set_drop_callback(glfw_window_hello_imgui(), self._drop_callback)
+
+    def _set_vsync(self, vsync: bool) -> None:
+        self.params.fps_idling.vsync_to_monitor = vsync
+        if self._has_screen():
+            import glfw
+
+            glfw.swap_interval(1 if vsync else 0)
+
+    def _has_screen(self) -> bool:
+        """Whether this is a real window; tests have one without a display."""
+        return bool(self.params.platform_backend_type != hello_imgui.PlatformBackendType.null)
 
     def drop(self, paths: list[str]) -> None:
         """Files were dropped on the window."""
@@ -285,11 +306,17 @@ def log_to(store: Store) -> logging.Handler | None:
     return handler
 
 
-def _open_engine(path: Path, report: Report) -> Renderer:
+def _open_engine(path: Path, report: Report, choice: EngineChoice = BEST) -> Renderer:
     _keep_triton_out()
     from core.engine import Engine  # imports torch: on the render thread, after the window is there
 
-    return Engine.open(path, progress=report)
+    return Engine.open(path, device=choice.device, precision=choice.precision, progress=report)
+
+
+def _list_devices() -> tuple[str, ...]:
+    import torch  # it is there already: a model has loaded
+
+    return "auto", "cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))
 
 
 def _keep_triton_out() -> None:
