@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.explorer import snapshots
-from app.explorer.desk import DeleteLayout, ShowPanel, UseLayout, Wish
+from app.explorer.desk import OTHER_MONITOR, WINDOWED, DeleteLayout, ShowOutput, ShowPanel, UseLayout, Wish
 from app.explorer.scene import ZOOM_LIMIT, Scene
 from app.explorer.session import Session
 
@@ -129,6 +129,10 @@ def _toggle_palette(session: Session) -> None:
 
 def _toggle_shortcuts(session: Session) -> None:
     session.desk.shortcuts = not session.desk.shortcuts
+
+
+def _toggle_output(session: Session) -> None:
+    session.desk.wish(ShowOutput(OTHER_MONITOR if session.desk.output is None else None))
 
 
 def _name_layout(session: Session) -> None:
@@ -354,6 +358,22 @@ ACTIONS: tuple[Action, ...] = (
         shortcut="Ctrl+Shift+-",
     ),
     Action(
+        id="output",
+        menu="View/Output",
+        label=lambda session: "Full-screen output" if session.desk.output is None else "Close the output window",
+        run=_toggle_output,
+        shortcut="F11",
+        tooltip="Nothing but the picture, on the whole of the other monitor if there is one. Escape closes it.",
+    ),
+    Action(
+        id="output_window",
+        menu="View/Output",
+        label=_says("Output in a window"),
+        run=_wish(ShowOutput(WINDOWED)),
+        checked=lambda session: session.desk.output == WINDOWED,
+        tooltip="Nothing but the picture, in a window that can be moved and captured.",
+    ),
+    Action(
         id="layout_save",
         menu="View/Layouts",
         label=_says("Save layout as…"),
@@ -450,6 +470,17 @@ def _panels(session: Session) -> Iterable[Action]:
         )
 
 
+def _monitors(session: Session) -> Iterable[Action]:
+    for index, name in enumerate(session.desk.monitors):
+        yield Action(
+            id=f"output on monitor {index + 1}",
+            menu="View/Output",
+            label=_says(f"Output on monitor {index + 1} ({name})"),
+            run=_wish(ShowOutput(index)),
+            checked=lambda session, index=index: session.desk.output == index,
+        )
+
+
 def _layouts(session: Session) -> Iterable[Action]:
     for index, name in enumerate(session.desk.layouts):
         yield Action(
@@ -472,5 +503,6 @@ def _layouts(session: Session) -> Iterable[Action]:
 _FOLLOWED_BY: dict[str, Callable[[Session], Iterable[Action]]] = {
     "open": _recents,
     "text_smaller": _panels,
+    "output_window": _monitors,
     "layout_default": _layouts,
 }

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 WINDOWED = -1
 """The place of an output window that is no full screen."""
+OTHER_MONITOR = -2
+"""The monitor that the main window is not on, if there is another one."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class ShowOutput:
     """Show nothing but the picture, on the whole of a monitor or in a window of its own; None closes that."""
 
     place: int | None
-    """A monitor's number from 0, or WINDOWED."""
+    """A monitor's number from 0, WINDOWED or OTHER_MONITOR."""
 
 
 Wish = ShowPanel | SaveLayout | UseLayout | DeleteLayout | ShowOutput

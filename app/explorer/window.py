@@ -20,9 +20,11 @@ from imgui_bundle import hello_imgui, imgui, immapp
 from app.errors import UserError
 from app.explorer import theme
 from app.explorer.arrangement import Arrangement
+from app.explorer.desk import ShowOutput
 from app.explorer.dialogs import Dialogs, show_in_folder
 from app.explorer.layouts import Layouts
 from app.explorer.menus import draw_menus, run_shortcuts
+from app.explorer.output_window import Output
 from app.explorer.palette import Palette
 from app.explorer.panel_table import PANELS, Parts, Place
 from app.explorer.panels import Panel
@@ -109,6 +111,8 @@ class Explorer:
         self.shortcut_sheet = ShortcutSheet(session)
         self.may_doze = True
         """Whether to draw fewer frames while nothing happens; a test engine's input does not count as something."""
+        self.output: Output | None = None
+        """The output window; None where there is no screen."""
         self._frames = 0
         self._vsync = session.settings.vsync
         self._drop_callback: Any = None
@@ -163,6 +167,8 @@ class Explorer:
         callbacks.show_gui = self._guarded("window", self._every_frame)
         callbacks.show_status = self._guarded("status", lambda: draw_status(self.session))
         callbacks.before_imgui_render = self._after_drawing
+        callbacks.after_swap = self._after_swap
+        callbacks.before_exit = self._before_exit
         return params
 
     def _docking(self) -> hello_imgui.DockingParams:
@@ -209,7 +215,10 @@ class Explorer:
         idling.enable_idling = self.may_doze and not self.session.lively
 
     def _carry_out_wishes(self) -> None:
-        self.arrangement.before_frame(self.session.desk.take_wishes())
+        wishes = self.session.desk.take_wishes()
+        self.arrangement.before_frame([wish for wish in wishes if not isinstance(wish, ShowOutput)])
+        if self.output is not None:
+            self.output.before_frame([wish for wish in wishes if isinstance(wish, ShowOutput)])
 
     def _menus(self) -> None:
         draw_menus(self.session)
@@ -230,13 +239,22 @@ class Explorer:
         if self._frames > 1:
             self.session.dispatch()
 
+    def _after_swap(self) -> None:
+        if self.output is not None:
+            self.output.after_frame()
+
+    def _before_exit(self) -> None:
+        if self.output is not None:
+            self.output.close()
+
     def _after_init(self) -> None:
-        """A file dropped on the window is a checkpoint to open."""
+        """What needs the window to be there: the output window, and files dropped on it."""
         if not self._has_screen():
             return
         import glfw
         from imgui_bundle.glfw_utils import glfw_window_hello_imgui
 
+        self.output = Output(self.session, glfw_window_hello_imgui())
         self._drop_callback = lambda window, paths: self.drop(paths)
         glfw.set_drop_callback(glfw_window_hello_imgui(), self._drop_callback)
 
