@@ -52,7 +52,10 @@ class Arrangement:
 
     def _carry_out(self, wish: ShowPanel | SaveLayout | UseLayout | DeleteLayout) -> None:
         if isinstance(wish, ShowPanel):
-            self._docking.dockable_window_of_name(wish.title).is_visible = wish.shown
+            window = self._docking.dockable_window_of_name(wish.title)
+            if window is None:
+                raise LayoutError(f"There is no panel called {wish.title!r}.")
+            window.is_visible = wish.shown
             if wish.shown:
                 self._arriving.append(wish.title)
         elif isinstance(wish, SaveLayout):

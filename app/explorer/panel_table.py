@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.explorer.panels import Panel
+from app.explorer.panels.contact_sheet import ContactSheetPanel
 from app.explorer.panels.latent import LatentPanel
 from app.explorer.panels.library import LibraryPanel
 from app.explorer.panels.log import LogPanel
@@ -76,6 +77,12 @@ PANELS: tuple[PanelEntry, ...] = (
     ),
     PanelEntry(
         title=TimelinePanel.title, make=lambda parts: TimelinePanel(parts.session), place="below", shown=False
+    ),
+    PanelEntry(
+        title=ContactSheetPanel.title,
+        make=lambda parts: ContactSheetPanel(parts.session, parts.new_texture),
+        place="picture",
+        shown=False,
     ),
     PanelEntry(title=Viewport.title, make=lambda parts: parts.viewport, place="picture", closable=False, scrolls=False),
 )

@@ -71,6 +71,8 @@ OpenEngine = Callable[[Path, Report], Renderer]
 
 REST_S = 0.15
 """How long the live picture must be at rest before another one is begun."""
+MOST_ANSWERS = 8
+"""So many wait to be taken; then nobody looks, and no more are made."""
 
 
 class RenderThread:
@@ -142,13 +144,15 @@ class RenderThread:
         """What came of `ask` since the last call, in order."""
         with self._wake:
             answers, self._answers = self._answers, []
+            self._wake.notify()
             return answers
 
     @property
     def asking(self) -> bool:
-        """Whether answers are still to come. `busy` does not count them."""
+        """Whether an answer is still to come without one being taken. `busy` does not count them."""
         with self._wake:
-            return self._has_engine and (bool(self._asks) or self._asking)
+            waits = bool(self._asks) and len(self._answers) < MOST_ANSWERS
+            return self._has_engine and (waits or self._asking)
 
     def take_frame(self) -> Frame | None:
         """The newest frame, once; None when there is nothing new."""
@@ -238,11 +242,11 @@ class RenderThread:
             self._calling = False
 
     def _due(self) -> bool:
-        return self._waiting is not None or bool(self._calls) or (bool(self._asks) and self._pause() == 0.0)
+        return self._waiting is not None or bool(self._calls) or self._pause() == 0.0
 
     def _pause(self) -> float | None:
-        """Seconds until one of `_asks` may begin; None while there are none."""
-        if not self._asks:
+        """Seconds until one of `_asks` may begin; None while none may."""
+        if not self._asks or len(self._answers) >= MOST_ANSWERS:
             return None
         return max(self._live_at + self._rest - time.monotonic(), 0.0)
 
