@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from app.explorer.scene import Scene
 from core.request import CLASS_LIMIT, PSI_LIMIT, SEED_LIMIT, RenderRequest
 
 Kind = Literal["seeds", "prompts", "classes", "psi", "blend"]
@@ -61,9 +60,3 @@ def sheet(base: RenderRequest, rows: Axis, columns: Axis, classes: int) -> list[
     return [
         [replace(base, **{**row, **column}) for column in columns.changes(classes)] for row in rows.changes(classes)
     ]
-
-
-def adopt(scene: Scene, request: RenderRequest) -> Scene:
-    """The scene whose picture is the request's."""
-    names = {field.name for field in fields(scene)} & {field.name for field in fields(request)}
-    return replace(scene, **{name: getattr(request, name) for name in names})

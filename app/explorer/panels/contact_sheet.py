@@ -14,7 +14,7 @@ from PIL import Image
 
 from app.classes import class_title
 from app.explorer import theme
-from app.explorer.contact_sheet import MOST, Axis, Kind, adopt, sheet
+from app.explorer.contact_sheet import MOST, Axis, Kind, sheet
 from app.explorer.desk import ShowPanel
 from app.explorer.history import History
 from app.explorer.panels.prompt import EXAMPLES
@@ -223,7 +223,7 @@ class ContactSheetPanel:
         if imgui.invisible_button(f"##tile {place[0]} {place[1]}", side):
             # A tile is the scene at the beginning of its path.
             session.transport.rewind()
-            history.step("contact sheet", lambda scene: adopt(scene, request))
+            history.step("contact sheet", lambda scene: scene.with_request(request))
         hovered = imgui.is_item_hovered()
         if hovered and imgui.is_mouse_double_clicked(0):
             session.desk.wish(ShowPanel("Picture", True))

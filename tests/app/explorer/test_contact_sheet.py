@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.explorer.contact_sheet import MOST, Axis, adopt, sheet
-from app.explorer.scene import Scene
+from app.explorer.contact_sheet import MOST, Axis, sheet
 from core.request import RenderRequest
 
 BASE = RenderRequest(prompt="a", psi=0.7, seed_x=3.5, seed_y=2.0, noise="none")
@@ -52,14 +51,6 @@ def test_prompts_classes_and_blend() -> None:
 def test_axes_refuse_what_no_request_can_be(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected"):
         Axis(**values)
-
-
-def test_adopting_a_tile_gives_its_picture_and_keeps_the_rest_of_the_scene() -> None:
-    scene = Scene(prompt="a", psi=0.7, zoom=3, smooth=True, loop_seconds=4.0, path="line")
-    request = replace(scene.request(), prompt="b", psi=0.2, seed_x=9.0, blend=0.5, label=3)
-    adopted = adopt(scene, request)
-    assert adopted.request() == request
-    assert (adopted.zoom, adopted.smooth, adopted.loop_seconds, adopted.path) == (3, True, 4.0, "line")
 
 
 # The panel
