@@ -343,12 +343,20 @@ ACTIONS: tuple[Action, ...] = (
         tooltip="Blend between the picture's pixels on screen instead of showing them as squares.",
     ),
     Action(
+        id="light_theme",
+        menu="View",
+        label=_says("Light theme"),
+        run=lambda session: session.set_theme("dark" if session.settings.theme == "light" else "light"),
+        checked=lambda session: session.settings.theme == "light",
+        separator=True,
+        tooltip="Dark text on light panels, or the other way round.",
+    ),
+    Action(
         id="text_larger",
         menu="View",
         label=_says("Larger text"),
         run=lambda session: session.set_text_scale(session.settings.text_scale + 0.1),
         shortcut="Ctrl+Shift+=",
-        separator=True,
     ),
     Action(
         id="text_smaller",

@@ -110,9 +110,9 @@ class Arrangement:
         name = self._name.strip()[: LONGEST_NAME + 1]
         problem = why_no_name(name)
         if name and problem is not None:
-            wrapped_text(problem, theme.AMBER)
+            wrapped_text(problem, theme.colour.amber)
         elif name in desk.layouts:
-            wrapped_text(f"“{name}” is there already; saving replaces it.", theme.AMBER)
+            wrapped_text(f"“{name}” is there already; saving replaces it.", theme.colour.amber)
         imgui.begin_disabled(problem is not None)
         saved = imgui.button("Save", ImVec2(em * 6, 0))
         imgui.end_disabled()

@@ -128,7 +128,7 @@ class Palette:
         origin = imgui.get_cursor_screen_pos()
         width = imgui.get_content_region_avail().x
         imgui.begin_disabled(not enabled)
-        imgui.push_style_color(imgui.Col_.header, theme.ACCENT_DIM)
+        imgui.push_style_color(imgui.Col_.header, theme.colour.accent_dim)
         pressed = imgui.selectable(f"###{action.id}", index == self._chosen, 0, ImVec2(0, height))[0]
         imgui.pop_style_color()
         imgui.end_disabled()
@@ -137,21 +137,23 @@ class Palette:
         x, right = origin.x + 6, origin.x + width - 6
         if action.shortcut:
             right -= imgui.calc_text_size(action.shortcut).x
-            draw_list.add_text(ImVec2(right, y), _u32(theme.DIM if enabled else theme.FAINT), action.shortcut)
+            draw_list.add_text(
+                ImVec2(right, y), _u32(theme.colour.dim if enabled else theme.colour.faint), action.shortcut
+            )
             right -= imgui.get_font_size()
         label = fitted(entry.label, right - x)
         for place, letter in enumerate(label):
             lit = place in entry.positions
-            colour = theme.FAINT if not enabled else theme.ACCENT_HOVER if lit else theme.TEXT
+            colour = theme.colour.faint if not enabled else theme.colour.accent_hover if lit else theme.colour.text
             draw_list.add_text(ImVec2(x, y), _u32(colour), letter)
             x += imgui.calc_text_size(letter).x
         if action.checked(session):
-            draw_list.add_text(ImVec2(x, y), _u32(theme.ACCENT_HOVER), "  on")
+            draw_list.add_text(ImVec2(x, y), _u32(theme.colour.accent_hover), "  on")
             x += imgui.calc_text_size("  on").x
         x += imgui.get_font_size() * 0.8
         menu = fitted(action.menu.replace("/", " › "), right - x)
         if x < right:
-            draw_list.add_text(ImVec2(x, y), _u32(theme.DIM if enabled else theme.FAINT), menu)
+            draw_list.add_text(ImVec2(x, y), _u32(theme.colour.dim if enabled else theme.colour.faint), menu)
         return bool(pressed)
 
 

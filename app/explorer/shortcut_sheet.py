@@ -60,7 +60,7 @@ def _keys(shortcut: str, also: str) -> str:
 
 def _section(title: str, rows: Iterable[tuple[str, str]], em: float) -> None:
     """A heading, and rows of a key and what it does; `em` is the keys' width."""
-    imgui.push_style_color(imgui.Col_.text, theme.ACCENT_HOVER)
+    imgui.push_style_color(imgui.Col_.text, theme.colour.accent_hover)
     imgui.text_unformatted(title)
     imgui.pop_style_color()
     left = imgui.get_cursor_pos_x()

@@ -32,9 +32,9 @@ def tooltip(text: str) -> None:
         imgui.end_tooltip()
 
 
-def dim_text(text: str, colour: ImVec4 = theme.DIM) -> None:
-    """Text of secondary importance."""
-    imgui.push_style_color(imgui.Col_.text, colour)
+def dim_text(text: str, colour: ImVec4 | None = None) -> None:
+    """Text of secondary importance, or in a colour of its own."""
+    imgui.push_style_color(imgui.Col_.text, colour or theme.colour.dim)
     imgui.text_unformatted(text)
     imgui.pop_style_color()
 
@@ -49,7 +49,7 @@ def wrapped_text(text: str, colour: ImVec4) -> None:
 def row_label(text: str, help_text: str) -> None:
     """The left column of a control's row."""
     imgui.align_text_to_frame_padding()
-    imgui.push_style_color(imgui.Col_.text, theme.DIM)
+    imgui.push_style_color(imgui.Col_.text, theme.colour.dim)
     imgui.text_unformatted(text)
     imgui.pop_style_color()
     tooltip(help_text)
@@ -67,7 +67,7 @@ def reset_button(history: History, name: str, *fields: str) -> None:
     imgui.same_line(0, 4)
     imgui.begin_disabled(at_default)
     imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
-    imgui.push_style_color(imgui.Col_.text, theme.FAINT if at_default else theme.DIM)
+    imgui.push_style_color(imgui.Col_.text, theme.colour.faint if at_default else theme.colour.dim)
     if square_button(f"{icons.ICON_FA_ARROW_ROTATE_LEFT}###reset {name}"):
         values = {field: getattr(_DEFAULT, field) for field in fields}
         history.step(f"reset {name}", lambda scene: replace(scene, **values))
@@ -181,9 +181,9 @@ def wide_button(label: str, width: float = -1.0, *, accent: bool = False, colour
     """A button of a given width; -1 fills the row."""
     pushed = 0
     if accent:
-        imgui.push_style_color(imgui.Col_.button, theme.ACCENT_DIM)
-        imgui.push_style_color(imgui.Col_.button_hovered, ImVec4(theme.ACCENT.x, theme.ACCENT.y, theme.ACCENT.z, 0.55))
-        imgui.push_style_color(imgui.Col_.button_active, ImVec4(theme.ACCENT.x, theme.ACCENT.y, theme.ACCENT.z, 0.75))
+        imgui.push_style_color(imgui.Col_.button, theme.colour.accent_dim)
+        imgui.push_style_color(imgui.Col_.button_hovered, theme.faded(theme.colour.accent, 0.55))
+        imgui.push_style_color(imgui.Col_.button_active, theme.faded(theme.colour.accent, 0.75))
         pushed = 3
     if colour is not None:
         imgui.push_style_color(imgui.Col_.text, colour)
@@ -206,7 +206,7 @@ def action_button(session: Session, action: Action, label: str, width: float = -
 def quiet_button(label: str) -> bool:
     """A small icon without a frame, beside a heading."""
     imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
-    imgui.push_style_color(imgui.Col_.text, theme.DIM)
+    imgui.push_style_color(imgui.Col_.text, theme.colour.dim)
     pressed = imgui.small_button(label)
     imgui.pop_style_color(2)
     return bool(pressed)

@@ -115,6 +115,7 @@ class Explorer:
         """The output window; None where there is no screen."""
         self._frames = 0
         self._vsync = session.settings.vsync
+        self._theme = session.settings.theme
         self._drop_callback: Any = None
         layout = layout or Store().layout_path
         self.params = self._runner_params(layout)
@@ -160,7 +161,7 @@ class Explorer:
         callbacks.default_icon_font = hello_imgui.DefaultIconFont.font_awesome6
         callbacks.load_additional_fonts = theme.load_fonts
         callbacks.setup_imgui_config = _configure
-        callbacks.setup_imgui_style = theme.apply
+        callbacks.setup_imgui_style = self._style
         callbacks.post_init = self._after_init
         callbacks.pre_new_frame = self._before_frame
         callbacks.show_menus = self._guarded("menus", self._menus)
@@ -170,6 +171,14 @@ class Explorer:
         callbacks.after_swap = self._after_swap
         callbacks.before_exit = self._before_exit
         return params
+
+    def _style(self) -> None:
+        theme.apply_sizes()
+        self._apply_theme()
+
+    def _apply_theme(self) -> None:
+        theme.apply(self._theme)
+        self.params.imgui_window_params.background_color = theme.colour.backdrop
 
     def _docking(self) -> hello_imgui.DockingParams:
         split = hello_imgui.DockingSplit
@@ -207,6 +216,9 @@ class Explorer:
         self.session.collect()
         self._carry_out_wishes()
         settings = self.session.settings
+        if settings.theme != self._theme:
+            self._theme = settings.theme
+            self._apply_theme()
         if settings.vsync != self._vsync:
             self._vsync = settings.vsync
             self._set_vsync(settings.vsync)

@@ -190,7 +190,7 @@ class ContactSheetPanel:
         side.y = side.x * height / width
         origin = imgui.get_cursor_screen_pos()
         draw_list = imgui.get_window_draw_list()
-        dim = imgui.color_convert_float4_to_u32(theme.DIM)
+        dim = imgui.color_convert_float4_to_u32(theme.colour.dim)
         for j, text in enumerate(self._labels["columns"]):
             at = ImVec2(origin.x + left + j * (side.x + gap), origin.y)
             draw_list.add_text(at, dim, fitted(text, side.x))
@@ -241,13 +241,15 @@ class ContactSheetPanel:
             corners = (ImVec2(0, 0), ImVec2(1, 1))
             draw_list.add_image(imgui.ImTextureRef(texture.smooth()), at, corner, *corners, tint)
         else:
-            draw_list.add_rect_filled(at, corner, u32(theme.FRAME), 3.0)
+            draw_list.add_rect_filled(at, corner, u32(theme.colour.frame), 3.0)
             icon = icons.ICON_FA_TRIANGLE_EXCLAMATION if problem else icons.ICON_FA_HOURGLASS_HALF
             size = imgui.calc_text_size(icon)
             middle = ImVec2(at.x + (side.x - size.x) / 2, at.y + (side.y - size.y) / 2)
-            draw_list.add_text(middle, u32(theme.AMBER if problem else theme.FAINT), icon)
+            draw_list.add_text(middle, u32(theme.colour.amber if problem else theme.colour.faint), icon)
         if current or hovered:
-            draw_list.add_rect(at, corner, u32(theme.ACCENT if current else theme.DIM), rounding=3.0, thickness=2.0)
+            draw_list.add_rect(
+                at, corner, u32(theme.colour.accent if current else theme.colour.dim), rounding=3.0, thickness=2.0
+            )
 
     def _label_texts(self, which: str) -> list[str]:
         axis = self._axes[which]

@@ -111,17 +111,17 @@ def _plot(title: str, samples: Samples, now: float, unit: str, help_text: str, l
         imgui.set_cursor_pos_x(max(right - imgui.calc_text_size(text).x, imgui.get_cursor_pos_x()))
         imgui.text_unformatted(text)
     flags = implot.Flags_.canvas_only | implot.Flags_.no_inputs | implot.Flags_.no_frame
-    implot.push_style_color(implot.Col_.plot_bg, theme.FRAME)
+    implot.push_style_color(implot.Col_.plot_bg, theme.colour.frame)
     implot.push_style_color(implot.Col_.plot_border, ImVec4(0, 0, 0, 0))
-    implot.push_style_color(implot.Col_.axis_text, theme.FAINT)
-    implot.push_style_color(implot.Col_.axis_grid, theme.LINE)
+    implot.push_style_color(implot.Col_.axis_text, theme.colour.faint)
+    implot.push_style_color(implot.Col_.axis_grid, theme.colour.line)
     implot.push_style_var(implot.StyleVar_.plot_padding, ImVec2(2, 2))
     implot.push_style_var(implot.StyleVar_.label_padding, ImVec2(2, 1))
     # Nothing between begin and end may raise: ImPlot could not be told that the plot is over.
     at, values = np.array(samples, dtype=np.float64).reshape(-1, 2).T.copy()
     top = max(float(values.max(initial=0.0)) * 1.15, least)
     spec = implot.Spec()
-    spec.line_color = theme.ACCENT
+    spec.line_color = theme.colour.accent
     spec.line_weight = 1.5
     if implot.begin_plot(f"##{title}", ImVec2(-1, imgui.get_font_size() * PLOT_EM), flags):
         axis = implot.AxisFlags_
