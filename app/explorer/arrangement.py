@@ -85,9 +85,10 @@ class Arrangement:
             new = window is not None and window.dock_id == 0 and window.settings_offset == -1
             if not new or not self._docking.dockable_window_of_name(entry.title).is_visible:
                 continue
-            for other in PANELS:
+            # Those of its own place first, then the picture, which is always there.
+            for other in sorted(PANELS, key=lambda other: (other.place != entry.place, other.closable)):
                 neighbour = imgui.internal.find_window_by_name(other.title)
-                if other.place == entry.place and neighbour is not None and neighbour.dock_id != 0:
+                if neighbour is not None and neighbour.dock_id != 0:
                     imgui.internal.dock_builder_dock_window(entry.title, neighbour.dock_id)
                     break
 
