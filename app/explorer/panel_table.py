@@ -75,9 +75,7 @@ PANELS: tuple[PanelEntry, ...] = (
         make=lambda parts: SnapshotsPanel(parts.session, parts.new_texture),
         place="play",
     ),
-    PanelEntry(
-        title=TimelinePanel.title, make=lambda parts: TimelinePanel(parts.session), place="below", shown=False
-    ),
+    PanelEntry(title=TimelinePanel.title, make=lambda parts: TimelinePanel(parts.session), place="below", shown=False),
     PanelEntry(
         title=ContactSheetPanel.title,
         make=lambda parts: ContactSheetPanel(parts.session, parts.new_texture),

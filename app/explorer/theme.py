@@ -63,6 +63,9 @@ class Palette:
     green: ImVec4
 
 
+WHITE = _rgb("ffffff")
+"""For marks on the picture itself, which no theme changes."""
+
 PALETTES: dict[Theme, Palette] = {
     "dark": Palette(
         backdrop=_rgb("0e0f13"),
