@@ -1,4 +1,4 @@
-"""Everything that a menu or a shortcut can do, each declared once.
+"""Everything that a menu, a shortcut or the command palette can do, each declared once.
 
 No GUI here: shortcuts are texts that the window translates.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from app.explorer import snapshots
+from app.explorer.desk import OTHER_MONITOR, WINDOWED, DeleteLayout, ShowOutput, ShowPanel, UseLayout, Wish
 from app.explorer.scene import ZOOM_LIMIT, Scene
 from app.explorer.session import Session
 
@@ -19,6 +21,7 @@ class Action:
 
     id: str
     menu: str
+    """Such as "File", or "View/Panels" for a menu within it."""
     label: Callable[[Session], str]
     run: Callable[[Session], None]
     shortcut: str = ""
@@ -32,6 +35,7 @@ class Action:
     """Whether holding the keys repeats it."""
     separator: bool = False
     """Whether a line stands above it in the menu."""
+    in_palette: bool = True
 
 
 def _says(text: str) -> Callable[[Session], str]:
@@ -113,6 +117,26 @@ def _zoom_by(change: int) -> Callable[[Session], None]:
 
 def _toggle_smooth(session: Session) -> None:
     session.history.step("smooth", lambda scene: replace(scene, smooth=not scene.smooth))
+
+
+def _wish(wish: Wish) -> Callable[[Session], None]:
+    return lambda session: session.desk.wish(wish)
+
+
+def _toggle_palette(session: Session) -> None:
+    session.desk.palette = not session.desk.palette
+
+
+def _toggle_shortcuts(session: Session) -> None:
+    session.desk.shortcuts = not session.desk.shortcuts
+
+
+def _toggle_output(session: Session) -> None:
+    session.desk.wish(ShowOutput(OTHER_MONITOR if session.desk.output is None else None))
+
+
+def _name_layout(session: Session) -> None:
+    session.desk.naming_layout = True
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -319,12 +343,20 @@ ACTIONS: tuple[Action, ...] = (
         tooltip="Blend between the picture's pixels on screen instead of showing them as squares.",
     ),
     Action(
+        id="light_theme",
+        menu="View",
+        label=_says("Light theme"),
+        run=lambda session: session.set_theme("dark" if session.settings.theme == "light" else "light"),
+        checked=lambda session: session.settings.theme == "light",
+        separator=True,
+        tooltip="Dark text on light panels, or the other way round.",
+    ),
+    Action(
         id="text_larger",
         menu="View",
         label=_says("Larger text"),
         run=lambda session: session.set_text_scale(session.settings.text_scale + 0.1),
         shortcut="Ctrl+Shift+=",
-        separator=True,
     ),
     Action(
         id="text_smaller",
@@ -333,16 +365,152 @@ ACTIONS: tuple[Action, ...] = (
         run=lambda session: session.set_text_scale(session.settings.text_scale - 0.1),
         shortcut="Ctrl+Shift+-",
     ),
+    Action(
+        id="output",
+        menu="View/Output",
+        label=lambda session: "Full-screen output" if session.desk.output is None else "Close the output window",
+        run=_toggle_output,
+        shortcut="F11",
+        tooltip="Nothing but the picture, on the whole of the other monitor if there is one. Escape closes it.",
+    ),
+    Action(
+        id="output_window",
+        menu="View/Output",
+        label=_says("Output in a window"),
+        run=_wish(ShowOutput(WINDOWED)),
+        checked=lambda session: session.desk.output == WINDOWED,
+        tooltip="Nothing but the picture, in a window that can be moved and captured.",
+    ),
+    Action(
+        id="layout_save",
+        menu="View/Layouts",
+        label=_says("Save layout as…"),
+        run=_name_layout,
+        tooltip="Keep the arrangement of the panels under a name.",
+    ),
+    Action(
+        id="layout_default",
+        menu="View/Layouts",
+        label=_says("Default arrangement"),
+        run=_wish(UseLayout("")),
+        tooltip="Put the panels where they were at the very first start.",
+    ),
+    Action(
+        id="palette",
+        menu="Help",
+        label=_says("Command palette…"),
+        run=_toggle_palette,
+        shortcut="Ctrl+K",
+        in_palette=False,
+        tooltip="Find anything that can be done by some letters of its name.",
+    ),
+    Action(
+        id="shortcuts",
+        menu="Help",
+        label=_says("Shortcuts and gestures"),
+        run=_toggle_shortcuts,
+        shortcut="F1",
+        also="?",
+        tooltip="All shortcuts, and what the mouse can do. The key ? opens it as well.",
+    ),
 )
 
-MENUS = tuple(dict.fromkeys(action.menu for action in ACTIONS))
+MENUS = tuple(dict.fromkeys(action.menu.partition("/")[0] for action in ACTIONS))
+
+GESTURES: tuple[tuple[str, str], ...] = (
+    ("Drag the picture", "walk through the seeds"),
+    ("Drag a slider", "change it; the whole drag is one step to undo"),
+    ("Ctrl or Alt while dragging a slider", "ten times finer"),
+    ("Double-click a slider", "type a value; it may go beyond the slider's ends"),
+    ("Drag a number", "change it; with Shift faster, with Alt slower"),
+    ("Drag a panel's tab", "dock it elsewhere"),
+    ("Drop a file on the window", "open it"),
+)
+"""What the mouse can do: (gesture, what it does)."""
 
 
 def in_menu(menu: str) -> Iterable[Action]:
-    """The actions of one menu, in order."""
-    return (action for action in ACTIONS if action.menu == menu)
+    """The actions of one menu and of the menus within it, in order."""
+    return (action for action in ACTIONS if action.menu.partition("/")[0] == menu)
 
 
 def by_id(action_id: str) -> Action:
     """The action with this id; a KeyError names a programming mistake."""
     return {action.id: action for action in ACTIONS}[action_id]
+
+
+def all_actions(session: Session) -> Iterable[Action]:
+    """`ACTIONS`, and after some of them those that depend on what there is: recent files, panels, saved layouts."""
+    for action in ACTIONS:
+        yield action
+        if action.id in _FOLLOWED_BY:
+            yield from _FOLLOWED_BY[action.id](session)
+
+
+def for_palette(session: Session) -> list[Action]:
+    """What the command palette offers."""
+    return [action for action in all_actions(session) if action.in_palette] + [
+        Action(id=f"show {title}", menu="View/Panels", label=_says(f"Show {title}"), run=_wish(ShowPanel(title, True)))
+        for title in session.desk.panels
+    ]
+
+
+def _recents(session: Session) -> Iterable[Action]:
+    for name in session.settings.recents:
+        yield Action(
+            id=name,
+            menu="File/Open recent",
+            label=_says(Path(name).name),
+            run=lambda session, name=name: session.open_checkpoint(Path(name)),
+            tooltip=name,
+        )
+
+
+def _panels(session: Session) -> Iterable[Action]:
+    for title, shown in session.desk.panels.items():
+        yield Action(
+            id=f"panel {title}",
+            menu="View/Panels",
+            label=_says(title),
+            run=_wish(ShowPanel(title, not shown)),
+            checked=lambda session, shown=shown: shown,
+            in_palette=False,
+        )
+
+
+def _monitors(session: Session) -> Iterable[Action]:
+    for index, name in enumerate(session.desk.monitors):
+        yield Action(
+            id=f"output on monitor {index + 1}",
+            menu="View/Output",
+            label=_says(f"Output on monitor {index + 1} ({name})"),
+            run=_wish(ShowOutput(index)),
+            checked=lambda session, index=index: session.desk.output == index,
+        )
+
+
+def _layouts(session: Session) -> Iterable[Action]:
+    for index, name in enumerate(session.desk.layouts):
+        yield Action(
+            id=f"layout {name}",
+            menu="View/Layouts",
+            label=_says(name),
+            run=_wish(UseLayout(name)),
+            separator=index == 0,
+        )
+    for index, name in enumerate(session.desk.layouts):
+        yield Action(
+            id=f"delete layout {name}",
+            menu="View/Layouts",
+            label=_says(f"Delete “{name}”"),
+            run=_wish(DeleteLayout(name)),
+            separator=index == 0,
+        )
+
+
+_FOLLOWED_BY: dict[str, Callable[[Session], Iterable[Action]]] = {
+    "open": _recents,
+    "text_smaller": _panels,
+    "output_window": _monitors,
+    "layout_default": _layouts,
+}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import ImVec2, imgui
 from numpy.typing import NDArray
 
 from app.explorer import theme
@@ -91,7 +91,7 @@ class Comparison:
         if imgui.is_item_deactivated():
             history.end_gesture()
         draw_list = imgui.get_window_draw_list()
-        white = imgui.color_convert_float4_to_u32(theme.ACCENT_HOVER if at_it else ImVec4(1, 1, 1, 0.9))
+        white = imgui.color_convert_float4_to_u32(theme.colour.accent_hover if at_it else theme.faded(theme.WHITE, 0.9))
         draw_list.add_line(ImVec2(x, picture.top), ImVec2(x, picture.bottom), white, 2.0)
         middle = ImVec2(x, (picture.top + picture.bottom) / 2)
         draw_list.add_circle_filled(middle, 5.0, white)
@@ -112,6 +112,6 @@ class Comparison:
 def _name(text: str, x: float, y: float) -> None:
     size = imgui.calc_text_size(text)
     draw_list = imgui.get_window_draw_list()
-    back = imgui.color_convert_float4_to_u32(ImVec4(0.05, 0.06, 0.08, 0.75))
+    back = imgui.color_convert_float4_to_u32(theme.faded(theme.colour.popup, 0.75))
     draw_list.add_rect_filled(ImVec2(x, y), ImVec2(x + size.x + 16, y + size.y + 6), back, 5.0)
-    draw_list.add_text(ImVec2(x + 8, y + 3), imgui.color_convert_float4_to_u32(theme.TEXT), text)
+    draw_list.add_text(ImVec2(x + 8, y + 3), imgui.color_convert_float4_to_u32(theme.colour.text), text)

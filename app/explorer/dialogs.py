@@ -86,7 +86,7 @@ class Dialogs:
         if not opened:
             self._wish = None
             return
-        wrapped_text("No file dialog here (zenity or kdialog would give one). Type or paste a path:", theme.DIM)
+        wrapped_text("No file dialog here (zenity or kdialog would give one). Type or paste a path:", theme.colour.dim)
         if imgui.is_window_appearing():
             imgui.set_keyboard_focus_here()
         imgui.set_next_item_width(-1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
-from imgui_bundle import hello_imgui, imgui
+from imgui_bundle import imgui
 
-from app.explorer.actions import ACTIONS, MENUS, in_menu
+from app.explorer.actions import ACTIONS, MENUS, Action, all_actions
 from app.explorer.session import Session
 from app.explorer.widgets import tooltip
 
@@ -19,6 +19,8 @@ _KEYS = {
     "`": imgui.Key.grave_accent,
     **{str(i): getattr(imgui.Key, f"_{i}") for i in range(10)},
 }
+# Typed rather than pressed: which keys make it depends on the keyboard.
+_CHARACTERS = ("?",)
 
 
 def key_chord(shortcut: str) -> int:
@@ -37,52 +39,53 @@ def run_shortcuts(session: Session) -> None:
     """Once a frame: do what the keys say. Shortcuts without Ctrl rest while a text field is in use."""
     for action in ACTIONS:
         for shortcut in filter(None, (action.shortcut, action.also)):
-            with_ctrl = shortcut.startswith("Ctrl+")
-            if not with_ctrl and imgui.get_io().want_text_input:
-                continue
-            flags = imgui.InputFlags_.route_global
-            if with_ctrl:
-                flags |= imgui.InputFlags_.route_over_active
-            if action.repeat:
-                flags |= imgui.InputFlags_.repeat
-            if imgui.shortcut(key_chord(shortcut), flags) and action.enabled(session):
+            if _pressed(shortcut, repeat=action.repeat) and action.enabled(session):
                 action.run(session)
 
 
-def draw_menus(session: Session, params: hello_imgui.RunnerParams) -> None:
-    """The menu bar's entries: the actions, recent checkpoints, and which panels are shown."""
+def _pressed(shortcut: str, *, repeat: bool) -> bool:
+    with_ctrl = shortcut.startswith("Ctrl+")
+    if not with_ctrl and imgui.get_io().want_text_input:
+        return False
+    if shortcut in _CHARACTERS:
+        return ord(shortcut) in imgui.get_io().input_queue_characters
+    flags = imgui.InputFlags_.route_global
+    if with_ctrl:
+        flags |= imgui.InputFlags_.route_over_active
+    if repeat:
+        flags |= imgui.InputFlags_.repeat
+    return bool(imgui.shortcut(key_chord(shortcut), flags))
+
+
+def draw_menus(session: Session) -> None:
+    """The menu bar's entries."""
     for menu in MENUS:
-        if not imgui.begin_menu(menu):
+        if imgui.begin_menu(menu):
+            _entries(session, menu, [a for a in all_actions(session) if f"{a.menu}/".startswith(f"{menu}/")])
+            imgui.end_menu()
+
+
+def _entries(session: Session, menu: str, actions: Sequence[Action]) -> None:
+    """One menu's actions in order; a menu within it stands where its first action does."""
+    drawn: set[str] = set()
+    for action in actions:
+        if action.menu == menu:
+            _entry(session, action)
             continue
-        for action in in_menu(menu):
-            if action.separator:
-                imgui.separator()
-            label = f"{action.label(session)}###{action.id}"
-            if imgui.menu_item(label, action.shortcut, action.checked(session), action.enabled(session))[0]:
-                action.run(session)
-            tooltip(action.tooltip)
-            if action.id == "open":
-                _recents(session)
-        if menu == "View":
-            _panels(params)
-        imgui.end_menu()
+        name = action.menu.removeprefix(f"{menu}/").partition("/")[0]
+        if name in drawn:
+            continue
+        drawn.add(name)
+        if imgui.begin_menu(name):
+            inner = f"{menu}/{name}"
+            _entries(session, inner, [a for a in actions if f"{a.menu}/".startswith(f"{inner}/")])
+            imgui.end_menu()
 
 
-def _recents(session: Session) -> None:
-    recents = session.settings.recents
-    if not imgui.begin_menu("Open recent", bool(recents)):
-        return
-    for name in recents:
-        if imgui.menu_item(f"{Path(name).name}###{name}", "", False)[0]:
-            session.open_checkpoint(Path(name))
-        tooltip(name)
-    imgui.end_menu()
-
-
-def _panels(params: hello_imgui.RunnerParams) -> None:
-    imgui.separator()
-    for window in params.docking_params.dockable_windows:
-        if window.can_be_closed:
-            _, window.is_visible = imgui.menu_item(window.label, "", window.is_visible)
-    if imgui.menu_item("Default arrangement", "", False)[0]:
-        params.docking_params.layout_reset = True
+def _entry(session: Session, action: Action) -> None:
+    if action.separator:
+        imgui.separator()
+    label = f"{action.label(session)}###{action.id}"
+    if imgui.menu_item(label, action.shortcut, action.checked(session), action.enabled(session))[0]:
+        action.run(session)
+    tooltip(action.tooltip)

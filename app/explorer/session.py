@@ -20,14 +20,16 @@ from typing import Any, Literal
 
 from app.classes import class_title
 from app.explorer.crossfade import Crossfade
+from app.explorer.desk import Desk
 from app.explorer.history import History
 from app.explorer.lead import Lead
 from app.explorer.library import Draw, Library, draw_in_a_process
+from app.explorer.meter import Meter
 from app.explorer.pictures import Pictures
 from app.explorer.recorder import OpenWriter, Recorder
-from app.explorer.render_thread import Failed, Loaded, OpenEngine, RenderThread
+from app.explorer.render_thread import Failed, Loaded, Renderer, RenderThread, Report
 from app.explorer.scene import Scene
-from app.explorer.settings import Store
+from app.explorer.settings import FRAME_LIMITS, Store, Theme
 from app.explorer.timeline_edit import TimelineEditor
 from app.explorer.transport import Transport
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest
@@ -38,7 +40,6 @@ AUTOSAVE_PAUSE_S = 0.5
 TOAST_S = 6.0
 ERROR_TOAST_S = 20.0
 LOG_LINES = 200
-RATE_WINDOW_S = 1.0
 THUMBNAIL_SIDE = 192
 THUMBNAILS = 256
 
@@ -61,16 +62,26 @@ class Message:
 
 
 @dataclass(frozen=True)
+class EngineChoice:
+    """What to run a model on, and in which precision; "auto" is the best there is."""
+
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
 class Services:
     """What the session asks of the rest of the program; tests give their own."""
 
-    open_engine: OpenEngine
+    open_engine: Callable[[Path, Report, EngineChoice], Renderer]
     open_writer: OpenWriter
     write_image: Callable[[Path, Frame, Any], None]
     """(path, frame, model info): write a PNG with its metadata."""
     bundled_checkpoint: Callable[[], Path]
     read_examples: Callable[[Path], tuple[str, ...]] = lambda path: ()
     """Prompts that a checkpoint suggests."""
+    list_devices: Callable[[], tuple[str, ...]] = lambda: ("auto", "cpu")
+    """What a model can run on; called when one has loaded."""
     draw_thumbnail: Draw = draw_in_a_process
     clock: Callable[[], float] = time.monotonic
 
@@ -87,6 +98,7 @@ class Session:
         self.dialog_wish: DialogWish | None = None
         """Which file dialog to show next; the window takes it."""
         self.quit_wish = False
+        self.desk = Desk()
         problem = store.prepare()
         if problem:
             self.tell_error(problem)
@@ -116,7 +128,9 @@ class Session:
         self.frame_count = 0
         self.failed_load: str | None = None
         """Why the last checkpoint asked for did not load; None once one does."""
-        self._arrivals: deque[float] = deque()
+        self.meter = Meter()
+        self._began = self._clock()
+        self._metered = 0
         self._submitted: RenderRequest | None = None
         self._saved_revision = self.history.revision if restored is not None and checkpoint is None else -1
         self._seen_revision = self.history.revision
@@ -130,7 +144,10 @@ class Session:
         self._loop_seconds = scene.loop_seconds
         self.shown_zoom = 1
         """The whole zoom the viewport used last."""
-        self.render = RenderThread(services.open_engine)
+        self._choice = self._loaded_choice = self._wanted_choice()
+        self.devices: tuple[str, ...] = ("auto", "cpu")
+        """What a model can run on."""
+        self.render = RenderThread(self._opener(self._choice))
         self.thumbnails = Pictures(self.render, side=THUMBNAIL_SIDE, limit=THUMBNAILS)
         self.others = Pictures(self.render, side=None, limit=4)
         """Whole pictures beside the one on screen."""
@@ -148,6 +165,9 @@ class Session:
     def dispatch(self) -> None:
         """After the panels were drawn: carry their changes onwards."""
         now = self._clock()
+        if self.frame is not None and self._metered != self.frame_count:
+            self._metered = self.frame_count
+            self.meter.shown(self.frame.request, now)
         self._follow_checkpoint()
         self.transport.tick(now)
         self._keep_place()
@@ -158,26 +178,27 @@ class Session:
         request = self.crossfade.follow(wanted, scene.crossfade, now, moved=self.lead.moved)
         if request != self._submitted:
             self._submitted = request
+            # The input behind it was there when this frame of the window began.
+            self.meter.changed(request, self._began)
             self.render.submit(request)
         self._autosave(now)
 
     def collect(self) -> None:
         """Before the panels are drawn: take what came back from the threads."""
-        now = self._clock()
+        now = self._began = self._clock()
         for event in self.render.take_events():
             self._handle(event)
         frame = self.render.take_frame()
         if frame is not None:
             self.frame = frame
             self.frame_count += 1
-            self._arrivals.append(now)
+            self.meter.arrived(frame.render_ms, now)
             if self.recorder is not None:
                 self.recorder.offer(frame.pixels)
-        while self._arrivals and now - self._arrivals[0] > RATE_WINDOW_S:
-            self._arrivals.popleft()
         if self.info is not None:
             self.thumbnails.tick()
             self.others.tick()
+        self.meter.tick(now)
         self._look_after_recorder()
         self._look_after_saves()
         self.toasts = [toast for toast in self.toasts if now - toast.at < toast_seconds(toast)]
@@ -200,6 +221,7 @@ class Session:
             or self.others.busy
             or self.recorder is not None
             or self.render.busy
+            or self.render.asking
             or bool(self.toasts)
             or bool(self._saving)
         )
@@ -217,7 +239,7 @@ class Session:
     @property
     def frames_per_second(self) -> float:
         """New pictures in the last second."""
-        return len(self._arrivals) / RATE_WINDOW_S
+        return self.meter.frames_per_second
 
     @property
     def loading_text(self) -> str:
@@ -279,7 +301,8 @@ class Session:
             self.failed_load = str(error)
             self.tell_error(str(error))
             return
-        self.render.load(path)
+        self._choice = self._wanted_choice()
+        self.render.load(path, self._opener(self._choice))
 
     def _handle(self, event: Loaded | Failed) -> None:
         if isinstance(event, Failed):
@@ -288,14 +311,18 @@ class Session:
                 self.failed_load = event.message
             # Without a picture the viewport itself says why there is none.
             self.tell_error(event.message, toast=event.during == "render" or self.frame is not None)
+            if event.during == "load":
+                self._give_up_choice()
             return
+        self._loaded_choice = self._choice
+        self.devices = self._services.list_devices()
         self.info, self.shown_path = event.info, event.path
         self.crossfade.cut()
         self.thumbnails.forget()
         self.others.forget()
         self.examples = self._services.read_examples(event.path)
         self.failed_load = None
-        self._arrivals.clear()
+        self.meter.begin_again()
         name = self._name_of(event.path)
         if name:
             self.settings = self.settings.with_recent(event.path)
@@ -311,6 +338,35 @@ class Session:
                 "open checkpoint", opened if event.info.classes else lambda scene: replace(scene, checkpoint=name)
             )
             self._named = name
+
+    def run_on(self, *, device: str | None = None, precision: str | None = None) -> None:
+        """Load the model again on another device or in another precision; the old one stays until that is done."""
+        self.settings = replace(
+            self.settings, device=device or self.settings.device, precision=precision or self.settings.precision
+        )
+        self._save_settings()
+        if self._wanted_choice() != self._choice:
+            self._load(self._named if self._asked is None else self._asked)
+
+    def _wanted_choice(self) -> EngineChoice:
+        return EngineChoice(self.settings.device, self.settings.precision)
+
+    def _opener(self, choice: EngineChoice) -> Callable[[Path, Report], Renderer]:
+        open_engine = self._services.open_engine
+        return lambda path, report: open_engine(path, report, choice)
+
+    def _give_up_choice(self) -> None:
+        """What did not load may have been asked for on a device that is not there: go back to what worked."""
+        if self.info is None and self._choice != EngineChoice():
+            self.tell(f"Trying again on any device (not {self._choice.device}, {self._choice.precision})")
+            self._loaded_choice = EngineChoice()
+        elif self._choice == self._loaded_choice:
+            return
+        good = self._choice = self._loaded_choice
+        self.settings = replace(self.settings, device=good.device, precision=good.precision)
+        self._save_settings()
+        if self.info is None:
+            self._load(self._named if self._asked is None else self._asked)
 
     def _name_of(self, path: Path) -> str:
         """How a scene names this checkpoint: "" for the bundled one, wherever it is installed."""
@@ -386,6 +442,19 @@ class Session:
 
     def set_text_scale(self, scale: float) -> None:
         self.settings = replace(self.settings, text_scale=min(max(scale, 0.6), 2.5))
+        self._save_settings()
+
+    def set_theme(self, theme: Theme) -> None:
+        self.settings = replace(self.settings, theme=theme)
+        self._save_settings()
+
+    def set_frame_limit(self, limit: int) -> None:
+        low, high = FRAME_LIMITS
+        self.settings = replace(self.settings, frame_limit=min(max(limit, low), high))
+        self._save_settings()
+
+    def set_vsync(self, vsync: bool) -> None:
+        self.settings = replace(self.settings, vsync=vsync)
         self._save_settings()
 
     def _save_settings(self) -> None:

@@ -8,17 +8,23 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from app.explorer.scene import Scene, SceneError
 
 log = logging.getLogger(__name__)
 
 RECENTS = 8
+
+Theme = Literal["dark", "light"]
+THEMES: tuple[Theme, ...] = get_args(Theme)
+FRAME_LIMITS = (10, 240)
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 def config_dir() -> Path:
@@ -51,6 +57,14 @@ class Settings:
     library_dirs: tuple[str, ...] = ()
     """Folders whose models the library shows."""
     text_scale: float = 1.0
+    theme: Theme = "dark"
+    frame_limit: int = 60
+    """The most frames a second that the window draws, where nothing else, such as vsync, holds it."""
+    vsync: bool = True
+    device: str = "auto"
+    """What the model runs on: auto, cpu, cuda or cuda:N."""
+    precision: str = "auto"
+    """auto, float32, bfloat16 or float16."""
 
     def with_recent(self, path: Path) -> Settings:
         name = str(path)
@@ -164,9 +178,29 @@ def _settings_from(data: object) -> Settings:
         raise ValueError(f"output_dir: expected a path, got {output_dir!r}")
     if not isinstance(text_scale, int | float) or not 0.5 <= text_scale <= 3.0:
         raise ValueError(f"text_scale: expected a number from 0.5 to 3, got {text_scale!r}")
+    theme = data.get("theme", default.theme)
+    if theme not in THEMES:
+        raise ValueError(f"theme: expected one of {', '.join(THEMES)}, got {theme!r}")
+    frame_limit, (low, high) = data.get("frame_limit", default.frame_limit), FRAME_LIMITS
+    if type(frame_limit) is not int or not low <= frame_limit <= high:
+        raise ValueError(f"frame_limit: expected an integer from {low} to {high}, got {frame_limit!r}")
+    vsync = data.get("vsync", default.vsync)
+    if type(vsync) is not bool:
+        raise ValueError(f"vsync: expected true or false, got {vsync!r}")
+    device = data.get("device", default.device)
+    if not isinstance(device, str) or not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
+        raise ValueError(f"device: expected auto, cpu, cuda or cuda:N, got {device!r}")
+    precision = data.get("precision", default.precision)
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
     return Settings(
         recents=tuple(recents[:RECENTS]),
         output_dir=output_dir,
         library_dirs=tuple(library_dirs),
         text_scale=float(text_scale),
+        theme=theme,
+        frame_limit=frame_limit,
+        vsync=vsync,
+        device=device,
+        precision=precision,
     )

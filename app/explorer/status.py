@@ -14,10 +14,10 @@ def draw_status(session: Session) -> None:
     info = session.info
     if info is None:
         text = session.loading_text if session.render.loading is not None else "no model"
-        imgui.text_colored(theme.DIM, text)
+        imgui.text_colored(theme.colour.dim, text)
         return
     imgui.text_colored(
-        theme.DIM, f"{info.name}  ·  {info.size[1]} × {info.size[0]}  ·  {info.precision} on {info.device}"
+        theme.colour.dim, f"{info.name}  ·  {info.size[1]} × {info.size[0]}  ·  {info.precision} on {info.device}"
     )
     tooltip(
         f"{info.path}\n{info.parameters / 1e6:.1f} million parameters, {info.images_seen:,} pictures seen in training"
@@ -29,5 +29,5 @@ def draw_status(session: Session) -> None:
     took = f"{frame.render_ms:.1f} ms" if frame.render_ms < 1000 else f"{frame.render_ms / 1000:.1f} s"
     text = f"{took} a frame  ·  " + (f"{rate:.0f} frames/s" if rate else "still")
     imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(text).x - 24)
-    imgui.text_colored(theme.DIM, text)
+    imgui.text_colored(theme.colour.dim, text)
     tooltip("The time the model took for this picture, and how many new pictures came in the last second.")

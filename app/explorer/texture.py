@@ -99,6 +99,21 @@ class GlTexture:
         self._drawn = (region, zoom)
         return self._target
 
+    def show(self, left: int, lower: int, width: int, height: int, *, smooth: bool) -> None:
+        """Fill a part of the current window's own framebuffer with the picture."""
+        from OpenGL import GL
+
+        read, _ = self._framebuffers
+        source_width, source_height = self._source_size
+        GL.glBindFramebuffer(GL.GL_READ_FRAMEBUFFER, read)
+        GL.glFramebufferTexture2D(GL.GL_READ_FRAMEBUFFER, GL.GL_COLOR_ATTACHMENT0, GL.GL_TEXTURE_2D, self._source, 0)
+        GL.glBindFramebuffer(GL.GL_DRAW_FRAMEBUFFER, 0)
+        # The picture's first row is the highest, OpenGL's the lowest.
+        area = (left, lower + height, left + width, lower)
+        how = GL.GL_LINEAR if smooth else GL.GL_NEAREST
+        GL.glBlitFramebuffer(0, 0, source_width, source_height, *area, GL.GL_COLOR_BUFFER_BIT, how)
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, 0)
+
 
 def _new_texture() -> int:
     from OpenGL import GL

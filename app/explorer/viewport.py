@@ -107,7 +107,7 @@ class Viewport:
         recorder = session.recorder
         if recorder is not None:
             imgui.same_line(0, 24)
-            imgui.push_style_color(imgui.Col_.text, theme.RED)
+            imgui.push_style_color(imgui.Col_.text, theme.colour.red)
             imgui.align_text_to_frame_padding()
             word = "finishing" if recorder.stopping else "recording"
             imgui.text_unformatted(f"{icons.ICON_FA_CIRCLE}  {word}  {recorder.seconds:.1f} s")
@@ -121,7 +121,7 @@ class Viewport:
                 if right > imgui.get_cursor_pos_x() + 12:
                     imgui.set_cursor_pos_x(right)
                     imgui.align_text_to_frame_padding()
-                    imgui.text_colored(theme.FAINT, hint)
+                    imgui.text_colored(theme.colour.faint, hint)
                 else:
                     imgui.new_line()
         imgui.set_cursor_pos_y(imgui.get_cursor_pos_y() + 2)
@@ -243,13 +243,15 @@ class Viewport:
         if failed is None:
             radius = imgui.get_font_size() * 1.6
             imgui.set_cursor_screen_pos(ImVec2(middle.x - radius, middle.y - radius * 2.2))
-            imspinner.spinner_ang("##loading", radius, 4.0, imgui.ImColor(theme.ACCENT), imgui.ImColor(theme.FRAME))
-            _centred(session.loading_text, middle.x, middle.y + radius * 0.7, theme.DIM)
+            imspinner.spinner_ang(
+                "##loading", radius, 4.0, imgui.ImColor(theme.colour.accent), imgui.ImColor(theme.colour.frame)
+            )
+            _centred(session.loading_text, middle.x, middle.y + radius * 0.7, theme.colour.dim)
             return
         width = min(area.x - 40, imgui.get_font_size() * 34)
         imgui.set_cursor_screen_pos(ImVec2(middle.x - width / 2, origin.y + area.y * 0.34))
         imgui.begin_group()
-        imgui.text_colored(theme.RED, f"{icons.ICON_FA_TRIANGLE_EXCLAMATION}  The model did not load")
+        imgui.text_colored(theme.colour.red, f"{icons.ICON_FA_TRIANGLE_EXCLAMATION}  The model did not load")
         imgui.push_text_wrap_pos(middle.x + width / 2 - imgui.get_window_pos().x)
         imgui.text_unformatted(failed)
         imgui.pop_text_wrap_pos()
@@ -265,9 +267,9 @@ class Viewport:
         size = imgui.calc_text_size(text)
         at = ImVec2(origin.x + 12, origin.y + 8)
         draw_list = imgui.get_window_draw_list()
-        background = imgui.color_convert_float4_to_u32(ImVec4(0.05, 0.06, 0.08, 0.9))
+        background = imgui.color_convert_float4_to_u32(theme.faded(theme.colour.popup, 0.9))
         draw_list.add_rect_filled(at, ImVec2(at.x + size.x + 24, at.y + size.y + 12), background, 6.0)
-        draw_list.add_text(ImVec2(at.x + 12, at.y + 6), imgui.color_convert_float4_to_u32(theme.TEXT), text)
+        draw_list.add_text(ImVec2(at.x + 12, at.y + 6), imgui.color_convert_float4_to_u32(theme.colour.text), text)
 
     def _toasts(self, origin: ImVec2, area: ImVec2) -> None:
         """Messages at the lower right of the picture's window, newest lowest; above everything, taking no focus."""
@@ -283,8 +285,8 @@ class Viewport:
         error = message.level == "error"
         imgui.set_next_window_pos(ImVec2(right, bottom), imgui.Cond_.always, ImVec2(1.0, 1.0))
         imgui.set_next_window_size(ImVec2(width, 0))
-        imgui.push_style_color(imgui.Col_.window_bg, ImVec4(0.12, 0.13, 0.165, 0.97))
-        imgui.push_style_color(imgui.Col_.border, theme.RED if error else theme.FRAME_ACTIVE)
+        imgui.push_style_color(imgui.Col_.window_bg, theme.faded(theme.colour.popup, 0.97))
+        imgui.push_style_color(imgui.Col_.border, theme.colour.red if error else theme.colour.frame_active)
         imgui.push_style_var(imgui.StyleVar_.window_border_size, 1.0)
         flags = (
             imgui.WindowFlags_.no_decoration
@@ -296,7 +298,7 @@ class Viewport:
         )
         imgui.begin(f"##toast {message.at} {hash(message.text)}", None, flags)
         icon = icons.ICON_FA_TRIANGLE_EXCLAMATION if error else icons.ICON_FA_CIRCLE_CHECK
-        imgui.text_colored(theme.RED if error else theme.GREEN, icon)
+        imgui.text_colored(theme.colour.red if error else theme.colour.green, icon)
         imgui.same_line()
         imgui.push_text_wrap_pos(width - imgui.get_frame_height() - 14)
         imgui.text_unformatted(message.text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from imgui_bundle import ImVec2, ImVec4, imgui
@@ -16,6 +17,7 @@ from app.explorer.session import Session
 
 _DEFAULT = Scene()
 LABEL_EM = 5.2
+FINE = 0.1
 
 
 def tooltip(text: str) -> None:
@@ -30,9 +32,9 @@ def tooltip(text: str) -> None:
         imgui.end_tooltip()
 
 
-def dim_text(text: str, colour: ImVec4 = theme.DIM) -> None:
-    """Text of secondary importance."""
-    imgui.push_style_color(imgui.Col_.text, colour)
+def dim_text(text: str, colour: ImVec4 | None = None) -> None:
+    """Text of secondary importance, or in a colour of its own."""
+    imgui.push_style_color(imgui.Col_.text, colour or theme.colour.dim)
     imgui.text_unformatted(text)
     imgui.pop_style_color()
 
@@ -47,7 +49,7 @@ def wrapped_text(text: str, colour: ImVec4) -> None:
 def row_label(text: str, help_text: str) -> None:
     """The left column of a control's row."""
     imgui.align_text_to_frame_padding()
-    imgui.push_style_color(imgui.Col_.text, theme.DIM)
+    imgui.push_style_color(imgui.Col_.text, theme.colour.dim)
     imgui.text_unformatted(text)
     imgui.pop_style_color()
     tooltip(help_text)
@@ -65,7 +67,7 @@ def reset_button(history: History, name: str, *fields: str) -> None:
     imgui.same_line(0, 4)
     imgui.begin_disabled(at_default)
     imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
-    imgui.push_style_color(imgui.Col_.text, theme.FAINT if at_default else theme.DIM)
+    imgui.push_style_color(imgui.Col_.text, theme.colour.faint if at_default else theme.colour.dim)
     if square_button(f"{icons.ICON_FA_ARROW_ROTATE_LEFT}###reset {name}"):
         values = {field: getattr(_DEFAULT, field) for field in fields}
         history.step(f"reset {name}", lambda scene: replace(scene, **values))
@@ -87,18 +89,78 @@ def slider_row(
     shown: str = "%.2f",
     logarithmic: bool = False,
 ) -> None:
-    """A float of the scene as a slider. Ctrl-click types a value, up to `limit`; a drag is one undo step."""
+    """A float of the scene as a slider.
+
+    A drag is one undo step, and ten times finer while Ctrl or Alt is held. A double-click, or a click with Ctrl, types
+    a value, up to `limit`.
+    """
     row_label(label, help_text)
     imgui.set_next_item_width(-reset_width() - 4)
     flags = imgui.SliderFlags_.none if limit else imgui.SliderFlags_.always_clamp
     if logarithmic:
         flags |= imgui.SliderFlags_.logarithmic
-    changed, value = imgui.slider_float(f"##{field}", getattr(history.scene, field), low, high, shown, flags)
+    item = f"##{field}"
+    with _finer(item) as fine, _typing(history, item, label):
+        if fine:
+            flags |= imgui.SliderFlags_.no_round_to_format
+        changed, value = imgui.slider_float(item, getattr(history.scene, field), low, high, shown, flags)
     if changed:
         edit_number(history, field, label, value, *(limit or (low, high)))
     end_of_edit(history)
     tooltip(help_text)
     reset_button(history, label, field)
+
+
+@contextmanager
+def _typing(history: History, item: str, name: str) -> Iterator[None]:
+    """Around a slider: a double-click on it types a value, as a click with Ctrl does.
+
+    The first click has set the slider to where it hit; that is taken back, so that what is typed is the only step.
+    """
+    store, key = imgui.get_state_storage(), imgui.get_id(f"{item} before")
+    hit = imgui.is_mouse_clicked(0) and _pointed_at() and imgui.is_window_hovered()
+    double = hit and imgui.is_mouse_double_clicked(0)
+    if hit and not double:
+        store.set_int(key, len(history))
+    if double:
+        history.end_gesture()
+        while len(history) > store.get_int(key, len(history)) and history.undo_name == name:
+            history.undo()
+    io = imgui.get_io()
+    held = io.key_ctrl
+    io.key_ctrl = held or double
+    try:
+        yield
+    finally:
+        io.key_ctrl = held
+
+
+@contextmanager
+def _finer(item: str) -> Iterator[bool]:
+    """Around a slider: while Ctrl or Alt is held it sees the mouse move a tenth of the way. Gives whether it did."""
+    io = imgui.get_io()
+    store, key = imgui.get_state_storage(), imgui.get_id(f"{item} lag")
+    lag = store.get_float(key, 0.0)
+    if not imgui.is_mouse_down(0):
+        lag = 0.0
+    elif (io.key_ctrl or io.key_alt) and not imgui.is_mouse_clicked(0):
+        lag += io.mouse_delta.x * (1 - FINE)
+    store.set_float(key, lag)
+    x, y = io.mouse_pos.x, io.mouse_pos.y
+    fine = lag != 0.0 and imgui.internal.get_active_id() == imgui.get_id(item)
+    if fine:
+        io.mouse_pos = ImVec2(x - lag, y)
+    try:
+        yield fine
+    finally:
+        io.mouse_pos = ImVec2(x, y)
+
+
+def _pointed_at() -> bool:
+    """Whether the mouse is over the item that is drawn next."""
+    origin, width = imgui.get_cursor_screen_pos(), imgui.calc_item_width()
+    corner = ImVec2(origin.x + width, origin.y + imgui.get_frame_height())
+    return bool(imgui.is_mouse_hovering_rect(origin, corner))
 
 
 def edit_number(history: History, field: str, name: str, value: float, low: float, high: float) -> None:
@@ -119,9 +181,9 @@ def wide_button(label: str, width: float = -1.0, *, accent: bool = False, colour
     """A button of a given width; -1 fills the row."""
     pushed = 0
     if accent:
-        imgui.push_style_color(imgui.Col_.button, theme.ACCENT_DIM)
-        imgui.push_style_color(imgui.Col_.button_hovered, ImVec4(theme.ACCENT.x, theme.ACCENT.y, theme.ACCENT.z, 0.55))
-        imgui.push_style_color(imgui.Col_.button_active, ImVec4(theme.ACCENT.x, theme.ACCENT.y, theme.ACCENT.z, 0.75))
+        imgui.push_style_color(imgui.Col_.button, theme.colour.accent_dim)
+        imgui.push_style_color(imgui.Col_.button_hovered, theme.faded(theme.colour.accent, 0.55))
+        imgui.push_style_color(imgui.Col_.button_active, theme.faded(theme.colour.accent, 0.75))
         pushed = 3
     if colour is not None:
         imgui.push_style_color(imgui.Col_.text, colour)
@@ -144,7 +206,7 @@ def action_button(session: Session, action: Action, label: str, width: float = -
 def quiet_button(label: str) -> bool:
     """A small icon without a frame, beside a heading."""
     imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
-    imgui.push_style_color(imgui.Col_.text, theme.DIM)
+    imgui.push_style_color(imgui.Col_.text, theme.colour.dim)
     pressed = imgui.small_button(label)
     imgui.pop_style_color(2)
     return bool(pressed)

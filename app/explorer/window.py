@@ -19,19 +19,18 @@ from imgui_bundle import hello_imgui, imgui, immapp
 
 from app.errors import UserError
 from app.explorer import theme
+from app.explorer.arrangement import Arrangement
+from app.explorer.desk import ShowOutput
 from app.explorer.dialogs import Dialogs, show_in_folder
+from app.explorer.layouts import Layouts
 from app.explorer.menus import draw_menus, run_shortcuts
+from app.explorer.output_window import Output
+from app.explorer.palette import Palette
+from app.explorer.panel_table import PANELS, Parts, Place
 from app.explorer.panels import Panel
-from app.explorer.panels.latent import LatentPanel
-from app.explorer.panels.library import LibraryPanel
-from app.explorer.panels.log import LogPanel
-from app.explorer.panels.motion import MotionPanel
-from app.explorer.panels.output import OutputPanel
-from app.explorer.panels.prompt import PromptPanel
-from app.explorer.panels.snapshots import SnapshotsPanel
-from app.explorer.panels.timeline import TimelinePanel
-from app.explorer.session import Services, Session
+from app.explorer.session import EngineChoice, Services, Session
 from app.explorer.settings import Store
+from app.explorer.shortcut_sheet import ShortcutSheet
 from app.explorer.status import draw_status
 from app.explorer.texture import GlTexture, Texture
 from app.explorer.viewport import Viewport
@@ -44,8 +43,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIZE = (1280, 800)
-MAX_FPS = 60.0  # where nothing else, such as vsync, keeps the window from drawing as fast as it can
 DOZING_FPS = 5.0
+BEST = EngineChoice()
+
+# The places' names in layout files.
+SPACES: dict[Place, str] = {
+    "picture": "MainDockSpace",
+    "prompt": "Controls",
+    "controls": "Rest",
+    "play": "Rest2",
+    "save": "Rest3",
+    "side": "Side",
+    "below": "Below",
+}
 
 
 def run(checkpoint: Path | None = None) -> int:
@@ -76,6 +86,7 @@ def real_services() -> Services:
         write_image=_write_image,
         bundled_checkpoint=bundled_checkpoint,
         read_examples=_read_examples,
+        list_devices=_list_devices,
     )
 
 
@@ -94,27 +105,27 @@ class Explorer:
         self.session = session
         self.viewport = Viewport(session, texture or GlTexture(), show_in_folder, new_texture)
         self.dialogs = Dialogs(session, native=native_dialogs)
-        self.panels: tuple[Panel, ...] = (
-            PromptPanel(session),
-            LatentPanel(session),
-            MotionPanel(session),
-            OutputPanel(session),
-            LogPanel(session),
-            LibraryPanel(session, new_texture),
-            SnapshotsPanel(session, new_texture),
-            TimelinePanel(session),
-            self.viewport,
-        )
+        parts = Parts(session=session, viewport=self.viewport, new_texture=new_texture)
+        self.panels: tuple[Panel, ...] = tuple(entry.make(parts) for entry in PANELS)
+        self.palette = Palette(session)
+        self.shortcut_sheet = ShortcutSheet(session)
         self.may_doze = True
         """Whether to draw fewer frames while nothing happens; a test engine's input does not count as something."""
+        self.output: Output | None = None
+        """The output window; None where there is no screen."""
         self._frames = 0
+        self._vsync = session.settings.vsync
+        self._theme = session.settings.theme
         self._drop_callback: Any = None
-        self.params = self._runner_params(layout or Store().layout_path)
+        layout = layout or Store().layout_path
+        self.params = self._runner_params(layout)
+        layouts = Layouts(layout.parent / "layouts")
+        self.arrangement = Arrangement(session, self.params.docking_params, layouts)
 
     def run(self) -> None:
         """Show the window until it is closed."""
         try:
-            immapp.run(self.params, immapp.AddOnsParams())
+            immapp.run(self.params, immapp.AddOnsParams(with_implot=True))
         except RuntimeError as error:
             if self._frames:
                 raise
@@ -143,20 +154,31 @@ class Explorer:
         params.docking_params = self._docking()
         # ImGui smooths its own edges; multisampling would cost a software renderer most of its time.
         params.renderer_backend_options.open_gl_options.anti_aliasing_samples = 0
-        params.fps_idling.fps_max = MAX_FPS
+        params.fps_idling.vsync_to_monitor = self.session.settings.vsync
+        params.fps_idling.fps_max = self.session.settings.frame_limit
         params.fps_idling.fps_idle = DOZING_FPS
         callbacks = params.callbacks
         callbacks.default_icon_font = hello_imgui.DefaultIconFont.font_awesome6
         callbacks.load_additional_fonts = theme.load_fonts
         callbacks.setup_imgui_config = _configure
-        callbacks.setup_imgui_style = theme.apply
+        callbacks.setup_imgui_style = self._style
         callbacks.post_init = self._after_init
         callbacks.pre_new_frame = self._before_frame
         callbacks.show_menus = self._guarded("menus", self._menus)
         callbacks.show_gui = self._guarded("window", self._every_frame)
         callbacks.show_status = self._guarded("status", lambda: draw_status(self.session))
         callbacks.before_imgui_render = self._after_drawing
+        callbacks.after_swap = self._after_swap
+        callbacks.before_exit = self._before_exit
         return params
+
+    def _style(self) -> None:
+        theme.apply_sizes()
+        self._apply_theme()
+
+    def _apply_theme(self) -> None:
+        theme.apply(self._theme)
+        self.params.imgui_window_params.background_color = theme.colour.backdrop
 
     def _docking(self) -> hello_imgui.DockingParams:
         split = hello_imgui.DockingSplit
@@ -164,31 +186,21 @@ class Explorer:
         docking = hello_imgui.DockingParams()
         # The main dock space is the picture's; the left column is cut from it, then cut into rows from the top.
         docking.docking_splits = [
-            split("MainDockSpace", "Controls", imgui.Dir.left, 0.315),
-            split("Controls", "Rest", down, 0.59),
-            split("Rest", "Rest2", down, 0.66),
-            split("Rest2", "Rest3", down, 0.282),
-            # Takes no room while nothing in it is shown.
-            split("MainDockSpace", "Below", down, 0.36),
+            split(SPACES["picture"], SPACES["prompt"], imgui.Dir.left, 0.315),
+            split(SPACES["prompt"], SPACES["controls"], down, 0.59),
+            split(SPACES["controls"], SPACES["play"], down, 0.66),
+            split(SPACES["play"], SPACES["save"], down, 0.282),
+            # Without a panel to show, these two take no space.
+            split(SPACES["picture"], SPACES["below"], down, 0.36),
+            split(SPACES["picture"], SPACES["side"], imgui.Dir.right, 0.36),
         ]
-        places = {
-            PromptPanel.title: "Controls",
-            LatentPanel.title: "Rest",
-            MotionPanel.title: "Rest2",
-            OutputPanel.title: "Rest3",
-            LogPanel.title: "Rest3",
-            LibraryPanel.title: "MainDockSpace",
-            SnapshotsPanel.title: "Rest2",
-            TimelinePanel.title: "Below",
-            Viewport.title: "MainDockSpace",
-        }
         windows = []
-        for panel in self.panels:
-            window = hello_imgui.DockableWindow(panel.title, places[panel.title])
-            window.gui_function = self._guarded(panel.title, partial(self._draw, panel))
-            window.can_be_closed = panel is not self.viewport
-            window.is_visible = not isinstance(panel, LogPanel | LibraryPanel | TimelinePanel)
-            if panel is self.viewport:
+        for entry, panel in zip(PANELS, self.panels, strict=True):
+            window = hello_imgui.DockableWindow(entry.title, SPACES[entry.place])
+            window.gui_function = self._guarded(entry.title, partial(self._draw, panel))
+            window.can_be_closed = entry.closable
+            window.is_visible = entry.shown
+            if not entry.scrolls:
                 window.imgui_window_flags = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
             windows.append(window)
         docking.dockable_windows = windows
@@ -202,16 +214,34 @@ class Explorer:
 
     def _before_frame(self) -> None:
         self.session.collect()
+        self._carry_out_wishes()
+        settings = self.session.settings
+        if settings.theme != self._theme:
+            self._theme = settings.theme
+            self._apply_theme()
+        if settings.vsync != self._vsync:
+            self._vsync = settings.vsync
+            self._set_vsync(settings.vsync)
         idling = self.params.fps_idling
+        idling.fps_max = settings.frame_limit if idling.fps_max else 0.0  # 0 is a test's: nobody watches
         idling.enable_idling = self.may_doze and not self.session.lively
 
+    def _carry_out_wishes(self) -> None:
+        wishes = self.session.desk.take_wishes()
+        self.arrangement.before_frame([wish for wish in wishes if not isinstance(wish, ShowOutput)])
+        if self.output is not None:
+            self.output.before_frame([wish for wish in wishes if isinstance(wish, ShowOutput)])
+
     def _menus(self) -> None:
-        draw_menus(self.session, self.params)
+        draw_menus(self.session)
 
     def _every_frame(self) -> None:
         imgui.get_style().font_scale_main = self.session.settings.text_scale
         run_shortcuts(self.session)
         self.dialogs.draw()
+        self.arrangement.in_frame()
+        self.palette.draw()
+        self.shortcut_sheet.draw()
         if self.session.quit_wish:
             self.params.app_shall_exit = True
 
@@ -221,15 +251,35 @@ class Explorer:
         if self._frames > 1:
             self.session.dispatch()
 
+    def _after_swap(self) -> None:
+        if self.output is not None:
+            self.output.after_frame()
+
+    def _before_exit(self) -> None:
+        if self.output is not None:
+            self.output.close()
+
     def _after_init(self) -> None:
-        """A file dropped on the window is a checkpoint to open."""
-        if hello_imgui.get_runner_params().platform_backend_type == hello_imgui.PlatformBackendType.null:
+        """What needs the window to be there: the output window, and files dropped on it."""
+        if not self._has_screen():
             return
         import glfw
         from imgui_bundle.glfw_utils import glfw_window_hello_imgui
 
+        self.output = Output(self.session, glfw_window_hello_imgui())
         self._drop_callback = lambda window, paths: self.drop(paths)
         glfw.set_drop_callback(glfw_window_hello_imgui(), self._drop_callback)
+
+    def _set_vsync(self, vsync: bool) -> None:
+        self.params.fps_idling.vsync_to_monitor = vsync
+        if self._has_screen():
+            import glfw
+
+            glfw.swap_interval(1 if vsync else 0)
+
+    def _has_screen(self) -> bool:
+        """Whether this is a real window; tests have one without a display."""
+        return bool(self.params.platform_backend_type != hello_imgui.PlatformBackendType.null)
 
     def drop(self, paths: list[str]) -> None:
         """Files were dropped on the window."""
@@ -286,11 +336,17 @@ def log_to(store: Store) -> logging.Handler | None:
     return handler
 
 
-def _open_engine(path: Path, report: Report) -> Renderer:
+def _open_engine(path: Path, report: Report, choice: EngineChoice = BEST) -> Renderer:
     _keep_triton_out()
     from core.engine import Engine  # imports torch: on the render thread, after the window is there
 
-    return Engine.open(path, progress=report)
+    return Engine.open(path, device=choice.device, precision=choice.precision, progress=report)
+
+
+def _list_devices() -> tuple[str, ...]:
+    import torch  # it is there already: a model has loaded
+
+    return "auto", "cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))
 
 
 def _keep_triton_out() -> None:

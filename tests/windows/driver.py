@@ -117,7 +117,7 @@ def main(arguments: list[str]) -> int:
 
     services = real_services()
     if hasattr(script, "open_engine"):
-        services = replace(services, open_engine=script.open_engine)
+        services = replace(services, open_engine=lambda path, report, choice: script.open_engine(path, report))
     store = Store()
     log_to(store)
     session = Session(services, store, checkpoint)

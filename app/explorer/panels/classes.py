@@ -63,7 +63,7 @@ class ClassField:
             self._choose(history, found[0])
             imgui.close_current_popup()
         if not found:
-            dim_text("No class fits.", theme.AMBER)
+            dim_text("No class fits.", theme.colour.amber)
         height = imgui.get_text_line_height_with_spacing() * LIST_LINES
         imgui.begin_child(f"##classes {self._field}", ImVec2(0, height))
         if appearing and label in found:

@@ -8,6 +8,7 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
 from app.explorer.actions import by_id
+from app.explorer.glossary import PSI
 from app.explorer.history import History
 from app.explorer.session import Session
 from app.explorer.widgets import (
@@ -26,7 +27,6 @@ SEED_HELP = (
     "The seed picks one of the many pictures of a prompt; between whole numbers the picture glides from one to the "
     "next. Drag the picture itself to walk."
 )
-PSI_HELP = "Truncation: 0 is the most typical picture, 1 the model's full variety, above 1 it exaggerates."
 NOISE_HELP = "Fine grain that the generator adds at every layer: the same for all pictures, drawn from a seed, or none."
 NOISE_LABELS: dict[NoiseMode, str] = {"const": "constant", "random": "random", "none": "off"}
 
@@ -42,7 +42,7 @@ class LatentPanel:
     def draw(self, history: History) -> None:
         self._seed(history)
         action_button(self._session, by_id("surprise"), f"{icons.ICON_FA_DICE}  Surprise me###surprise")
-        slider_row(history, "psi", "psi", -1.0, 2.0, PSI_HELP, limit=(-PSI_LIMIT, PSI_LIMIT))
+        slider_row(history, "psi", "psi", -1.0, 2.0, PSI, limit=(-PSI_LIMIT, PSI_LIMIT))
         info = self._session.info
         imgui.begin_disabled(info is not None and not info.has_noise)
         self._noise(history)

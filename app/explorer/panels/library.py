@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 from PIL import Image
 
@@ -50,7 +50,7 @@ class LibraryPanel:
             dim_text("drawing pictures…")
         entries = session.library.entries
         if not entries and not session.library.busy:
-            wrapped_text("No models yet. Add a folder that holds .safetensors, .pkl or .pt files.", theme.DIM)
+            wrapped_text("No models yet. Add a folder that holds .safetensors, .pkl or .pt files.", theme.colour.dim)
             return
         side = imgui.get_font_size() * TILE_EM
         imgui.begin_child("##tiles")
@@ -72,13 +72,13 @@ class LibraryPanel:
         if texture is not None:
             draw_list.add_image(imgui.ImTextureRef(texture.smooth()), origin, corner)
         else:
-            draw_list.add_rect_filled(origin, corner, imgui.color_convert_float4_to_u32(theme.FRAME), 4.0)
+            draw_list.add_rect_filled(origin, corner, imgui.color_convert_float4_to_u32(theme.colour.frame), 4.0)
             icon = icons.ICON_FA_TRIANGLE_EXCLAMATION if entry.problem else icons.ICON_FA_HOURGLASS_HALF
             size = imgui.calc_text_size(icon)
-            colour = imgui.color_convert_float4_to_u32(theme.AMBER if entry.problem else theme.FAINT)
+            colour = imgui.color_convert_float4_to_u32(theme.colour.amber if entry.problem else theme.colour.faint)
             draw_list.add_text(ImVec2(origin.x + (side - size.x) / 2, origin.y + (side - size.y) / 2), colour, icon)
         if shown or hovered:
-            colour = imgui.color_convert_float4_to_u32(theme.ACCENT if shown else ImVec4(1, 1, 1, 0.35))
+            colour = imgui.color_convert_float4_to_u32(theme.colour.accent if shown else theme.colour.dim)
             draw_list.add_rect(origin, corner, colour, rounding=4.0, thickness=2.0)
         dim_text(fitted(entry.path.stem, side))
         imgui.end_group()

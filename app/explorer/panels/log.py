@@ -25,8 +25,8 @@ class LogPanel:
         if imgui.small_button("Copy all"):
             imgui.set_clipboard_text("\n".join(f"{m.clock} {m.level}: {m.text}" for m in self._session.messages))
         for message in reversed(self._session.messages):
-            imgui.push_style_color(imgui.Col_.text, theme.FAINT)
+            imgui.push_style_color(imgui.Col_.text, theme.colour.faint)
             imgui.text_unformatted(message.clock)
             imgui.pop_style_color()
             imgui.same_line()
-            wrapped_text(message.text, theme.RED if message.level == "error" else theme.TEXT)
+            wrapped_text(message.text, theme.colour.red if message.level == "error" else theme.colour.text)

@@ -31,7 +31,7 @@ class OutputPanel:
         if recorder is None:
             action_button(session, by_id("record"), f"{icons.ICON_FA_CIRCLE}  Record video###record", half)
         else:
-            imgui.push_style_color(imgui.Col_.text, theme.RED)
+            imgui.push_style_color(imgui.Col_.text, theme.colour.red)
             word = "Finishing…" if recorder.stopping else f"Stop  {recorder.seconds:.1f} s"
             action_button(session, by_id("record"), f"{icons.ICON_FA_STOP}  {word}###record", half)
             imgui.pop_style_color()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.explorer import theme
@@ -43,7 +43,9 @@ class PromptPanel:
     def draw(self, history: History) -> None:
         conditioning = self._session.conditioning
         if conditioning == "none":
-            wrapped_text("This model takes neither prompt nor class: the seed alone makes the picture.", theme.DIM)
+            wrapped_text(
+                "This model takes neither prompt nor class: the seed alone makes the picture.", theme.colour.dim
+            )
         elif conditioning == "class":
             self._class.draw(history)
             imgui.spacing()
@@ -99,7 +101,9 @@ class PromptPanel:
         if not new and not imgui.is_item_active():
             padding = imgui.get_style().frame_padding
             imgui.get_window_draw_list().add_text(
-                ImVec2(origin.x + padding.x, origin.y + padding.y), imgui.color_convert_float4_to_u32(theme.FAINT), hint
+                ImVec2(origin.x + padding.x, origin.y + padding.y),
+                imgui.color_convert_float4_to_u32(theme.colour.faint),
+                hint,
             )
         if changed and new != text:
             if starts_word(text, new):
@@ -122,7 +126,7 @@ class PromptPanel:
 
         def draw(index: int) -> None:
             if index == 0:
-                imgui.text_colored(theme.AMBER, warning)
+                imgui.text_colored(theme.colour.amber, warning)
             else:
                 _chip(shown[index - 1])
 
@@ -139,7 +143,7 @@ class PromptPanel:
                 self._first_example = (self._first_example + SHOWN_EXAMPLES) % len(examples)
             tooltip("Show other examples.")
         available = imgui.get_content_region_avail().x
-        imgui.push_style_color(imgui.Col_.button, ImVec4(1, 1, 1, 0.05))
+        imgui.push_style_color(imgui.Col_.button, theme.colour.veil)
         imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(8, 3))
         imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(6, 4))
         for place in range(min(SHOWN_EXAMPLES, len(examples))):
@@ -158,8 +162,8 @@ def starts_word(old: str, new: str) -> bool:
 def _chip(text: str) -> None:
     size = imgui.calc_text_size(text)
     origin = imgui.get_cursor_screen_pos()
-    background = imgui.color_convert_float4_to_u32(ImVec4(theme.AMBER.x, theme.AMBER.y, theme.AMBER.z, 0.16))
+    background = imgui.color_convert_float4_to_u32(theme.faded(theme.colour.amber, 0.16))
     draw_list = imgui.get_window_draw_list()
     draw_list.add_rect_filled(origin, ImVec2(origin.x + size.x + 12, origin.y + size.y + 4), background, 5.0)
-    draw_list.add_text(ImVec2(origin.x + 6, origin.y + 2), imgui.color_convert_float4_to_u32(theme.AMBER), text)
+    draw_list.add_text(ImVec2(origin.x + 6, origin.y + 2), imgui.color_convert_float4_to_u32(theme.colour.amber), text)
     imgui.dummy(ImVec2(size.x + 12, size.y + 4))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.explorer import snapshots, theme
@@ -40,7 +40,7 @@ class SnapshotsPanel:
         self._bar(history)
         row = history.scene.snapshots
         if not row:
-            wrapped_text("No snapshots yet: N keeps the picture as it is now.", theme.FAINT)
+            wrapped_text("No snapshots yet: N keeps the picture as it is now.", theme.colour.faint)
             return
         imgui.begin_child("##snapshots")
         side = imgui.get_font_size() * TILE_EM
@@ -63,7 +63,7 @@ class SnapshotsPanel:
             imgui.same_line(0, 4)
             checked = by_id(action_id).checked(session)
             if checked:
-                imgui.push_style_color(imgui.Col_.button, theme.ACCENT_DIM)
+                imgui.push_style_color(imgui.Col_.button, theme.colour.accent_dim)
             self._icon(action_id, icon)
             if checked:
                 imgui.pop_style_color()
@@ -117,7 +117,7 @@ class SnapshotsPanel:
         self._picture(snapshot, problem, origin, corner)
         draw_list = imgui.get_window_draw_list()
         if session.wanted == snapshot.request or hovered or self._dragged == index:
-            colour = ImVec4(1, 1, 1, 0.4) if session.wanted != snapshot.request else theme.ACCENT
+            colour = theme.colour.dim if session.wanted != snapshot.request else theme.colour.accent
             draw_list.add_rect(origin, corner, imgui.color_convert_float4_to_u32(colour), rounding=4.0, thickness=2.0)
         if snapshot.mark:
             _badge(draw_list, snapshot.mark, ImVec2(origin.x + 4, origin.y + 4))
@@ -130,7 +130,7 @@ class SnapshotsPanel:
 
     def _picture(self, snapshot: Snapshot, problem: str | None, origin: ImVec2, corner: ImVec2) -> None:
         draw_list = imgui.get_window_draw_list()
-        draw_list.add_rect_filled(origin, corner, imgui.color_convert_float4_to_u32(theme.FRAME), 4.0)
+        draw_list.add_rect_filled(origin, corner, imgui.color_convert_float4_to_u32(theme.colour.frame), 4.0)
         pixels = self._session.thumbnails.get(snapshot.request)
         if pixels is not None:
             height, width = pixels.shape[:2]
@@ -151,7 +151,7 @@ class SnapshotsPanel:
             return
         icon = icons.ICON_FA_TRIANGLE_EXCLAMATION if problem else icons.ICON_FA_HOURGLASS_HALF
         size = imgui.calc_text_size(icon)
-        colour = imgui.color_convert_float4_to_u32(theme.AMBER if problem else theme.FAINT)
+        colour = imgui.color_convert_float4_to_u32(theme.colour.amber if problem else theme.colour.faint)
         at = ImVec2((origin.x + corner.x - size.x) / 2, (origin.y + corner.y - size.y) / 2)
         draw_list.add_text(at, colour, icon)
 
@@ -210,17 +210,19 @@ class SnapshotsPanel:
 def _badge(draw_list: imgui.ImDrawList, text: str, at: ImVec2) -> None:
     size = imgui.calc_text_size(text)
     corner = ImVec2(at.x + size.x + 10, at.y + size.y + 2)
-    draw_list.add_rect_filled(at, corner, imgui.color_convert_float4_to_u32(theme.ACCENT), 4.0)
-    draw_list.add_text(ImVec2(at.x + 5, at.y + 1), imgui.color_convert_float4_to_u32(theme.BACKDROP), text)
+    draw_list.add_rect_filled(at, corner, imgui.color_convert_float4_to_u32(theme.colour.accent), 4.0)
+    draw_list.add_text(ImVec2(at.x + 5, at.y + 1), imgui.color_convert_float4_to_u32(theme.colour.backdrop), text)
 
 
 def _caption(draw_list: imgui.ImDrawList, text: str, origin: ImVec2, corner: ImVec2) -> None:
     """The name, over the picture's lower edge."""
     height = imgui.get_font_size() + 2
-    back = imgui.color_convert_float4_to_u32(ImVec4(0.05, 0.06, 0.08, 0.7))
+    back = imgui.color_convert_float4_to_u32(theme.faded(theme.colour.popup, 0.7))
     flags = imgui.ImDrawFlags_.round_bottom
     draw_list.add_rect_filled(ImVec2(origin.x, corner.y - height), corner, back, 4.0, flags)
-    draw_list.add_text(ImVec2(origin.x + 4, corner.y - height), imgui.color_convert_float4_to_u32(theme.TEXT), text)
+    draw_list.add_text(
+        ImVec2(origin.x + 4, corner.y - height), imgui.color_convert_float4_to_u32(theme.colour.text), text
+    )
 
 
 def _described(snapshot: Snapshot) -> str:

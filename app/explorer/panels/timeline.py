@@ -47,7 +47,7 @@ class TimelinePanel:
         self._action("keyframe", icons.ICON_FA_PLUS)
         differs = session.timeline.differs
         if differs:
-            imgui.push_style_color(imgui.Col_.text, theme.AMBER)
+            imgui.push_style_color(imgui.Col_.text, theme.colour.amber)
         self._action("keyframe_update", icons.ICON_FA_PEN)
         if differs:
             imgui.pop_style_color()
@@ -76,7 +76,7 @@ class TimelinePanel:
 
     def _toggle(self, history: History, field: str, icon: str, value: bool, help_text: str) -> None:
         if value:
-            imgui.push_style_color(imgui.Col_.button, theme.ACCENT_DIM)
+            imgui.push_style_color(imgui.Col_.button, theme.colour.accent_dim)
         if square_button(f"{icon}###{field}"):
             history.step(field, lambda scene: replace(scene, **{field: not value}))
         if value:

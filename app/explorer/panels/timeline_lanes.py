@@ -27,7 +27,6 @@ KEYS_EM = 1.6
 LANE_EM = 3.2
 GRIP = 14.0
 PADDING = 6.0
-CURVE = ImVec4(theme.ACCENT.x, theme.ACCENT.y, theme.ACCENT.z, 0.7)
 
 
 def _colour(colour: ImVec4) -> int:
@@ -119,14 +118,14 @@ class Lanes:
         bottom = top + em * RULER_EM
         draw_list = imgui.get_window_draw_list()
         draw_list.add_rect_filled(
-            ImVec2(self._left, top), ImVec2(self._left + scale.width, bottom), _colour(theme.FRAME), 4.0
+            ImVec2(self._left, top), ImVec2(self._left + scale.width, bottom), _colour(theme.colour.frame), 4.0
         )
         for tick in scale.ticks(scene):
             x = round(self._left + scale.x(tick.time))
             height = em * (0.55 if tick.label else 0.3)
-            draw_list.add_line(ImVec2(x, bottom - height), ImVec2(x, bottom), _colour(theme.FAINT))
+            draw_list.add_line(ImVec2(x, bottom - height), ImVec2(x, bottom), _colour(theme.colour.faint))
             if tick.label and x + imgui.calc_text_size(tick.label).x + 4 < self._left + scale.width:
-                draw_list.add_text(ImVec2(x + 4, top + 1), _colour(theme.DIM), tick.label)
+                draw_list.add_text(ImVec2(x + 4, top + 1), _colour(theme.colour.dim), tick.label)
         imgui.set_cursor_screen_pos(ImVec2(self._left, top))
         imgui.invisible_button("##ruler", ImVec2(scale.width, em * RULER_EM))
         if imgui.is_item_active():
@@ -140,7 +139,7 @@ class Lanes:
         if not self._left - 1 <= x <= self._left + self._scale.width + 1:
             return
         draw_list = imgui.get_window_draw_list()
-        colour = _colour(theme.AMBER)
+        colour = _colour(theme.colour.amber)
         draw_list.add_line(ImVec2(x, top), ImVec2(x, bottom), colour, 1.5)
         size = imgui.get_font_size() * 0.35
         draw_list.add_triangle_filled(ImVec2(x - size, top), ImVec2(x + size, top), ImVec2(x, top + size * 1.4), colour)
@@ -148,7 +147,7 @@ class Lanes:
     def _hint(self, em: float) -> None:
         imgui.set_cursor_screen_pos(ImVec2(self._left, imgui.get_cursor_screen_pos().y + em * 0.4))
         imgui.text_colored(
-            theme.FAINT, "K keeps all controls as a keyframe here; move the playhead, change them, K again."
+            theme.colour.faint, "K keeps all controls as a keyframe here; move the playhead, change them, K again."
         )
 
     # Keyframes
@@ -158,17 +157,19 @@ class Lanes:
         height = em * KEYS_EM
         middle = top + height / 2
         draw_list = imgui.get_window_draw_list()
-        draw_list.add_text(ImVec2(self._left - em * NAMES_EM, top + (height - em) / 2), _colour(theme.DIM), "keyframes")
+        draw_list.add_text(
+            ImVec2(self._left - em * NAMES_EM, top + (height - em) / 2), _colour(theme.colour.dim), "keyframes"
+        )
         right = self._left + scale.width
         draw_list.push_clip_rect(ImVec2(self._left - GRIP, top), ImVec2(right + GRIP, top + height), True)
         for first, second in zip(scene.keyframes, scene.keyframes[1:], strict=False):
             a, b = (self._left + scale.x(keyframe.time) for keyframe in (first, second))
-            colour = theme.LINE if first.easing == "hold" else theme.ACCENT_DIM
+            colour = theme.colour.line if first.easing == "hold" else theme.colour.accent_dim
             draw_list.add_line(ImVec2(a, middle), ImVec2(b, middle), _colour(colour), 2.0)
         for index, keyframe in enumerate(scene.keyframes):
             x = self._left + scale.x(keyframe.time)
             if self._left - GRIP <= x <= right + GRIP:
-                colour = theme.FAINT if keyframe.time > scene.duration else theme.ACCENT
+                colour = theme.colour.faint if keyframe.time > scene.duration else theme.colour.accent
                 self._diamond(Selection(index), x, middle, colour, f"##key {index}")
                 self._menu(history, Selection(index), f"##key menu {index}", keyframe.easing)
         draw_list.pop_clip_rect()
@@ -189,10 +190,10 @@ class Lanes:
         selected = editor.selection == what
         size = 6.5 if selected or hovered else 5.5
         draw_list = imgui.get_window_draw_list()
-        shown = theme.TEXT if selected else theme.ACCENT_HOVER if hovered else colour
+        shown = theme.colour.text if selected else theme.colour.accent_hover if hovered else colour
         draw_list.add_ngon_filled(ImVec2(x, y), size, _colour(shown), 4)
         if selected:
-            draw_list.add_ngon(ImVec2(x, y), size + 2.5, _colour(theme.ACCENT), 4, 1.5)
+            draw_list.add_ngon(ImVec2(x, y), size + 2.5, _colour(theme.colour.accent), 4, 1.5)
 
     def _is_moving(self, drag: _Drag) -> bool:
         drag.moved = drag.moved or imgui.is_mouse_dragging(0)
@@ -250,7 +251,7 @@ class Lanes:
         top, bottom = origin.y + 3, origin.y + height - 3
         right = self._left + scale.width
         draw_list = imgui.get_window_draw_list()
-        draw_list.add_rect_filled(ImVec2(self._left, top), ImVec2(right, bottom), _colour(theme.BACKDROP), 4.0)
+        draw_list.add_rect_filled(ImVec2(self._left, top), ImVec2(right, bottom), _colour(theme.colour.backdrop), 4.0)
         low, high = _range(track, control)
         drag = self._drag
         if drag is not None and drag.what.control == track.control and drag.moved:
@@ -275,7 +276,7 @@ class Lanes:
             x = self._left + scale.x(point.time)
             if self._left - GRIP <= x <= right + GRIP:
                 what = Selection(place, track.control)
-                self._diamond(what, x, y_of(point.value), theme.ACCENT, f"##point {place}")
+                self._diamond(what, x, y_of(point.value), theme.colour.accent, f"##point {place}")
                 if imgui.is_item_hovered() or (drag is not None and drag.what == what):
                     imgui.set_tooltip(f"{point.value:.3g} at {point.time:.2f} s")
                 self._menu(history, what, f"##point menu {place}", point.easing)
@@ -298,13 +299,13 @@ class Lanes:
         room = em * (NAMES_EM - 2.2)
         name = fitted(control.label if control else track.control, room)
         draw_list.add_text(
-            ImVec2(origin.x, origin.y + em * 0.45), _colour(theme.TEXT if control else theme.FAINT), name
+            ImVec2(origin.x, origin.y + em * 0.45), _colour(theme.colour.text if control else theme.colour.faint), name
         )
         shown = f"{track_value(history.scene, track, editor.position):.3g}" if control else "not in this scene"
-        draw_list.add_text(ImVec2(origin.x, origin.y + em * 1.6), _colour(theme.DIM), fitted(shown, room))
+        draw_list.add_text(ImVec2(origin.x, origin.y + em * 1.6), _colour(theme.colour.dim), fitted(shown, room))
         imgui.set_cursor_screen_pos(ImVec2(self._left - em * 2.0, origin.y + em * 0.75))
         imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
-        imgui.push_style_color(imgui.Col_.text, theme.FAINT)
+        imgui.push_style_color(imgui.Col_.text, theme.colour.faint)
         if imgui.small_button(f"{icons.ICON_FA_XMARK}###delete track"):
             editor.delete_track(track.control)
         imgui.pop_style_color(2)
@@ -320,7 +321,7 @@ class Lanes:
             # Not the loop's start at its very end.
             moment = min(moment, scene.duration * (1 - 1e-9))
             points.append(ImVec2(self._left + x, y_of(track_value(scene, track, moment))))
-        imgui.get_window_draw_list().add_polyline(points, _colour(CURVE), 2.0, 0)
+        imgui.get_window_draw_list().add_polyline(points, _colour(theme.faded(theme.colour.accent, 0.7)), 2.0, 0)
 
 
 def _range(track: Track, control: Control | None) -> tuple[float, float]:

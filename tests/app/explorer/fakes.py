@@ -102,8 +102,10 @@ def draw_thumbnail(model: Path, picture: Path) -> str | None:
 
 def make_services(**changes: Any) -> Services:
     """Fast fakes, with some of them replaced."""
+    open_engine = changes.pop("open_engine", open_slow_engine)
     values: dict[str, Any] = {
-        "open_engine": open_slow_engine,
+        # Most fakes do not care what they run on; `open_chosen` is for those that do.
+        "open_engine": changes.pop("open_chosen", lambda path, report, choice: open_engine(path, report)),
         "open_writer": ListWriter,
         "write_image": write_bytes,
         "draw_thumbnail": draw_thumbnail,

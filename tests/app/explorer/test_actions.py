@@ -64,6 +64,7 @@ def test_every_enabled_action_does_something(session: Session) -> None:
             session.settings,
             len(session._saving),
             session._asked,
+            repr(vars(session.desk)),
         )
 
     for action in ACTIONS:

@@ -106,7 +106,7 @@ def test_the_library_opens_a_model_by_its_picture(tmp_path: Path) -> None:
         settle(ctx, session)
         session.set_output_dir(tmp_path)
         session.add_library_folder(folder)
-        ctx.menu_click("//##MainMenuBar/View/Library")
+        ctx.menu_click("//##MainMenuBar/View/Panels/###panel Library")
         ctx.yield_(2)
         until(ctx, lambda: len(session.library.entries) == 2 and not session.library.busy)
         ctx.yield_(2)

@@ -368,7 +368,7 @@ def test_the_log_lists_messages(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         session.tell_error("something %s went wrong " + "and on " * 50)
         session.tell("well done")
-        ctx.menu_click("//##MainMenuBar/View/Log")
+        ctx.menu_click("//##MainMenuBar/View/Panels/###panel Log")
         ctx.yield_(3)
         ctx.item_click("//Log/Copy all")
         copied = imgui.get_clipboard_text()
@@ -391,10 +391,10 @@ def test_menus_name_the_step_and_act(tmp_path: Path) -> None:
         ctx.menu_click("//##MainMenuBar/Play/###play")
         assert session.transport.playing
         ctx.menu_click("//##MainMenuBar/Play/###play")
-        ctx.menu_click("//##MainMenuBar/View/Play")
+        ctx.menu_click("//##MainMenuBar/View/Panels/###panel Play")
         ctx.yield_(2)
         assert not ctx.item_exists(f"{PLAY}/##position")
-        ctx.menu_click("//##MainMenuBar/View/Default arrangement")
+        ctx.menu_click("//##MainMenuBar/View/Layouts/###layout_default")
         ctx.menu_click("//##MainMenuBar/File/###quit")
         assert session.quit_wish
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.explorer.render_thread import Failed, Loaded, RenderThread, Report
+from app.explorer.render_thread import Answer, Failed, Loaded, RenderThread, Report
 from core.request import Frame, RenderRequest
 from tests.app.explorer.fakes import SlowEngine, open_slow_engine, wait_until
 
@@ -237,3 +237,125 @@ def test_calls_wait_for_the_engine_and_take_turns_with_frames() -> None:
         assert thread.close(timeout=10.0)
     assert left.done()
     assert waiting.cancelled() or waiting.done()
+
+
+# Other pictures
+
+
+def answers(thread: RenderThread, count: int) -> list[Answer]:
+    taken: list[Answer] = []
+
+    def enough() -> bool:
+        taken.extend(thread.take_answers())
+        return len(taken) >= count
+
+    wait_until(enough)
+    return taken
+
+
+def tiles(count: int) -> list[tuple[int, RenderRequest]]:
+    return [(i, RenderRequest(prompt="tile", seed_x=float(i))) for i in range(count)]
+
+
+def test_what_is_asked_for_comes_back_with_its_keys_in_order(thread: RenderThread) -> None:
+    thread.ask(tiles(3))
+    assert not thread.asking  # without an engine nothing is to come yet
+    thread.load(FILE)
+    got = answers(thread, 3)
+    assert [(answer.key, answer.frame.request) for answer in got if answer.frame is not None] == tiles(3)
+    wait_until(lambda: not thread.asking)
+    # None of this was the live picture.
+    assert thread.take_frame() is None
+
+
+def test_the_live_picture_goes_first_and_tiles_wait_for_its_rest() -> None:
+    rendering, go_on = threading.Event(), threading.Semaphore(0)
+
+    class Stepped(SlowEngine):
+        def render(self, request: RenderRequest) -> Frame:
+            rendering.set()
+            assert go_on.acquire(timeout=10.0)
+            return super().render(request)
+
+    engine = Stepped(FILE)
+    thread = RenderThread(lambda path, report: engine, rest=0.05)
+    try:
+        thread.load(FILE)
+        thread.ask(tiles(3))
+        assert rendering.wait(10.0)  # the first tile
+        # Changes that come while it is rendered: the newest is next, before the tiles that have waited longer.
+        for i in range(100):
+            thread.submit(RenderRequest(prompt="live", seed_x=float(i)))
+        for _ in range(10):
+            go_on.release()
+        assert next_frame(thread).request == RenderRequest(prompt="live", seed_x=99.0)
+        assert [answer.key for answer in answers(thread, 3)] == [0, 1, 2]
+        assert [request.prompt for request in engine.rendered] == ["tile", "live", "tile", "tile"]
+    finally:
+        for _ in range(10):
+            go_on.release()
+        assert thread.close(timeout=10.0)
+
+
+def test_while_the_live_picture_moves_no_tile_is_begun() -> None:
+    engine = SlowEngine(FILE)
+    thread = RenderThread(lambda path, report: engine, rest=3600.0)
+    try:
+        thread.submit(RenderRequest(prompt="live"))
+        thread.load(FILE)
+        next_frame(thread)
+        thread.ask(tiles(2))
+        for i in range(20):
+            thread.submit(RenderRequest(prompt="live", seed_x=float(i)))
+            next_frame(thread)
+        thread.take_events()
+        assert thread.asking
+        assert not thread.busy
+        assert thread.take_answers() == []
+        assert {request.prompt for request in engine.rendered} == {"live"}
+    finally:
+        assert thread.close(timeout=10.0)
+
+
+def test_a_new_list_replaces_the_old_one_and_its_answers() -> None:
+    rendering, go_on = threading.Event(), threading.Event()
+
+    class Stuck(SlowEngine):
+        def render(self, request: RenderRequest) -> Frame:
+            rendering.set()
+            assert go_on.wait(10.0)
+            return super().render(request)
+
+    thread = RenderThread(lambda path, report: Stuck(path), rest=0.0)
+    try:
+        thread.load(FILE)
+        thread.ask([("old", RenderRequest(prompt="old")), ("older", RenderRequest(prompt="older"))])
+        assert rendering.wait(10.0)
+        thread.ask([("new", RenderRequest(prompt="new"))])
+        go_on.set()
+        assert [answer.key for answer in answers(thread, 1)] == ["new"]
+        wait_until(lambda: not thread.asking)
+        assert thread.take_answers() == []
+        thread.ask([])
+        assert not thread.asking
+    finally:
+        go_on.set()
+        assert thread.close(timeout=10.0)
+
+
+def test_a_tile_that_cannot_be_says_why_and_the_rest_come(thread: RenderThread) -> None:
+    thread.load(FILE)
+    wait_until(lambda: bool(thread.take_events()))
+    thread.ask([("bad", RenderRequest(prompt="fail")), ("good", RenderRequest())])
+    bad, good = answers(thread, 2)
+    assert (bad.frame, bad.problem) == (None, "RuntimeError: the engine failed")
+    assert good.frame is not None
+    assert thread.take_events() == []  # no message: the tile itself says it
+
+
+def test_one_load_may_use_another_way_to_open(thread: RenderThread) -> None:
+    thread.load(FILE, lambda path, report: SlowEngine(Path("chosen")))
+    wait_until(lambda: thread.loading is None)
+    thread.load(FILE)
+    wait_until(lambda: thread.loading is None)
+    assert [event.info.name for event in thread.take_events() if isinstance(event, Loaded)] == ["chosen", "model"]

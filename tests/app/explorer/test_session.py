@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.explorer.scene import Scene
-from app.explorer.session import ERROR_TOAST_S, Session, file_stem, first_scene
+from app.explorer.session import ERROR_TOAST_S, EngineChoice, Session, file_stem, first_scene
 from app.explorer.settings import Store
 from core.request import Frame, RenderRequest
 from tests.app.explorer.fakes import ListWriter, SlowEngine, make_session, settle, wait_until
@@ -436,3 +436,92 @@ def test_a_slow_engine_does_not_hold_up_the_window(open_session: Callable[..., S
     # Hundreds of rounds of the window in the time of one frame.
     assert ticks > 50
     assert session.history.undo_name == "walk"
+
+
+# What the model runs on
+
+
+def choosy(opened: list[EngineChoice]) -> Callable[..., SlowEngine]:
+    def open_chosen(path: Path, report: Any, choice: EngineChoice) -> SlowEngine:
+        opened.append(choice)
+        if choice.device == "cuda":
+            raise ValueError("device cuda: this machine has none")
+        return SlowEngine(path, precision="float32" if choice.precision == "auto" else choice.precision)
+
+    return open_chosen
+
+
+def test_another_precision_loads_the_model_again_and_is_kept(open_session: Callable[..., Session]) -> None:
+    opened: list[EngineChoice] = []
+    session = open_session(open_chosen=choosy(opened))
+    settle(session)
+    scene = session.history.scene
+    session.run_on(precision="bfloat16")
+    tick_until(session, lambda: session.info.precision == "bfloat16")
+    settle(session)
+    assert opened == [EngineChoice(), EngineChoice(precision="bfloat16")]
+    assert session.history.scene == scene
+    assert session.history.undo_name is None
+    session.run_on(precision="bfloat16")  # nothing new
+    session.run_on(device="cpu")
+    tick_until(session, lambda: len(opened) == 3)
+    settle(session)
+    session.close()
+    again = open_session(open_chosen=choosy(opened))
+    settle(again)
+    assert opened[-1] == EngineChoice("cpu", "bfloat16")
+
+
+def test_a_device_that_is_not_there_is_told_and_the_old_engine_stays(open_session: Callable[..., Session]) -> None:
+    opened: list[EngineChoice] = []
+    session = open_session(open_chosen=choosy(opened))
+    settle(session)
+    info, frame = session.info, session.frame
+    session.run_on(device="cuda")
+    tick_until(session, lambda: bool(errors(session)))
+    assert errors(session) == ["device cuda: this machine has none"]
+    assert session.info is info
+    assert session.frame is frame
+    assert session.settings.device == "auto"
+    # The old engine draws on, and other models open on what worked.
+    session.history.step("psi", lambda scene: replace(scene, psi=0.1))
+    settle(session)
+    session.open_checkpoint(Path("/models/other.safetensors"))
+    tick_until(session, lambda: session.info.name == "other")
+    assert opened[-1] == EngineChoice()
+
+
+def test_a_device_that_went_away_between_starts_does_not_leave_the_window_empty(
+    open_session: Callable[..., Session], tmp_path: Path
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "settings.json").write_text('{"device": "cuda", "precision": "float16"}')
+    opened: list[EngineChoice] = []
+    session = open_session(open_chosen=choosy(opened))
+    tick_until(session, lambda: session.frame is not None)
+    assert opened == [EngineChoice("cuda", "float16"), EngineChoice()]
+    assert session.settings.device == "auto"
+    assert len(errors(session)) == 1
+
+
+def test_latency_is_measured_from_the_frame_that_took_the_input(open_session: Callable[..., Session]) -> None:
+    now = [100.0]
+    session = open_session(clock=lambda: now[0])
+    settle(session)
+    session.tick()
+    assert not session.meter.latency_ms  # loading is not counted
+    # As the window does it: collect, draw, dispatch.
+    session.collect()
+    session.history.step("psi", lambda scene: replace(scene, psi=0.1))
+    now[0] += 0.010
+    session.dispatch()
+    wait_until(lambda: session.render._frame is not None)
+    now[0] += 0.050
+    session.collect()
+    now[0] += 0.005
+    session.dispatch()
+    assert [value for _, value in session.meter.latency_ms] == [pytest.approx(65.0)]
+    now[0] += 1.0
+    session.collect()
+    session.dispatch()
+    assert len(session.meter.latency_ms) == 1

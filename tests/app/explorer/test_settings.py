@@ -10,7 +10,16 @@ def test_settings_round_trip(tmp_path: Path) -> None:
     store = Store(tmp_path / "config")
     assert store.load_settings() == (Settings(), None)
     assert store.prepare() is None
-    settings = Settings(recents=("/a", "/b"), output_dir="/pictures 🏔", text_scale=1.25)
+    settings = Settings(
+        recents=("/a", "/b"),
+        output_dir="/pictures 🏔",
+        text_scale=1.25,
+        theme="light",
+        frame_limit=144,
+        vsync=False,
+        device="cuda:1",
+        precision="bfloat16",
+    )
     assert store.save_settings(settings) is None
     assert store.load_settings() == (settings, None)
 
@@ -44,6 +53,14 @@ def test_recents_are_unique_newest_first_and_bounded() -> None:
         '{"output_dir": ""}',
         '{"text_scale": "x"}',
         '{"text_scale": 99}',
+        '{"theme": "blue"}',
+        '{"theme": []}',
+        '{"frame_limit": 0}',
+        '{"frame_limit": 60.5}',
+        '{"vsync": 1}',
+        '{"device": "cuda:x"}',
+        '{"device": 0}',
+        '{"precision": "float8"}',
     ],
 )
 def test_damaged_settings_give_defaults_and_a_message(tmp_path: Path, text: str) -> None:
