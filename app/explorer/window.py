@@ -109,6 +109,8 @@ class Explorer:
         self.panels: tuple[Panel, ...] = tuple(entry.make(parts) for entry in PANELS)
         self.palette = Palette(session)
         self.shortcut_sheet = ShortcutSheet(session)
+        self.may_quit = True
+        """Whether the window closes when the person asks for it; the soak goes on."""
         self.may_doze = True
         """Whether to draw fewer frames while nothing happens; a test engine's input does not count as something."""
         self.output: Output | None = None
@@ -242,7 +244,7 @@ class Explorer:
         self.arrangement.in_frame()
         self.palette.draw()
         self.shortcut_sheet.draw()
-        if self.session.quit_wish:
+        if self.session.quit_wish and self.may_quit:
             self.params.app_shall_exit = True
 
     def _after_drawing(self) -> None:
