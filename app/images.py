@@ -1,8 +1,8 @@
 """Pictures on disk: PNGs that carry how they were made, and contact sheets.
 
 A PNG holds two text entries. `parameters` is the form that AUTOMATIC1111's web UI writes and many viewers read: the
-prompt, then one line of "Steps: 1, Seed: 7, Size: 64x64, ...". `glissando` is JSON with the whole request and the
-checkpoint's hash, enough to render the same pixels again.
+prompt, then one line of "Steps: 1, Seed: 7, Size: 64x64, ..." (`app.parameters` reads it back). `glissando` is JSON
+with the whole request and the checkpoint's hash, enough to render the same pixels again; see `app.provenance`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import metadata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,35 +22,19 @@ from PIL.PngImagePlugin import PngInfo
 
 from app.classes import class_title
 from app.errors import UserError, reason
-from core import values
+from app.provenance import DOCUMENT_KEY, Picture, document, read_document, version
 from core.request import SEED_LIMIT, SEEDS_PER_ROW, Frame, RenderRequest
 
 if TYPE_CHECKING:
     from core.engine import ModelInfo
 
 PARAMETERS_KEY = "parameters"
-DOCUMENT_KEY = "glissando"
-DOCUMENT_VERSION = 1
 
 # The web UI names a model by the first ten digits of its file's SHA-256.
 SHORT_HASH_DIGITS = 10
 
 _GAP = 2
 _PAPER = 24
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """What a PNG says about itself."""
-
-    width: int
-    height: int
-    parameters: str = ""
-    """The web UI's text; empty when there is none."""
-    request: RenderRequest | None = None
-    """What to render for the same picture; None when Glissando did not write the file."""
-    checkpoint: dict[str, str] | None = None
-    """The model's name, family and sha256."""
 
 
 def seed_number(request: RenderRequest) -> int | None:
@@ -89,30 +71,35 @@ def parameters_text(request: RenderRequest, info: ModelInfo, *, width: int, heig
         pairs += [("Class B", class_title(request.label_b, info.class_names)), ("Blend", _number(request.blend))]
     elif request.blend:
         pairs += [("Prompt B", request.prompt_b), ("Blend", _number(request.blend))]
-    pairs.append(("Version", f"Glissando {_version()}"))
+    pairs.append(("Version", f"Glissando {version()}"))
     prompt = request.prompt if info.conditioning == "text" else ""
     return prompt + "\n" + ", ".join(f"{key}: {_quoted(value)}" for key, value in pairs)
 
 
-def document(request: RenderRequest, info: ModelInfo) -> dict[str, Any]:
-    """The whole request and what rendered it, as JSON values."""
+def save_png(
+    path: Path, frame: Frame, info: ModelInfo, scene: Mapping[str, Any] | None = None, time: float | None = None
+) -> None:
+    """Write a frame with its metadata, whole or not at all; `scene` is the window's document as JSON, at `time`.
+
+    Raises `UserError` when the file cannot be written.
+    """
+    write_png(path, frame.pixels, entries_of(frame.request, info, frame.pixels, scene=scene, time=time))
+
+
+def entries_of(
+    request: RenderRequest,
+    info: ModelInfo,
+    pixels: NDArray[np.uint8],
+    *,
+    scene: Mapping[str, Any] | None = None,
+    time: float | None = None,
+) -> dict[str, str]:
+    """The text entries of a PNG with these pixels."""
+    height, width = pixels.shape[:2]
     return {
-        "version": DOCUMENT_VERSION,
-        "software": f"Glissando {_version()}",
-        "request": values.to_json(request),
-        "checkpoint": {"name": info.name, "family": info.family, "sha256": info.sha256},
-        "precision": info.precision,
-        "device": info.device,
+        PARAMETERS_KEY: parameters_text(request, info, width=width, height=height),
+        DOCUMENT_KEY: json.dumps(document(request, info, scene=scene, time=time), ensure_ascii=False),
     }
-
-
-def save_png(path: Path, frame: Frame, info: ModelInfo) -> None:
-    """Write a frame with its metadata, whole or not at all. Raises `UserError` when the file cannot be written."""
-    entries = {
-        PARAMETERS_KEY: parameters_text(frame.request, info, width=frame.width, height=frame.height),
-        DOCUMENT_KEY: json.dumps(document(frame.request, info), ensure_ascii=False),
-    }
-    write_png(path, frame.pixels, entries)
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8], entries: dict[str, str] | None = None) -> None:
@@ -149,18 +136,7 @@ def read_png(path: Path) -> Picture:
     parameters = entries.get(PARAMETERS_KEY, "")
     if DOCUMENT_KEY not in entries:
         return Picture(width=width, height=height, parameters=parameters)
-    try:
-        data = json.loads(entries[DOCUMENT_KEY])
-        version = data["version"]
-        if version != DOCUMENT_VERSION:
-            raise UserError(f"{path}: metadata version {version}; this Glissando reads {DOCUMENT_VERSION}: update it")
-        request = values.from_json(RenderRequest, data["request"], "request")
-        checkpoint = {key: str(data["checkpoint"][key]) for key in ("name", "family", "sha256")}
-    except UserError:
-        raise
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: its {DOCUMENT_KEY} metadata is damaged: {error}") from error
-    return Picture(width=width, height=height, parameters=parameters, request=request, checkpoint=checkpoint)
+    return read_document(path, entries[DOCUMENT_KEY], width=width, height=height, parameters=parameters)
 
 
 def contact_sheet(
@@ -204,7 +180,3 @@ def _number(value: float) -> str:
 def _quoted(value: object) -> str:
     text = str(value)
     return json.dumps(text, ensure_ascii=False) if re.search(r'[,:\n"]', text) or text != text.strip() else text
-
-
-def _version() -> str:
-    return metadata.version("glissando")

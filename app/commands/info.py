@@ -1,4 +1,4 @@
-"""`glissando info FILE`: what a checkpoint, a published generator or a saved picture says about itself."""
+"""`glissando info FILE`: what a checkpoint, a published generator or a saved picture or video says about itself."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.errors import UserError, reason
 from core.values import to_json
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The arguments of this subcommand."""
-    parser = subparsers.add_parser("info", help="what a checkpoint, a published file or a picture says about itself")
-    parser.add_argument("file", metavar="FILE", type=Path, help="a .safetensors checkpoint, .pkl, .pt or .png")
+    parser = subparsers.add_parser(
+        "info", help="what a checkpoint, a published file, a picture or a video says about itself"
+    )
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="a checkpoint, .pkl, .pt, .png, .gif, .mp4, .mov, .mkv, .webm"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the header of a checkpoint, what a published file holds, or the metadata of a PNG."""
-    start = _start(args.file)
-    if start.startswith(PNG_SIGNATURE):
+    """Print the header of a checkpoint, what a published file holds, or the metadata of a picture or video."""
+    from app.media import first_bytes, kind_of
+
+    start = first_bytes(args.file)
+    if kind_of(start) is not None:
         values = _picture(args.file)
     elif _is_published(args.file, start):
         values = _published(args.file)
@@ -40,18 +43,6 @@ def run(args: argparse.Namespace) -> int:
         # Values of several lines, such as a prompt with its parameters, stay in their column.
         print(f"{name:{width}}  " + text.replace("\n", "\n" + " " * (width + 2)))
     return 0
-
-
-def _start(path: Path) -> bytes:
-    """A file's first bytes, which tell its kind."""
-    try:
-        with path.open("rb") as file:
-            return file.read(16)
-    except IsADirectoryError:
-        raise UserError(f"{path}: expected a checkpoint or a picture, got a folder") from None
-    except (OSError, ValueError) as error:
-        why = reason(error) if isinstance(error, OSError) else str(error)
-        raise UserError(f"{path}: cannot read it: {why}") from error
 
 
 def _is_published(path: Path, start: bytes) -> bool:
@@ -85,11 +76,14 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _picture(path: Path) -> dict[str, Any]:
-    from app.images import read_png
+    from app.media import read_media
 
-    picture = read_png(path)
+    picture = read_media(path)
     values: dict[str, Any] = {"file": str(path), "size": f"{picture.width}x{picture.height}"}
     values["parameters"] = picture.parameters or "none"
     if picture.request is not None:
         values |= {"request": to_json(picture.request), "checkpoint": picture.checkpoint}
+    for name in ("scene", "video"):
+        if (part := getattr(picture, name)) is not None:
+            values[name] = part
     return values

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.commands.arguments import NOISES, add_engine_arguments, add_subject_arguments, open_engine, subjects
-from app.errors import UserError, reason
+from app.errors import UserError
 from core.request import SEED_LIMIT, RenderRequest
 from core.timeline import EASING_NAMES, Timeline, timeline_through
 
 if TYPE_CHECKING:
-    from app.explorer.scene import Scene
     from app.explorer.scene_timeline import Play
     from core.engine import Engine
 
@@ -100,27 +98,15 @@ def _run_scene(args: argparse.Namespace) -> int:
         raise UserError(f"--scene says what to show; expected it without {given[0]}")
 
     from app.explorer.scene_timeline import Play
-    from app.video import check_output
+    from app.explorer.scenefile import read_scene_file
 
-    scene = read_scene(args.scene)
+    scene = read_scene_file(args.scene).scene
     frames = frame_count(scene.round_seconds if args.seconds is None else args.seconds, args.fps)
     check_output(args.out, args.fps, args.size)
     if args.checkpoint is None and scene.checkpoint:
         args.checkpoint = Path(scene.checkpoint)
     args.smooth = args.smooth or scene.smooth
     return _export(args, open_engine(args), Play(scene, args.fps), frames)
-
-
-def read_scene(path: Path) -> Scene:
-    """A scene file. Raises `UserError` for anything else."""
-    from app.explorer.scene import Scene
-
-    try:
-        return Scene.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {reason(error)}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: expected a scene file: {error}") from error
 
 
 def _export(args: argparse.Namespace, engine: Engine, timeline: Timeline | Play, frames: int) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from app.explorer import snapshots
 from app.explorer.desk import OTHER_MONITOR, WINDOWED, DeleteLayout, ShowOutput, ShowPanel, UseLayout, Wish
 from app.explorer.scene import ZOOM_LIMIT, Scene
-from app.explorer.session import Session
+from app.explorer.session import DialogWish, Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,13 @@ def _wish_open(session: Session) -> None:
 
 def _wish_save(session: Session) -> None:
     session.dialog_wish = "save_picture"
+
+
+def _wishes(wish: DialogWish) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        session.dialog_wish = wish
+
+    return run
 
 
 def _wish_folder(session: Session) -> None:
@@ -155,6 +162,30 @@ ACTIONS: tuple[Action, ...] = (
         label=_says("Add folder to library…"),
         run=_wish_library_folder,
         tooltip="Show the models in a folder, with their pictures, in the library.",
+    ),
+    Action(
+        id="open_scene",
+        menu="File",
+        label=_says("Open scene…"),
+        run=_wishes("open_scene"),
+        shortcut="Ctrl+Shift+O",
+        tooltip="Restore a scene file, a take, or what a picture or video made here was made from; dropping it on the "
+        "window does the same.",
+        separator=True,
+    ),
+    Action(
+        id="open_autosave",
+        menu="File",
+        label=_says("Open earlier scene…"),
+        run=_wishes("open_autosave"),
+        tooltip="The last twenty scenes that were kept, one a minute at most.",
+    ),
+    Action(
+        id="save_scene",
+        menu="File",
+        label=_says("Save scene as…"),
+        run=_wishes("save_scene"),
+        tooltip="Write all the controls to a file.",
     ),
     Action(
         id="save",

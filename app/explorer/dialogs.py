@@ -22,7 +22,20 @@ TITLES: dict[DialogWish, str] = {
     "save_picture": "Save the picture as",
     "output_folder": "Folder for pictures and videos",
     "library_folder": "Folder with models",
+    "open_scene": "Open a scene, a take, or a picture or video made here",
+    "save_scene": "Save the scene as",
+    "open_autosave": "Open an earlier scene",
+    "find_checkpoint": "Where is the checkpoint?",
 }
+_CHECKPOINTS = ["Checkpoints", "*.safetensors *.pkl *.pt", "All files", "*"]
+_SCENES = "*.json *.take.jsonl *.png *.gif *.mp4 *.mkv *.mov *.webm"
+_FILTERS: dict[DialogWish, list[str]] = {
+    "open": _CHECKPOINTS,
+    "find_checkpoint": _CHECKPOINTS,
+    "open_scene": ["Scenes, takes, pictures and videos", _SCENES, "All files", "*"],
+    "open_autosave": ["Scenes", "*.json"],
+}
+"""For dialogs that open a file."""
 
 
 class Dialogs:
@@ -51,20 +64,25 @@ class Dialogs:
 
     def _open_native(self, wish: DialogWish) -> pfd.open_file | pfd.save_file | pfd.select_folder:
         start = self._suggestion(wish)
-        if wish == "open":
-            filters = ["Checkpoints", "*.safetensors *.pkl *.pt", "All files", "*"]
-            return pfd.open_file(TITLES[wish], start, filters)
+        if wish in _FILTERS:
+            return pfd.open_file(TITLES[wish], start, _FILTERS[wish])
+        if wish == "save_scene":
+            return pfd.save_file(TITLES[wish], start, ["Scenes", "*.json"])
         if wish == "save_picture":
             return pfd.save_file(TITLES[wish], start, ["PNG pictures", "*.png"])
         return pfd.select_folder(TITLES[wish], start)
 
     def _suggestion(self, wish: DialogWish) -> str:
         settings = self._session.settings
-        if wish in ("open", "library_folder"):
+        if wish in ("open", "library_folder", "find_checkpoint"):
             return str(Path(settings.recents[0]).parent) + "/" if settings.recents else str(Path.cwd()) + "/"
         if wish == "save_picture":
             return str(Path(settings.output_dir) / "picture.png")
-        return settings.output_dir
+        if wish == "save_scene":
+            return str(Path(settings.output_dir) / "scene.json")
+        if wish == "open_autosave":
+            return str(self._session.keeper.newest())
+        return settings.output_dir + ("/" if wish == "open_scene" else "")
 
     def _poll(self) -> None:
         dialog, wish = self._dialog, self._wish
@@ -108,6 +126,12 @@ class Dialogs:
             self._session.open_checkpoint(path)
         elif wish == "save_picture":
             self._session.save_picture(path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png"))
+        elif wish in ("open_scene", "open_autosave"):
+            self._session.restorer.open(path)
+        elif wish == "save_scene":
+            self._session.save_scene(path if path.suffix.lower() == ".json" else path.with_name(path.name + ".json"))
+        elif wish == "find_checkpoint":
+            self._session.restorer.give_checkpoint(path)
         elif wish == "library_folder":
             self._session.add_library_folder(path)
         else:

@@ -5,12 +5,15 @@ A new panel is a file in `panels/` and an entry here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from app.explorer.dialogs import show_in_folder
 from app.explorer.panels import Panel
 from app.explorer.panels.contact_sheet import ContactSheetPanel
+from app.explorer.panels.exports import ExportsPanel
 from app.explorer.panels.latent import LatentPanel
 from app.explorer.panels.library import LibraryPanel
 from app.explorer.panels.log import LogPanel
@@ -61,6 +64,12 @@ PANELS: tuple[PanelEntry, ...] = (
     PanelEntry(
         title=PerformancePanel.title,
         make=lambda parts: PerformancePanel(parts.session),
+        place="side",
+        shown=False,
+    ),
+    PanelEntry(
+        title=ExportsPanel.title,
+        make=lambda parts: ExportsPanel(parts.session, show_in_folder, time.monotonic),
         place="side",
         shown=False,
     ),

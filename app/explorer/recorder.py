@@ -105,17 +105,21 @@ class Recorder:
         with self._wake:
             return self._result
 
-    def offer(self, pixels: Pixels) -> None:
-        """This picture, [height, width, 3] uint8, is on screen from now on."""
+    def offer(self, pixels: Pixels) -> float:
+        """This picture, [height, width, 3] uint8, is on screen from now on; returns when that is, in seconds of the
+        recording.
+        """
+        now = self._clock()
         with self._wake:
             if self._stop is not None or self._result is not None:
-                return
+                return now - self._start
             if self._queued_bytes + pixels.nbytes > BACKLOG_BYTES:
                 self._skipped += 1
-                return
-            self._queue.append((self._clock(), pixels))
+                return now - self._start
+            self._queue.append((now, pixels))
             self._queued_bytes += pixels.nbytes
             self._wake.notify()
+        return now - self._start
 
     def stop(self) -> None:
         """End the recording now; the thread writes what waits and closes the file."""

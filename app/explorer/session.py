@@ -21,15 +21,20 @@ from typing import Any, Literal
 from app.classes import class_title
 from app.explorer.crossfade import Crossfade
 from app.explorer.desk import Desk
+from app.explorer.exports import ExportQueue, RunJob, run_in_a_process
 from app.explorer.history import History
+from app.explorer.keeping import Keeper
 from app.explorer.lead import Lead
 from app.explorer.library import Draw, Library, draw_in_a_process
 from app.explorer.meter import Meter
 from app.explorer.pictures import Pictures
 from app.explorer.recorder import OpenWriter, Recorder
 from app.explorer.render_thread import Failed, Loaded, Renderer, RenderThread, Report
+from app.explorer.restoring import Restorer
 from app.explorer.scene import Scene
+from app.explorer.scenefile import save_scene_file
 from app.explorer.settings import FRAME_LIMITS, Store, Theme
+from app.explorer.taking import Taking
 from app.explorer.timeline_edit import TimelineEditor
 from app.explorer.transport import Transport
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest
@@ -39,12 +44,24 @@ log = logging.getLogger(__name__)
 AUTOSAVE_PAUSE_S = 0.5
 TOAST_S = 6.0
 ERROR_TOAST_S = 20.0
+QUESTION_TOAST_S = 90.0
 LOG_LINES = 200
 THUMBNAIL_SIDE = 192
 THUMBNAILS = 256
 
 Level = Literal["info", "error"]
-DialogWish = Literal["open", "save_picture", "output_folder", "library_folder"]
+DialogWish = Literal[
+    "open",
+    "save_picture",
+    "output_folder",
+    "library_folder",
+    "open_scene",
+    "save_scene",
+    "open_autosave",
+    "find_checkpoint",
+]
+Choice = tuple[str, Callable[[], None]]
+"""A button of a message: its label, and what it does."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +76,8 @@ class Message:
     """Time of day."""
     path: Path | None = None
     """A file it speaks of, whose folder can be opened."""
+    choices: tuple[Choice, ...] = ()
+    """What can be done about it; choosing takes the toast away."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +94,15 @@ class Services:
 
     open_engine: Callable[[Path, Report, EngineChoice], Renderer]
     open_writer: OpenWriter
-    write_image: Callable[[Path, Frame, Any], None]
-    """(path, frame, model info): write a PNG with its metadata."""
+    write_image: Callable[[Path, Frame, Any, Scene, float | None], None]
+    """(path, frame, model info, scene, where its play is shown): write a PNG with its metadata."""
     bundled_checkpoint: Callable[[], Path]
     read_examples: Callable[[Path], tuple[str, ...]] = lambda path: ()
     """Prompts that a checkpoint suggests."""
     list_devices: Callable[[], tuple[str, ...]] = lambda: ("auto", "cpu")
     """What a model can run on; called when one has loaded."""
     draw_thumbnail: Draw = draw_in_a_process
+    run_export: RunJob = run_in_a_process
     clock: Callable[[], float] = time.monotonic
 
 
@@ -154,6 +174,24 @@ class Session:
         self.shown_path: Path | None = None
         """The file that the loaded model came from."""
         self.library = Library(store.thumbnails_path, services.draw_thumbnail)
+        self.taking = Taking(self)
+        self.restorer = Restorer(self, store.hashes_path)
+        self.exports = ExportQueue(store.folder, services.run_export)
+        self.keeper = Keeper(store.folder, services.clock)
+        self._tell_what_was_left(restored is not None)
+
+    def _tell_what_was_left(self, restored: bool) -> None:
+        """What an earlier session left undone."""
+        if self.exports.problem:
+            self.tell_error(self.exports.problem)
+        if self.exports.paused:
+            count = self.exports.waiting
+            left = f"{count} exports are" if count > 1 else "An export is"
+            self.ask(f"{left} left from last time.", [("Go on", self.exports.go_on), ("Forget", self.exports.forget)])
+        if self.keeper.ended_badly and restored:
+            self.ask(
+                "Glissando did not end well last time; this is its last scene.", [("Start afresh", self.start_afresh)]
+            )
 
     # Once a frame
 
@@ -194,13 +232,15 @@ class Session:
             self.frame_count += 1
             self.meter.arrived(frame.render_ms, now)
             if self.recorder is not None:
-                self.recorder.offer(frame.pixels)
+                self.taking.shown(self.recorder.offer(frame.pixels), frame.request)
         if self.info is not None:
             self.thumbnails.tick()
             self.others.tick()
         self.meter.tick(now)
         self._look_after_recorder()
         self._look_after_saves()
+        self.restorer.tick()
+        self._look_after_exports()
         self.toasts = [toast for toast in self.toasts if now - toast.at < toast_seconds(toast)]
 
     def _keep_place(self) -> None:
@@ -224,6 +264,8 @@ class Session:
             or self.render.asking
             or bool(self.toasts)
             or bool(self._saving)
+            or self.restorer.busy
+            or self.exports.busy
         )
 
     @property
@@ -272,6 +314,11 @@ class Session:
         self._add(Message("error", text, self._clock(), time.strftime("%H:%M:%S")), toast=toast)
         log.error("%s", text)
 
+    def ask(self, text: str, choices: list[Choice]) -> None:
+        """A message with buttons."""
+        self._add(Message("info", text, self._clock(), time.strftime("%H:%M:%S"), choices=tuple(choices)))
+        log.info("%s", text)
+
     def _add(self, message: Message, *, toast: bool = True) -> None:
         self.messages.append(message)
         if toast:
@@ -316,6 +363,7 @@ class Session:
             return
         self._loaded_choice = self._choice
         self.devices = self._services.list_devices()
+        self.taking.other_model()
         self.info, self.shown_path = event.info, event.path
         self.crossfade.cut()
         self.thumbnails.forget()
@@ -323,7 +371,7 @@ class Session:
         self.examples = self._services.read_examples(event.path)
         self.failed_load = None
         self.meter.begin_again()
-        name = self._name_of(event.path)
+        name = self.name_of(event.path)
         if name:
             self.settings = self.settings.with_recent(event.path)
             self._save_settings()
@@ -368,7 +416,7 @@ class Session:
         if self.info is None:
             self._load(self._named if self._asked is None else self._asked)
 
-    def _name_of(self, path: Path) -> str:
+    def name_of(self, path: Path) -> str:
         """How a scene names this checkpoint: "" for the bundled one, wherever it is installed."""
         try:
             return "" if path == self._services.bundled_checkpoint() else str(path)
@@ -377,15 +425,20 @@ class Session:
 
     # Library
 
-    def look_for_models(self, *, retry: bool = False) -> None:
-        """Fill the library: the bundled model, those opened before, and those in the person's folders. `retry` draws
-        those again that could not be drawn.
-        """
+    def known_checkpoints(self) -> list[Path]:
+        """The bundled model, and those opened before."""
         files = [Path(name) for name in self.settings.recents]
         try:
             files.insert(0, self._services.bundled_checkpoint())
         except (ValueError, OSError):
-            log.warning("no bundled checkpoint for the library")
+            log.warning("no bundled checkpoint")
+        return files
+
+    def look_for_models(self, *, retry: bool = False) -> None:
+        """Fill the library: the bundled model, those opened before, and those in the person's folders. `retry` draws
+        those again that could not be drawn.
+        """
+        files = self.known_checkpoints()
         self.library.look(files, [Path(name) for name in self.settings.library_dirs], retry=retry)
 
     def add_library_folder(self, folder: Path) -> None:
@@ -414,27 +467,31 @@ class Session:
             return
         frame, info = self.frame, self.info
         try:
-            target = self._fresh_path(self._file_stem(frame.request), ".png") if path is None else path
+            target = self._fresh_path(self.file_stem(frame.request), ".png") if path is None else path
         except OSError as error:
             self._tell_unwritable(error)
             return
-        future = self._saver.submit(self._services.write_image, target, frame, info)
+        scene = self.history.scene
+        plays = not scene.has_timeline or self.lead.follows_timeline(scene)
+        at = self.transport.time if plays else None
+        future = self._saver.submit(self._services.write_image, target, frame, info, scene, at)
         self._saving.append((target, future))
 
     def toggle_recording(self) -> None:
         if self.recorder is not None:
             self.recorder.stop()
+            self.taking.stop(self.recorder.seconds)
             return
         if self.frame is None:
             self.tell_error("There is no picture to record yet.")
             return
         try:
-            path = self._fresh_path(self._file_stem(self.frame.request), ".mp4")
+            path = self._fresh_path(self.file_stem(self.frame.request), ".mp4")
         except OSError as error:
             self._tell_unwritable(error)
             return
         self.recorder = Recorder(path, self._services.open_writer, smooth=self.history.scene.smooth, clock=self._clock)
-        self.recorder.offer(self.frame.pixels)
+        self.taking.begin(path, self.recorder.offer(self.frame.pixels), self.frame.request)
 
     def set_output_dir(self, folder: Path) -> None:
         self.settings = replace(self.settings, output_dir=str(folder))
@@ -468,7 +525,7 @@ class Session:
             "Choose another one in the Save panel."
         )
 
-    def _file_stem(self, request: RenderRequest) -> str:
+    def file_stem(self, request: RenderRequest) -> str:
         """What to call a file with this picture: the subject, as far as the model takes one, and the seed."""
         subject = {
             "text": request.prompt,
@@ -492,6 +549,7 @@ class Session:
         if result is None:
             return
         self.recorder = None
+        self.taking.end(recorder.seconds)
         if result.error is not None:
             self.tell_error(f"Recording stopped: {result.error}")
             return
@@ -509,10 +567,30 @@ class Session:
                 self.tell(f"Saved {path}", path)
             else:
                 log.error("saving %s failed", path, exc_info=error)
-                self.tell_error(f"The picture was not saved: {error}")
+                self.tell_error(f"{path.name} was not saved: {error}")
         self._saving = waiting
 
+    def _look_after_exports(self) -> None:
+        ended = self.exports.tick()
+        if ended is None or ended.state == "cancelled":
+            return
+        if ended.state == "done":
+            self.tell(f"Exported {ended.out}", Path(ended.out))
+        else:
+            self.tell_error(f"The export of {ended.title} failed: {ended.message}")
+
     # Keeping
+
+    def save_scene(self, path: Path) -> None:
+        """Write the scene to a file of its own, off the UI thread."""
+        future = self._saver.submit(save_scene_file, path, self.history.scene, self.info)
+        self._saving.append((path, future))
+
+    def start_afresh(self) -> None:
+        """The scene that a newcomer sees; the one that is there is kept, and undo brings it back."""
+        self.keeper.keep(self.history.scene, now=True)
+        self.transport.rewind()
+        self.history.step("start afresh", lambda _: first_scene())
 
     def _autosave(self, now: float) -> None:
         if self.history.revision != self._seen_revision:
@@ -527,20 +605,25 @@ class Session:
         if problem and problem != self._save_problem:
             self.tell_error(problem)  # once, not at every change
         self._save_problem = problem
+        self.keeper.keep(self.history.scene)
 
     def close(self) -> None:
         """Save the scene, close the recording, let the render thread end. Waits for the frame being rendered."""
         if self.recorder is not None:
             self.recorder.stop()
+            self.taking.stop(self.recorder.seconds)
         if self._saved_revision != self.history.revision:
             self._save_scene()
         self.library.close()
+        self.restorer.close()
+        self.exports.close()
         self.render.close(timeout=0.0)  # it is no daemon: the interpreter waits for it, the window need not
         if self.recorder is not None:
             self.recorder.join()
             self._look_after_recorder()
         self._saver.shutdown(wait=True)
         self._look_after_saves()
+        self.keeper.close()
 
 
 def first_scene() -> Scene:
@@ -550,6 +633,8 @@ def first_scene() -> Scene:
 
 def toast_seconds(toast: Message) -> float:
     """How long a toast stays."""
+    if toast.choices:
+        return QUESTION_TOAST_S
     return ERROR_TOAST_S if toast.level == "error" else TOAST_S
 
 

@@ -89,6 +89,11 @@ class Store:
         return self.folder / "thumbnails"
 
     @property
+    def hashes_path(self) -> Path:
+        """Where the hashes of checkpoints are kept."""
+        return self.folder / "hashes.json"
+
+    @property
     def log_path(self) -> Path:
         return self.folder / "glissando.log"
 

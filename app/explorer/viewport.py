@@ -310,6 +310,11 @@ class Viewport:
         imgui.pop_style_color()
         if message.path is not None and imgui.small_button(f"{icons.ICON_FA_FOLDER_OPEN}  Show in folder"):
             self._open_folder(message.path)
+        for label, choose in message.choices:
+            if imgui.small_button(label):
+                self._session.toasts = [toast for toast in self._session.toasts if toast is not message]
+                choose()
+            imgui.same_line()
         top = imgui.get_window_pos().y
         imgui.end()
         imgui.pop_style_var()

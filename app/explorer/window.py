@@ -38,6 +38,7 @@ from core.checkpoints import bundled_checkpoint, read_header
 
 if TYPE_CHECKING:
     from app.explorer.render_thread import Renderer, Report
+    from app.explorer.scene import Scene
     from core.request import Frame
 
 log = logging.getLogger(__name__)
@@ -288,9 +289,9 @@ class Explorer:
         if not paths:
             return
         if len(paths) > 1:
-            self.session.tell_error(f"Drop one checkpoint at a time; got {len(paths)} files.")
+            self.session.tell_error(f"Drop one file at a time; got {len(paths)} files.")
             return
-        self.session.open_checkpoint(Path(paths[0]))
+        self.session.restorer.open(Path(paths[0]))
 
     def _guarded(self, name: str, draw: Callable[[], None]) -> Callable[[], None]:
         """A programming error in one panel must not take the window, and the picture, with it."""
@@ -368,10 +369,10 @@ def _open_writer(path: Path, fps: int, size: tuple[int, int]) -> Any:
     return VideoWriter(path, fps, size)
 
 
-def _write_image(path: Path, frame: Frame, info: Any) -> None:
+def _write_image(path: Path, frame: Frame, info: Any, scene: Scene, time: float | None) -> None:
     from app.images import save_png
 
-    save_png(path, frame, info)
+    save_png(path, frame, info, scene.to_json(), time)
 
 
 def _read_examples(path: Path) -> tuple[str, ...]:

@@ -19,11 +19,12 @@ from app.commands.arguments import MOST_SEEDS, parse_seeds
 from app.commands.video import frame_count
 from app.errors import UserError
 from app.images import read_png
-from app.video import VideoWriter, whole_fragments
+from app.muxing import whole_fragments
+from app.video import VideoWriter
 from core.engine import Engine
 from core.request import RenderRequest
 
-COMMANDS = ("explore", "generate", "video", "import", "info", "train", "data", "evaluate", "bench")
+COMMANDS = ("explore", "generate", "video", "render", "import", "info", "train", "data", "evaluate", "bench")
 
 
 def run(*arguments) -> int:

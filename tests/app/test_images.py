@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from app.errors import UserError
-from app.images import contact_sheet, document, parameters_text, read_png, save_png, seed_number, write_png
+from app.images import contact_sheet, parameters_text, read_png, save_png, seed_number, write_png
+from app.provenance import document
 from core import values
 from core.engine import ModelInfo
 from core.request import Frame, RenderRequest
@@ -125,7 +126,7 @@ def test_a_foreign_picture_has_no_request(tmp_path):
     [
         ("{", "metadata is damaged"),
         ("[]", "metadata is damaged"),
-        ('{"version": 99}', "metadata version 99; this Glissando reads 1"),
+        ('{"version": 99}', "metadata version 99; this Glissando reads up to 2"),
         ('{"version": 1}', "metadata is damaged"),
         (
             '{"version": 1, "request": {"colour": 1}, "checkpoint": {}}',

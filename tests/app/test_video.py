@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from app.errors import UserError
-from app.video import VideoWriter, check_output, whole_fragments
+from app.muxing import whole_fragments
+from app.video import VideoWriter, check_output
 
 
 def gradient(side: int, shift: int = 0) -> np.ndarray:

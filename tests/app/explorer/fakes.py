@@ -87,7 +87,7 @@ class ListWriter:
         self.closed = True
 
 
-def write_bytes(path: Path, frame: Frame, info: Any) -> None:
+def write_bytes(path: Path, frame: Frame, info: Any, scene: Any, time: float | None) -> None:
     """Writes the bare pixels."""
     path.write_bytes(frame.pixels.tobytes())
 

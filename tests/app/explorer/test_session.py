@@ -294,7 +294,7 @@ def test_an_output_folder_that_cannot_be_is_told(open_session: Callable[..., Ses
 
 @pytest.mark.skipif(sys.platform == "win32" or not hasattr(os, "geteuid"), reason="needs POSIX permissions")
 def test_a_picture_that_cannot_be_written_is_told(open_session: Callable[..., Session], tmp_path: Path) -> None:
-    def refuse(path: Path, frame: Frame, info: Any) -> None:
+    def refuse(path: Path, frame: Frame, info: Any, scene: Scene, time: float) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     session = open_session(write_image=refuse)

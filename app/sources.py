@@ -1,0 +1,108 @@
+"""What can be rendered off line: a take, or the play of a scene file. Both are a request at every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from app.explorer.scenefile import read_scene_file
+from app.takes import SUFFIX as TAKE_SUFFIX
+from app.takes import read_take
+from core.request import RenderRequest
+from core.timeline import EASINGS, fade
+
+# How long a loop takes to go over from its end to its beginning, in seconds of the video.
+CLOSING_S = 1.0
+
+At = Callable[[float], RenderRequest]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A play with a beginning and an end."""
+
+    path: Path
+    kind: str
+    """take or scene."""
+    at: At
+    """The request at a time in seconds."""
+    duration: float
+    smooth: bool
+    scene: dict[str, Any]
+    """The window's document, as JSON."""
+    checkpoint: str
+    """Where the model lay; empty for the bundled one."""
+    sha256: str | None
+    """The model's hash, if it is known."""
+    model: str
+    """Its name, if it is known."""
+    precision: str = "auto"
+    device: str = "auto"
+    """What it was played with; auto where that does not matter."""
+
+
+def open_source(path: Path) -> Source:
+    """A take (NAME.take.jsonl) or a scene file. Raises `UserError`."""
+    if path.name.endswith(".jsonl"):
+        take = read_take(path)
+        checkpoint = take.header.checkpoint
+        return Source(
+            path=path,
+            kind="take",
+            at=take.at,
+            duration=take.duration,
+            smooth=take.header.smooth,
+            scene=take.scene,
+            checkpoint=checkpoint.path,
+            sha256=checkpoint.sha256,
+            model=checkpoint.name,
+            precision=take.header.precision,
+            device=take.header.device,
+        )
+    file = read_scene_file(path)
+    scene = file.scene
+    return Source(
+        path=path,
+        kind="scene",
+        at=scene.request,
+        duration=scene.round_seconds,
+        smooth=scene.smooth,
+        scene=scene.to_json(),
+        checkpoint=scene.checkpoint,
+        sha256=file.made_with.sha256 if file.made_with else None,
+        model=file.made_with.name if file.made_with else "",
+    )
+
+
+def stem_of(path: Path) -> str:
+    """A source's name without what says its kind."""
+    return path.name.removesuffix(TAKE_SUFFIX) if path.name.endswith(TAKE_SUFFIX) else path.stem
+
+
+def closed(at: At, duration: float, seconds: float) -> At:
+    """The same play whose last `seconds` go over into its beginning, so that the request at `duration` is the one at 0.
+
+    Styles, transform and the strength of the noise move; which noise it is has no in-between and stays to the end.
+    """
+    seconds = min(seconds, duration / 2)
+
+    def request(time: float) -> RenderRequest:
+        here = at(time)
+        u = (time - (duration - seconds)) / seconds if seconds > 0.0 else 0.0
+        if u <= 0.0:
+            return here
+        goal = at(max(time - duration, 0.0))
+        if u >= 1.0:
+            return goal
+        u = EASINGS["smooth"](u)
+        return replace(
+            fade(here, goal, u),
+            noise=here.noise,
+            noise_seed=here.noise_seed,
+            noise_strength=here.noise_strength + u * (goal.noise_strength - here.noise_strength),
+            transform=tuple(a + u * (b - a) for a, b in zip(here.transform, goal.transform, strict=True)),
+        )
+
+    return request
