@@ -99,6 +99,7 @@ def _run_scene(args: argparse.Namespace) -> int:
 
     from app.explorer.scene_timeline import Play
     from app.explorer.scenefile import read_scene_file
+    from app.video import check_output
 
     scene = read_scene_file(args.scene).scene
     frames = frame_count(scene.round_seconds if args.seconds is None else args.seconds, args.fps)
