@@ -200,15 +200,8 @@ class Restorer:
     def _apply(self, kept: Kept, checkpoint: str) -> None:
         session = self._session
         self._missing = None
-        session.transport.playing = False
-        session.transport.time = kept.time or 0.0
         session.history.step(
             f"restore {kept.path.name}", lambda scene: replace(kept.edit(scene), checkpoint=checkpoint)
         )
-        # What it shows is what the file showed, whichever of timeline and controls led.
-        session.lead.follow(session.history.scene, session.transport)
-        if kept.time is None:
-            session.lead.show_controls()
-        else:
-            session.lead.show_timeline()
+        session.stand_at(kept.time)
         session.tell(f"Restored {kept.path.name}; undo brings the former scene back.")

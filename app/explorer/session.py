@@ -251,6 +251,17 @@ class Session:
                 self.transport.time = (self.transport.time % self._loop_seconds) / self._loop_seconds * seconds
             self._loop_seconds = seconds
 
+    def stand_at(self, time: float | None) -> None:
+        """Pause the play of this scene at `time`, or show its controls where that is None."""
+        self.transport.playing = False
+        self.transport.time = time or 0.0
+        self._loop_seconds = self.history.scene.loop_seconds
+        self.lead.follow(self.history.scene, self.transport)
+        if time is None:
+            self.lead.show_controls()
+        else:
+            self.lead.show_timeline()
+
     @property
     def lively(self) -> bool:
         """Whether something moves or is about to, so that the window should not doze."""

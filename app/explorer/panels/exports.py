@@ -21,7 +21,8 @@ from app.sources import stem_of
 from app.video import SIZE_LIMIT, SMALLEST
 
 LOOK_AGAIN_S = 2.0
-PLAY_TITLE = "The scene's play, one round"
+PLAY_TITLE = "this scene's play"
+LOOP_HELP = "The last second goes over into the first, so that the end meets the beginning."
 SCALINGS: dict[bool | None, str] = {None: "as on screen", False: "sharp", True: "smooth"}
 STATES: dict[JobState, str] = {
     "waiting": "waiting",
@@ -113,28 +114,27 @@ class ExportsPanel:
         if changed and speed == speed:
             self._settings = settings = replace(settings, speed=min(max(speed, low), high))
         row_label("enlarge", "How small pictures become large ones: by whole pixels, or smoothly.")
-        width = (imgui.get_content_region_avail().x - 6) / 2
-        imgui.set_next_item_width(width)
+        imgui.set_next_item_width(-1)
         if imgui.begin_combo("###scaling", SCALINGS[settings.smooth]):
             for value, label in SCALINGS.items():
                 if imgui.selectable(label, value == settings.smooth)[0]:
                     self._settings = settings = replace(settings, smooth=value)
             imgui.end_combo()
-        imgui.same_line(0, 6)
-        changed, loop = imgui.checkbox("seamless loop", settings.loop)
+        row_label("loop", LOOP_HELP)
+        changed, loop = imgui.checkbox("seamless", settings.loop)
         if changed:
             self._settings = replace(settings, loop=loop)
-        tooltip("The last second goes over into the first, so that the end meets the beginning.")
+        tooltip(LOOP_HELP)
 
     def _queue(self) -> None:
         queue = self._session.exports
         if queue.paused:
-            wrapped_text("Left from last time:", theme.DIM)
+            wrapped_text("Left from last time:", theme.colour.dim)
             imgui.same_line()
             if imgui.small_button("Go on###go on"):
                 queue.go_on()
         if not queue.jobs:
-            wrapped_text("Nothing in the queue.", theme.DIM)
+            wrapped_text("Nothing in the queue.", theme.colour.dim)
             return
         imgui.begin_child("##jobs")
         for job in reversed(queue.jobs):
@@ -171,15 +171,15 @@ class ExportsPanel:
             tooltip("Take it off the list; the file stays.")
         if job.state == "running" and job.total:
             share = job.done / job.total
-            imgui.push_style_color(imgui.Col_.plot_histogram, theme.ACCENT_DIM)
+            imgui.push_style_color(imgui.Col_.plot_histogram, theme.colour.accent_dim)
             imgui.progress_bar(share, ImVec2(-1, 0), f"{job.done} of {job.total} frames")
             imgui.pop_style_color()
             return
-        colours: dict[JobState, ImVec4] = {"done": theme.GREEN, "failed": theme.RED}
+        colours: dict[JobState, ImVec4] = {"done": theme.colour.green, "failed": theme.colour.red}
         if job.state == "failed":
-            wrapped_text(job.message, theme.RED)
+            wrapped_text(job.message, theme.colour.red)
         else:
-            dim_text(STATES[job.state], colours.get(job.state, theme.DIM))
+            dim_text(STATES[job.state], colours.get(job.state, theme.colour.dim))
 
 
 def _about(settings: ExportSettings) -> str:
