@@ -297,8 +297,12 @@ class Viewport:
             | imgui.WindowFlags_.no_move
         )
         imgui.begin(f"##toast {message.at} {hash(message.text)}", None, flags)
-        icon = icons.ICON_FA_TRIANGLE_EXCLAMATION if error else icons.ICON_FA_CIRCLE_CHECK
-        imgui.text_colored(theme.colour.red if error else theme.colour.green, icon)
+        if message.choices:
+            imgui.text_colored(theme.colour.accent, icons.ICON_FA_CIRCLE_QUESTION)
+        elif error:
+            imgui.text_colored(theme.colour.red, icons.ICON_FA_TRIANGLE_EXCLAMATION)
+        else:
+            imgui.text_colored(theme.colour.green, icons.ICON_FA_CIRCLE_CHECK)
         imgui.same_line()
         imgui.push_text_wrap_pos(width - imgui.get_frame_height() - 14)
         imgui.text_unformatted(message.text)

@@ -25,7 +25,7 @@ def test_every_glissando_command_is_one_the_program_takes(line):
 
 def test_the_examples_cover_the_program():
     said = " ".join(COMMANDS)
-    names = "explore, generate, video, import, info, data postcards, train clip, train gan, evaluate postcards"
+    names = "explore, generate, video, render, import, info, data postcards, train clip, train gan, evaluate postcards"
     for command in [*names.split(", "), "bench engine"]:
         assert f"glissando {command}" in said
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.takes import read_take
 from tests.windows.conftest import unavailable
 from tests.windows.driver import PATIENCE_S, enlarged, run_script
 
@@ -220,6 +221,30 @@ def test_a_killed_recording_plays(environment: dict[str, str], tiny_checkpoint: 
     (video,) = (tmp_path / "out").glob("*.mp4")
     with av.open(str(video)) as container:
         assert sum(1 for _ in container.decode(video=0)) >= 30
+    # So does the take beside it, and the next start says what happened and restores either when it is dropped.
+    take = read_take(video.with_name(f"{video.stem}.take.jsonl"))
+    assert take.torn
+    assert len(set(take.requests)) > 5
+    run_script(f"{HERE}:script_after_the_kill", tiny_checkpoint, tmp_path, environment)
+
+
+def script_after_the_kill(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
+    settle(ctx, session)
+    assert [toast.choices[0][0] for toast in session.toasts if toast.choices] == ["Start afresh"]
+    window.screenshot(ctx, "after-the-kill.png")
+    (video,) = (window.folder / "out").glob("*.mp4")
+    for path in (video, video.with_name(f"{video.stem}.take.jsonl")):
+        session.history.step("prompt", lambda scene: replace(scene, prompt="a house", seed_x=4.0))
+        settle(ctx, session)
+        explorer._drop_callback(None, [str(path)])
+        end = time.monotonic() + PATIENCE_S
+        while session.history.undo_name != f"restore {path.name}":
+            assert time.monotonic() < end, errors(session)
+            ctx.yield_()
+        settle(ctx, session)
+        assert session.history.scene.prompt == "snowy mountains at sunset, watercolor"
+        assert session.history.scene.seed_x == 0.0
+    assert errors(session) == []
 
 
 # Checkpoints

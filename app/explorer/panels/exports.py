@@ -180,6 +180,9 @@ class ExportsPanel:
             wrapped_text(job.message, theme.colour.red)
         else:
             dim_text(STATES[job.state], colours.get(job.state, theme.colour.dim))
+            # Several exports of one take have names that differ only where they are cut off.
+            imgui.same_line()
+            dim_text(f"{job.settings.codec}, {job.settings.size} px, {job.settings.fps} fps", theme.colour.faint)
 
 
 def _about(settings: ExportSettings) -> str:
