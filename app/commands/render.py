@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,9 +77,11 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         with tqdm(total=total, desc=out.name, unit="frame", disable=None) as bar:
-            rendered = export_source(
-                engine, source, out, settings, resume=args.resume, progress=lambda done, _: bar.update(done - bar.n)
-            )
+
+            def progress(done: int, total: int) -> None:
+                bar.update(done - bar.n)
+
+            rendered = export_source(engine, source, out, settings, resume=args.resume, progress=progress)
     except KeyboardInterrupt:
         if out.exists():
             print(f"Stopped early: {out}: {CODECS[codec].interrupted}.")
@@ -99,7 +102,7 @@ def _as_a_child(args: argparse.Namespace, source: Source, settings: Any, out: Pa
     """Behind everything else the machine does, a line of JSON on stdout for each step, until the parent has gone."""
     if hasattr(os, "nice"):
         os.nice(10)
-    if threading_is_main():
+    if threading.current_thread() is threading.main_thread():  # elsewhere signals cannot be caught
         signal.signal(signal.SIGTERM, _interrupt)
     _say({"stage": "loading"})
     engine = _engine(args, source)
@@ -116,13 +119,6 @@ def _as_a_child(args: argparse.Namespace, source: Source, settings: Any, out: Pa
 
     export_source(engine, source, out, settings, resume=args.resume, progress=progress)
     return 0
-
-
-def threading_is_main() -> bool:
-    """Whether signals can be caught here."""
-    import threading
-
-    return threading.current_thread() is threading.main_thread()
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -29,6 +29,7 @@ class Taking:
         """A recording has begun; its first picture is on screen."""
         session = self._session
         info, scene = session.info, session.history.scene
+        assert session.shown_path is not None  # there is a picture
         checkpoint = TakeCheckpoint(
             name=info.name, family=info.family, sha256=info.sha256, path=session.name_of(session.shown_path)
         )
