@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from app.explorer.controls import Control, controls_of
 from app.explorer.scene import Scene
@@ -27,7 +27,12 @@ LIVE_ACTIONS: dict[str, str] = {
     "surprise": "Jump to a random seed.",
     "play": "Play or pause.",
     "rewind": "Back to the start.",
-    "swap": "Swap A and B.",
+    "snapshot": "Keep this picture as a snapshot.",
+    "a_b": "Go over to the other of snapshots A and B.",
+    "keyframe": "Put a keyframe here.",
+    "keyframe_next": "Go to the next keyframe.",
+    "keyframe_previous": "Go to the keyframe before.",
+    "swap": "Swap prompts A and B.",
     "reset": "Reset all controls.",
     "undo": "Take the last step back.",
     "redo": "Do it again.",
@@ -64,14 +69,19 @@ class Address:
             value = arguments[0]
             if self.kind == "text" and isinstance(value, str) and len(value) <= TEXT_LIMIT:
                 return value
-            if self.kind in ("number", "whole") and isinstance(value, int | float) and not isinstance(value, bool):
-                if math.isfinite(value) and self.low <= value <= self.high:
-                    if self.kind == "number":
-                        return float(value)
-                    if value == int(value):
-                        return int(value)
+            if self.kind == "number" and self._has(value):
+                return float(value)
+            # Faders that can only send floats send 3.0 for 3.
+            if self.kind == "whole" and self._has(value) and value == int(value):
+                return int(value)
         came = " ".join(map(repr, arguments)) or "nothing"
         raise ValueError(f"{self.path}: expected {self.expected}, got {came:.80}")
+
+    def _has(self, value: Argument) -> TypeGuard[float | int]:
+        """Whether `value` is a number in the range."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return math.isfinite(value) and self.low <= value <= self.high
 
     @property
     def expected(self) -> str:

@@ -83,7 +83,8 @@ class Analyser:
         self._window = np.hanning(self._size).astype(np.float32)
         frequencies = np.fft.rfftfreq(self._size, 1.0 / rate)
         self._bins = {
-            name: slice(*np.searchsorted(frequencies, (low, min(high, rate / 2 + 1)))) for name, (low, high) in BANDS.items()
+            name: slice(*np.searchsorted(frequencies, (low, min(high, rate / 2 + 1))))
+            for name, (low, high) in BANDS.items()
         }
         # The window takes away energy; Parseval, for the mean square of a frame from half of its spectrum.
         self._power = 2.0 / (self._size * float(np.sum(self._window**2)))
@@ -99,7 +100,8 @@ class Analyser:
 
     def feed(self, samples: Samples) -> Heard:
         """Take more samples, [N] in -1 to 1, and say what it is like at their end; also in `heard`."""
-        self._waiting = np.concatenate([self._waiting, np.nan_to_num(samples.astype(np.float32, copy=False))])
+        samples = np.clip(np.nan_to_num(samples.astype(np.float32, copy=False)), -1.0, 1.0)
+        self._waiting = np.concatenate([self._waiting, samples])
         while len(self._waiting) >= self._hop:
             self._samples = np.concatenate([self._samples[self._hop :], self._waiting[: self._hop]])
             self._waiting = self._waiting[self._hop :]
@@ -151,7 +153,8 @@ class Analyser:
         # Fewer pairs overlap at longer lags.
         likeness = likeness / (np.arange(len(flux), 0, -1) * max(likeness[0] / len(flux), 1e-12))
         lags = np.arange(
-            math.floor(60.0 * self._frames_a_second / FASTEST_BPM), math.ceil(60.0 * self._frames_a_second / SLOWEST_BPM)
+            math.floor(60.0 * self._frames_a_second / FASTEST_BPM),
+            math.ceil(60.0 * self._frames_a_second / SLOWEST_BPM),
         )
         bpm = 60.0 * self._frames_a_second / lags
         # A period falls between frames: what is alike is shared by neighbours.
@@ -173,4 +176,4 @@ class Analyser:
             bend = left - 2.0 * middle + right
             shift = 0.5 * (left - right) / bend if bend < 0.0 else 0.0
             period = (top + min(max(shift, -0.5), 0.5)) / beats
-        return 60.0 * self._frames_a_second / period
+        return float(60.0 * self._frames_a_second / period)

@@ -109,6 +109,8 @@ class AudioInput:
         try:
             backend = self._open_backend()
             self.devices = tuple(backend.names())
+            if not self.devices:
+                raise OSError("no microphone or other input was found")
             stream = backend.open(self._device)
         except (ImportError, OSError) as error:
             self.problem = f"No sound can be heard: {error}"

@@ -8,7 +8,7 @@ the picture where the sliders are, and undo never sees it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 SourceKind = Literal["osc", "midi", "audio"]
@@ -30,8 +30,8 @@ ARRIVED = 1e-4
 class Source:
     """What a value comes from. Raises `ValueError` for an empty or a very long name."""
 
-    kind: SourceKind = "midi"
-    name: str = field()
+    kind: SourceKind
+    name: str
     """An OSC address; "cc 1/74", "cc14 1/1", "note 10/36" or "bend 1" (channel, then number); or one of
     `audio.SIGNALS`.
     """
@@ -104,7 +104,7 @@ class Trigger:
 
 
 def approach(value: float, goal: float, seconds: float, dt: float) -> float:
-    """Where `value` is `dt` seconds later on its way to `goal`; many short steps and a long one end in the same place."""
+    """Where `value` is `dt` seconds later on its way to `goal`; many short steps end where a long one does."""
     return goal + (value - goal) * math.exp(-dt / seconds) if seconds > 0.0 else goal
 
 
@@ -136,7 +136,7 @@ class Follower:
 
     def step(self, current: float, dt: float) -> float | None:
         """The value that the control, which is at `current`, should take now; None leaves it alone."""
-        if self._wrote is not None and current != self._wrote:
+        if self._wrote is not None and abs(current - self._wrote) > ARRIVED * self.mapping.span:
             # Somebody else has moved it: a slider, undo, another knob. They win, until this knob moves again.
             self._goal = self._value = self._wrote = None
             self._held = False

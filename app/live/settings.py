@@ -85,4 +85,4 @@ class LiveSettings:
     @property
     def sources(self) -> frozenset[Source]:
         """Every source that does something."""
-        return frozenset(each.source for each in (*self.mappings, *self.triggers))
+        return frozenset([*(each.source for each in self.mappings), *(each.source for each in self.triggers)])
