@@ -465,6 +465,14 @@ def in_menu(menu: str) -> Iterable[Action]:
     return (action for action in ACTIONS if action.menu.partition("/")[0] == menu)
 
 
+def run_live(session: Session) -> None:
+    """Once a frame: do the actions that OSC, MIDI and beats ask for."""
+    for action_id in session.live.take_actions():
+        action = by_id(action_id)
+        if action.enabled(session):
+            action.run(session)
+
+
 def by_id(action_id: str) -> Action:
     """The action with this id; a KeyError names a programming mistake."""
     return {action.id: action for action in ACTIONS}[action_id]

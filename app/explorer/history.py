@@ -82,6 +82,10 @@ class History:
         self._undone.clear()
         self._set(after)
 
+    def open_gesture(self, pause: float) -> str | None:
+        """The gesture that an edit now would go on with; None when none is open or it rested longer than `pause`."""
+        return self._gesture if self._clock() - self._last_edit <= pause else None
+
     def step(self, name: str, edit: Edit) -> None:
         """Edit the scene as one step by itself."""
         self.end_gesture()

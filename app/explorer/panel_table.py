@@ -16,6 +16,7 @@ from app.explorer.panels.contact_sheet import ContactSheetPanel
 from app.explorer.panels.exports import ExportsPanel
 from app.explorer.panels.latent import LatentPanel
 from app.explorer.panels.library import LibraryPanel
+from app.explorer.panels.live import LivePanel
 from app.explorer.panels.log import LogPanel
 from app.explorer.panels.motion import MotionPanel
 from app.explorer.panels.output import OutputPanel
@@ -84,6 +85,7 @@ PANELS: tuple[PanelEntry, ...] = (
         make=lambda parts: SnapshotsPanel(parts.session, parts.new_texture),
         place="play",
     ),
+    PanelEntry(title=LivePanel.title, make=lambda parts: LivePanel(parts.session), place="side", shown=False),
     PanelEntry(title=TimelinePanel.title, make=lambda parts: TimelinePanel(parts.session), place="below", shown=False),
     PanelEntry(
         title=ContactSheetPanel.title,

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,8 @@ from app.explorer.settings import FRAME_LIMITS, Store, Theme
 from app.explorer.taking import Taking
 from app.explorer.timeline_edit import TimelineEditor
 from app.explorer.transport import Transport
+from app.live.control import LiveControl, LiveServices
+from app.live.settings import LiveSettings
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest
 
 log = logging.getLogger(__name__)
@@ -103,6 +105,7 @@ class Services:
     """What a model can run on; called when one has loaded."""
     draw_thumbnail: Draw = draw_in_a_process
     run_export: RunJob = run_in_a_process
+    live: LiveServices = field(default_factory=LiveServices)
     clock: Callable[[], float] = time.monotonic
 
 
@@ -178,6 +181,9 @@ class Session:
         self.restorer = Restorer(self, store.hashes_path)
         self.exports = ExportQueue(store.folder, services.run_export)
         self.keeper = Keeper(store.folder, services.clock)
+        self.live = LiveControl(
+            self.settings.live, services.live, self._keep_live, self.tell_error, self._tell_quietly, self._clock
+        )
         self._tell_what_was_left(restored is not None)
 
     def _tell_what_was_left(self, restored: bool) -> None:
@@ -209,11 +215,12 @@ class Session:
         self._follow_checkpoint()
         self.transport.tick(now)
         self._keep_place()
+        self.live.tick(self.history, self.info.classes if self.info is not None else 0)
         scene = self.history.scene
         wanted = self.lead.follow(scene, self.transport)
         if self.lead.took_over:
             self.crossfade.cut()
-        request = self.crossfade.follow(wanted, scene.crossfade, now, moved=self.lead.moved)
+        request = self.crossfade.follow(self.live.overlay(wanted), scene.crossfade, now, moved=self.lead.moved)
         if request != self._submitted:
             self._submitted = request
             # The input behind it was there when this frame of the window began.
@@ -270,6 +277,7 @@ class Session:
             or self.crossfade.running
             or self.thumbnails.busy
             or self.others.busy
+            or self.live.moving
             or self.recorder is not None
             or self.render.busy
             or self.render.asking
@@ -282,7 +290,7 @@ class Session:
     @property
     def settled(self) -> bool:
         """Whether the picture on screen is the one the scene asks for."""
-        return self.frame is not None and self.frame.request == self.wanted and not self.render.busy
+        return self.frame is not None and self.frame.request == self.live.overlay(self.wanted) and not self.render.busy
 
     @property
     def wanted(self) -> RenderRequest:
@@ -530,6 +538,14 @@ class Session:
         if problem:
             self.tell_error(problem)
 
+    def _keep_live(self, live: LiveSettings) -> None:
+        self.settings = replace(self.settings, live=live)
+        self._save_settings()
+
+    def _tell_quietly(self, text: str) -> None:
+        """For the log panel only: what another program sends wrongly is no matter for a toast."""
+        self.tell_error(text, toast=False)
+
     def _tell_unwritable(self, error: OSError) -> None:
         self.tell_error(
             f"The output folder {self.settings.output_dir} cannot be used ({error.strerror or error}). "
@@ -625,6 +641,7 @@ class Session:
             self.taking.stop(self.recorder.seconds)
         if self._saved_revision != self.history.revision:
             self._save_scene()
+        self.live.close()
         self.library.close()
         self.restorer.close()
         self.exports.close()

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from app.explorer.scene import Scene, SceneError
+from app.live.settings import LiveSettings
+from core import values
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,8 @@ class Settings:
     """What the model runs on: auto, cpu, cuda or cuda:N."""
     precision: str = "auto"
     """auto, float32, bfloat16 or float16."""
+    live: LiveSettings = field(default_factory=LiveSettings)
+    """OSC, MIDI and sound."""
 
     def with_recent(self, path: Path) -> Settings:
         name = str(path)
@@ -208,4 +212,5 @@ def _settings_from(data: object) -> Settings:
         vsync=vsync,
         device=device,
         precision=precision,
+        live=values.from_json(LiveSettings, data.get("live", {}), "live"),
     )

@@ -19,6 +19,7 @@ from imgui_bundle import hello_imgui, imgui, immapp
 
 from app.errors import UserError
 from app.explorer import theme
+from app.explorer.actions import run_live
 from app.explorer.arrangement import Arrangement
 from app.explorer.desk import ShowOutput
 from app.explorer.dialogs import Dialogs, show_in_folder
@@ -241,6 +242,7 @@ class Explorer:
     def _every_frame(self) -> None:
         imgui.get_style().font_scale_main = self.session.settings.text_scale
         run_shortcuts(self.session)
+        run_live(self.session)
         self.dialogs.draw()
         self.arrangement.in_frame()
         self.palette.draw()
@@ -259,16 +261,19 @@ class Explorer:
             self.output.after_frame()
 
     def _before_exit(self) -> None:
+        self.session.live.wake = lambda: None
         if self.output is not None:
             self.output.close()
 
     def _after_init(self) -> None:
-        """What needs the window to be there: the output window, and files dropped on it."""
+        """What needs the window to be there: the output window, files dropped on it, and being woken."""
         if not self._has_screen():
             return
         import glfw
         from imgui_bundle.glfw_utils import glfw_window_hello_imgui
 
+        # A message that comes in ends the doze at once; from any thread, as GLFW allows.
+        self.session.live.wake = glfw.post_empty_event
         self.output = Output(self.session, glfw_window_hello_imgui())
         self._drop_callback = lambda window, paths: self.drop(paths)
         glfw.set_drop_callback(glfw_window_hello_imgui(), self._drop_callback)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.cli import build_parser
+from app.explorer.scene import Scene
+from app.live.addresses import LIST, addresses
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,13 +46,13 @@ def test_the_two_quick_commands_come_first_and_stand_alone():
 def test_what_the_commands_rely_on_is_there():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["scripts"]["glissando"] == "app.cli:main"
-    assert "dev" in project["optional-dependencies"]
+    assert set(project["optional-dependencies"]) == {"live", "dev"}
     pinned = {
         re.sub(r"[-_.]+", "-", line.split("==")[0]).lower()
         for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
         if not line.startswith("#")
     }
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    wanted = project["dependencies"] + [name for extra in project["optional-dependencies"].values() for name in extra]
     for requirement in wanted:
         name = re.match(r"[A-Za-z0-9_.-]+?(?=[<>=]|$)", requirement)[0]
         assert re.sub(r"[-_.]+", "-", name).lower() in pinned, f"{name} is not pinned in constraints.txt"
@@ -65,3 +67,12 @@ def test_links_and_pictures_point_at_files():
     for target in re.findall(r"\]\(([^)]+)\)", README):
         if not target.startswith("http"):
             assert (ROOT / target).is_file(), target
+
+
+def test_the_osc_addresses_exist():
+    lines = re.findall(r"^ +(/glissando/\S+)(?: (\".*?\"|[\d.]+))?", README, re.MULTILINE)
+    table = addresses(Scene())
+    assert len(lines) == 5
+    for path, value in lines:
+        if path != LIST:
+            table[path].parse((value.strip('"') if value.startswith('"') else float(value),) if value else ())

@@ -139,3 +139,17 @@ def test_every_change_can_be_undone_and_redone_in_order() -> None:
 def test_a_limit_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="limit"):
         History(Scene(), limit=0)
+
+
+def test_the_open_gesture_is_known_until_it_rests() -> None:
+    clock = Clock()
+    history = History(Scene(), clock=clock)
+    assert history.open_gesture(1.0) is None
+    history.apply("psi", set_psi(0.1))
+    clock.now = 0.9
+    assert history.open_gesture(1.0) == "psi"
+    clock.now = 1.1
+    assert history.open_gesture(1.0) is None
+    assert history.open_gesture(2.0) == "psi"
+    history.end_gesture()
+    assert history.open_gesture(2.0) is None

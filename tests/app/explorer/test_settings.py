@@ -61,6 +61,8 @@ def test_recents_are_unique_newest_first_and_bounded() -> None:
         '{"device": "cuda:x"}',
         '{"device": 0}',
         '{"precision": "float8"}',
+        '{"live": {"osc": {"port": 5}}}',
+        '{"live": {"mappings": [{"source": {"kind": "eval", "name": "x"}, "control": "psi"}]}}',
     ],
 )
 def test_damaged_settings_give_defaults_and_a_message(tmp_path: Path, text: str) -> None:
