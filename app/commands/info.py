@@ -1,4 +1,6 @@
-"""`glissando info FILE`: what a checkpoint, a published generator or a saved picture says about itself."""
+"""`glissando info FILE`: what a checkpoint, a published generator, a saved picture or a file of directions says about
+itself.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import UserError, reason
+from core.request import LAYER_LIMIT
 from core.values import to_json
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -17,16 +20,18 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The arguments of this subcommand."""
     parser = subparsers.add_parser("info", help="what a checkpoint, a published file or a picture says about itself")
-    parser.add_argument("file", metavar="FILE", type=Path, help="a .safetensors checkpoint, .pkl, .pt or .png")
+    parser.add_argument("file", metavar="FILE", type=Path, help="a .safetensors checkpoint, .pkl, .pt, .png or .npz")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the header of a checkpoint, what a published file holds, or the metadata of a PNG."""
+    """Print the header of a checkpoint, what a published file holds, the metadata of a PNG, or a list of vectors."""
     start = _start(args.file)
     if start.startswith(PNG_SIGNATURE):
         values = _picture(args.file)
+    elif args.file.suffix.lower() == ".npz":
+        values = _vectors(args.file)
     elif _is_published(args.file, start):
         values = _published(args.file)
     else:
@@ -82,6 +87,18 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         return about | part
     words = values.pop("vocabulary")
     return {**about, **values, "vocabulary": " ".join(words)}
+
+
+def _vectors(path: Path) -> dict[str, Any]:
+    from core.vectors import load_vectors
+
+    found = load_vectors(path)
+    values: dict[str, Any] = {"file": str(path), "checkpoint": found.checkpoint}
+    for vector in found.vectors:
+        layers = f"layers {vector.first} to {'the last' if vector.stop == LAYER_LIMIT else vector.stop - 1}"
+        shape = "x".join(map(str, vector.values.shape))
+        values[vector.id] = f"{vector.kind}, {shape}, {layers}" + (f": {vector.note}" if vector.note else "")
+    return values
 
 
 def _picture(path: Path) -> dict[str, Any]:
