@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.explorer.settings import config_dir
 from core.vectors import Vector, VectorError, load_vectors
+
+if TYPE_CHECKING:
+    from core.engine import Engine
 
 SHORT_DIGITS = 16
 
@@ -58,6 +62,14 @@ def known_vectors(checkpoint: Path, sha256: str, folder: Path | None = None) -> 
         problems=tuple(problems),
         own_is_broken=kept_path(sha256, folder) in broken,
     )
+
+
+def let_know(engine: Engine, checkpoint: Path) -> None:
+    """Let an engine know the vectors saved for its checkpoint, which came from this file, as far as they fit it."""
+    known = known_vectors(checkpoint, engine.info.sha256)
+    for vector in (*known.own, *known.given):
+        if vector.fits(engine.info.num_ws, engine.info.w_dim):
+            engine.know({vector.id: vector.values})
 
 
 def read_for(path: Path, sha256: str) -> tuple[Vector, ...]:

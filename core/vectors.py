@@ -116,14 +116,13 @@ def digest_of(vector_id: str) -> str:
 
 
 def merged(kept: Sequence[Vector], added: Iterable[Vector]) -> tuple[Vector, ...]:
-    """Both, the new ones last. Nothing is lost: equal values under an equal name stay once, and a new vector whose name
-    is taken by other values gets a number.
+    """Both, the new ones last. Values that are there already stay as they are called; a new vector whose name is taken
+    gets a number.
     """
     result = list(kept)
     for vector in added:
-        result = [other for other in result if other.id != vector.id]
-        taken = {other.name for other in result}
-        result.append(replace(vector, name=free_name(vector.name, taken)))
+        if all(other.digest != vector.digest for other in result):
+            result.append(replace(vector, name=free_name(vector.name, {other.name for other in result})))
     return tuple(result)
 
 

@@ -97,8 +97,9 @@ def run(args: argparse.Namespace) -> int:
     before = read_for(out, source.sha256) if out.is_file() and out.stat().st_size else ()
     vectors = merged(before, [one.vector for one in found])
     save_vectors(out, vectors, source.sha256)
-    # As they are called now: a taken name gets a number.
-    named = vectors[len(vectors) - len(found) :]
+    # As they are called there: a taken name gets a number, and what was there keeps its name.
+    by_digest = {vector.digest: vector for vector in vectors}
+    named = tuple(by_digest[one.vector.digest] for one in found)
     width = max(len(vector.name) for vector in named)
     print(named[0].note.replace("component 1 ", "components ") if len(named) > 1 else named[0].note)
     print(f"{'name':{width}}   share  length  id")

@@ -22,6 +22,8 @@ TITLES: dict[DialogWish, str] = {
     "save_picture": "Save the picture as",
     "output_folder": "Folder for pictures and videos",
     "library_folder": "Folder with models",
+    "import_vectors": "Import directions and latents",
+    "export_vectors": "Export directions and latents",
 }
 
 
@@ -54,6 +56,10 @@ class Dialogs:
         if wish == "open":
             filters = ["Checkpoints", "*.safetensors *.pkl *.pt", "All files", "*"]
             return pfd.open_file(TITLES[wish], start, filters)
+        if wish == "import_vectors":
+            return pfd.open_file(TITLES[wish], start, ["Directions and latents", "*.npz", "All files", "*"])
+        if wish == "export_vectors":
+            return pfd.save_file(TITLES[wish], start, ["Directions and latents", "*.npz"])
         if wish == "save_picture":
             return pfd.save_file(TITLES[wish], start, ["PNG pictures", "*.png"])
         return pfd.select_folder(TITLES[wish], start)
@@ -64,6 +70,8 @@ class Dialogs:
             return str(Path(settings.recents[0]).parent) + "/" if settings.recents else str(Path.cwd()) + "/"
         if wish == "save_picture":
             return str(Path(settings.output_dir) / "picture.png")
+        if wish == "export_vectors":
+            return str(Path(settings.output_dir) / f"{self._session.shelf.checkpoint.stem}.directions.npz")
         return settings.output_dir
 
     def _poll(self) -> None:
@@ -108,6 +116,12 @@ class Dialogs:
             self._session.open_checkpoint(path)
         elif wish == "save_picture":
             self._session.save_picture(path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png"))
+        elif wish == "import_vectors":
+            self._session.shelf.import_file(path)
+        elif wish == "export_vectors":
+            self._session.shelf.export_file(
+                path if path.suffix.lower() == ".npz" else path.with_name(path.name + ".npz")
+            )
         elif wish == "library_folder":
             self._session.add_library_folder(path)
         else:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from app.classes import class_title
 from app.explorer.crossfade import Crossfade
 from app.explorer.desk import Desk
+from app.explorer.finder import COMMAND, Finder, Search
 from app.explorer.history import History
 from app.explorer.lead import Lead
 from app.explorer.library import Draw, Library, draw_in_a_process
@@ -30,6 +31,7 @@ from app.explorer.recorder import OpenWriter, Recorder
 from app.explorer.render_thread import Failed, Loaded, Renderer, RenderThread, Report
 from app.explorer.scene import Scene
 from app.explorer.settings import FRAME_LIMITS, Store, Theme
+from app.explorer.shelf import Shelf
 from app.explorer.timeline_edit import TimelineEditor
 from app.explorer.transport import Transport
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest
@@ -44,7 +46,7 @@ THUMBNAIL_SIDE = 192
 THUMBNAILS = 256
 
 Level = Literal["info", "error"]
-DialogWish = Literal["open", "save_picture", "output_folder", "library_folder"]
+DialogWish = Literal["open", "save_picture", "output_folder", "library_folder", "import_vectors", "export_vectors"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Services:
     list_devices: Callable[[], tuple[str, ...]] = lambda: ("auto", "cpu")
     """What a model can run on; called when one has loaded."""
     draw_thumbnail: Draw = draw_in_a_process
+    find_directions: tuple[str, ...] = COMMAND
+    """The command that `Finder` runs."""
     clock: Callable[[], float] = time.monotonic
 
 
@@ -148,12 +152,15 @@ class Session:
         self.devices: tuple[str, ...] = ("auto", "cpu")
         """What a model can run on."""
         self.render = RenderThread(self._opener(self._choice))
-        self.thumbnails = Pictures(self.render, side=THUMBNAIL_SIDE, limit=THUMBNAILS)
-        self.others = Pictures(self.render, side=None, limit=4)
+        self.shelf = Shelf(store.folder, self.render.call, self)
+        fitting = self.shelf.fitting_call
+        self.thumbnails = Pictures(self.render, side=THUMBNAIL_SIDE, limit=THUMBNAILS, fitting=fitting)
+        self.others = Pictures(self.render, side=None, limit=4, fitting=fitting)
         """Whole pictures beside the one on screen."""
         self.shown_path: Path | None = None
         """The file that the loaded model came from."""
         self.library = Library(store.thumbnails_path, services.draw_thumbnail)
+        self.finder = Finder(services.find_directions)
 
     # Once a frame
 
@@ -176,6 +183,7 @@ class Session:
         if self.lead.took_over:
             self.crossfade.cut()
         request = self.crossfade.follow(wanted, scene.crossfade, now, moved=self.lead.moved)
+        request = self.shelf.fitting(request)
         if request != self._submitted:
             self._submitted = request
             # The input behind it was there when this frame of the window began.
@@ -201,6 +209,7 @@ class Session:
         self.meter.tick(now)
         self._look_after_recorder()
         self._look_after_saves()
+        self._look_after_vectors()
         self.toasts = [toast for toast in self.toasts if now - toast.at < toast_seconds(toast)]
 
     def _keep_place(self) -> None:
@@ -224,6 +233,8 @@ class Session:
             or self.render.asking
             or bool(self.toasts)
             or bool(self._saving)
+            or self.shelf.busy
+            or self.finder.running
         )
 
     @property
@@ -234,7 +245,7 @@ class Session:
     @property
     def wanted(self) -> RenderRequest:
         """What the scene asks for at this time, when every fade has ended."""
-        return self.lead.request(self.history.scene, self.transport.time)
+        return self.shelf.fitting(self.lead.request(self.history.scene, self.transport.time))
 
     @property
     def frames_per_second(self) -> float:
@@ -302,6 +313,7 @@ class Session:
             self.tell_error(str(error))
             return
         self._choice = self._wanted_choice()
+        self.shelf.opening()
         self.render.load(path, self._opener(self._choice))
 
     def _handle(self, event: Loaded | Failed) -> None:
@@ -309,6 +321,7 @@ class Session:
             log.error("%s failed: %s\n%s", event.during, event.message, event.detail)
             if event.during == "load":
                 self.failed_load = event.message
+                self.shelf.stayed(more=self.render.loading is not None)
             # Without a picture the viewport itself says why there is none.
             self.tell_error(event.message, toast=event.during == "render" or self.frame is not None)
             if event.during == "load":
@@ -320,6 +333,7 @@ class Session:
         self.crossfade.cut()
         self.thumbnails.forget()
         self.others.forget()
+        self.shelf.opened(event.info, event.path, more=self.render.loading is not None)
         self.examples = self._services.read_examples(event.path)
         self.failed_load = None
         self.meter.begin_again()
@@ -512,6 +526,34 @@ class Session:
                 self.tell_error(f"The picture was not saved: {error}")
         self._saving = waiting
 
+    # Directions and latents
+
+    def save_latent(self, name: str = "") -> None:
+        """Keep where the picture is under a name; without one, under its subject and seed."""
+        if self.frame is None or not self.shelf.is_open:
+            self.tell_error("There is no picture to keep the latent of yet.")
+            return
+        request = self.wanted
+        self.shelf.save_latent(request, name.strip() or self._file_stem(request))
+
+    def find_directions(self, search: Search) -> None:
+        """Look for directions of the open model in the background."""
+        if self.shelf.is_open and not self.finder.running:
+            self.finder.start(self.shelf.checkpoint, self.shelf.path, search)
+
+    def _look_after_vectors(self) -> None:
+        self.shelf.tick()
+        result = self.finder.take_result()
+        if result is None:
+            return
+        if result.problem is not None:
+            self.tell_error(f"No directions were found: {result.problem}")
+            return
+        before = len(self.shelf.directions)
+        if result.checkpoint == self.shelf.checkpoint:
+            self.shelf.refresh()
+            self.tell(f"Found directions: there are {len(self.shelf.directions)} now, {before} before")
+
     # Keeping
 
     def _autosave(self, now: float) -> None:
@@ -535,6 +577,7 @@ class Session:
         if self._saved_revision != self.history.revision:
             self._save_scene()
         self.library.close()
+        self.finder.close()
         self.render.close(timeout=0.0)  # it is no daemon: the interpreter waits for it, the window need not
         if self.recorder is not None:
             self.recorder.join()

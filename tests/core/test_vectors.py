@@ -110,10 +110,11 @@ def test_merging_loses_nothing() -> None:
     a, b = some()
     other = replace(b, name=a.name)
     noted = replace(a, note="new")
-    result = merged((a, b), (noted, other))
-    assert [v.name for v in result] == ["my place", a.name, f"{a.name} (2)"]
-    assert result[1].note == "new"
-    assert result[2].digest == b.digest
+    changed = replace(b, name=a.name, values=b.values + 1)
+    result = merged((a, b), (noted, other, changed))
+    assert [v.name for v in result] == [a.name, "my place", f"{a.name} (2)"]
+    assert result[0].note == a.note
+    assert result[2].digest == changed.digest
     assert free_name("a", ["a", "a (2)"]) == "a (3)"
     assert len(free_name("x" * 80, ["x" * 80])) == 80
 

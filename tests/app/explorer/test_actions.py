@@ -65,8 +65,10 @@ def test_every_enabled_action_does_something(session: Session) -> None:
             len(session._saving),
             session._asked,
             repr(vars(session.desk)),
+            len(session.shelf._saving),
         )
 
+    session.shelf.add([Vector(name="snowy", kind="direction", values=np.ones(6))])
     for action in ACTIONS:
         session.dialog_wish = None
         session.transport.time = 3.0
