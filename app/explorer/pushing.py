@@ -42,8 +42,8 @@ def with_latent(scene: Scene, vector: Vector, first: int, stop: int) -> Scene:
 
 
 def at_latent(scene: Scene, vector: Vector) -> Scene:
-    """The saved latent as it is: all styles from it, in place of other mixes."""
-    return replace(scene, mixes=(Mix(latent=vector.id, first=0, stop=LAYER_LIMIT),))
+    """The saved latent as it is: all styles from it, in place of other mixes and of pushes, which it has in it."""
+    return replace(scene, mixes=(Mix(latent=vector.id, first=0, stop=LAYER_LIMIT),), pushes=())
 
 
 def with_mix(scene: Scene, index: int, mix: Mix | None) -> Scene:

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.explorer.actions import ACTIONS, MENUS, by_id, in_menu
@@ -9,6 +10,7 @@ from app.explorer.scene import Scene
 from app.explorer.scene_parts import SceneKeyframe, Snapshot
 from app.explorer.session import Session
 from core.request import RenderRequest
+from core.vectors import Vector
 from tests.app.explorer.fakes import make_session, settle
 
 SNAPSHOTS = (

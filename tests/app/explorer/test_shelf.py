@@ -106,6 +106,22 @@ def test_a_fade_from_what_is_missing(session: Session) -> None:
     assert session.shelf.fitting(plain) is plain
 
 
+def test_thumbnails_have_what_is_there(session: Session, tmp_path: Path) -> None:
+    here, gone = vector("here", 1), vector("gone", 2)
+    keep(tmp_path, here)
+    settle(session)
+    request = RenderRequest(prompt="sea", pushes=(Push(direction=here.id), Push(direction=gone.id)))
+    wait_until(
+        lambda: (session.thumbnails.get(request), session.tick(), session.thumbnails.get(request))[2] is not None
+    )
+    # What was sent to the engine counts for calls, which come after it.
+    late = vector("late", 3)
+    session.shelf.add([late])
+    with_late = replace(request, pushes=(Push(direction=late.id),))
+    assert session.shelf.fitting_call(with_late).pushes == with_late.pushes
+    assert not errors(session)
+
+
 def test_another_name_means_the_same_values(session: Session, tmp_path: Path) -> None:
     one = vector("one")
     keep(tmp_path, replace(one, name="renamed"))

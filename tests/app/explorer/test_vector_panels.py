@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from imgui_bundle import imgui
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from app.vectors import kept_path
-from core.request import LAYER_LIMIT
+from core.request import LAYER_LIMIT, Push
 from core.vectors import Vector, load_vectors, save_vectors
 from tests.app.explorer.fakes import SlowEngine
 from tests.app.explorer.nullwindow import Context, drive, settle, until
@@ -265,6 +266,8 @@ def test_latents_are_saved_and_gone_to(tmp_path: Path) -> None:
         assert home.values.shape == (3, 6)
         assert load_vectors(kept_path(SHA, tmp_path / "config")).vectors[0].id == home.id
         session.history.step("prompt", lambda scene: scene.with_request(scene.request(1.0)))
+        push = Push(direction=home.id, amount=0.5)
+        session.history.step("push", lambda scene: replace(scene, pushes=(push,)))
         settle(ctx, session)
 
         ctx.yield_(2)
@@ -273,6 +276,8 @@ def test_latents_are_saved_and_gone_to(tmp_path: Path) -> None:
         assert session.history.undo_name == "go to home"
         (mix,) = session.history.scene.mixes
         assert (mix.latent, mix.first, mix.stop, mix.amount) == (home.id, 0, LAYER_LIMIT, 1.0)
+        # What pushed it is in it already.
+        assert session.history.scene.pushes == ()
         assert session.crossfade.running
         settle(ctx, session)
         ctx.item_input_value(f"{LATENTS}/mix 0/##amount", 0.25)
@@ -306,6 +311,8 @@ def test_files_are_exported_and_dropped(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
         show(ctx, "Directions")
+        ctx.item_click(f"{DIRECTIONS}/###find section")
+        ctx.yield_(2)
         ctx.item_click(f"{DIRECTIONS}/###export_vectors")
         ctx.yield_(2)
         ctx.set_ref("//$FOCUSED")
