@@ -256,7 +256,7 @@ def text_direction(
         if "{}" not in template:
             raise DirectionError(f'template: expected "{{}}" in it, where the text goes, got {template!r}')
     stop = _checked(source, first, stop, 1)
-    z_NZ = _latents(source.generator, Sampling(samples=max(samples, 2), seed=seed))[:samples]
+    z_NZ = _latents(source.generator, Sampling(samples=samples, seed=seed))
     total_W = torch.zeros(source.generator.w_dim, dtype=torch.float64)
     for done, template in enumerate(templates):
         _tell(progress, "texts", done, len(templates))

@@ -19,6 +19,7 @@ from core.request import LAYER_LIMIT, SEED_LIMIT
 if TYPE_CHECKING:
     from core.checkpoints.importing import Progress
     from core.directions import Found, Source
+    from core.vectors import Vector
 
 METHODS = ("sefa", "ganspace", "styles", "text")
 # Of w it takes milliseconds; of styles, time grows with the square.
@@ -92,7 +93,10 @@ def run(args: argparse.Namespace) -> int:
     with StageBar(in_bytes=("hashing",)) as bar:
         progress: Progress = tell_lines if args.background else bar
         source = Source.open(checkpoint_path(args), progress)
-        found = _find(args, method, source, first, stop, progress)
+        label = (
+            None if args.label is None else one_class(args.label, _class_names(args, source), source.generator.c_dim)
+        )
+        found = _find(args, method, source, first, stop, label, progress)
     out = args.out or kept_path(source.sha256)
     before = read_for(out, source.sha256) if out.is_file() and out.stat().st_size else ()
     vectors = merged(before, [one.vector for one in found])
@@ -109,24 +113,29 @@ def run(args: argparse.Namespace) -> int:
     print(f"{len(found)} saved to {out}, which has {len(vectors)} now")
     if args.sheet is not None:
         del source
-        _draw_sheet(args, named)
+        _draw_sheet(args, named, label or 0)
     return 0
 
 
 def _find(
-    args: argparse.Namespace, method: str, source: Source, first: int, stop: int, progress: Progress
+    args: argparse.Namespace,
+    method: str,
+    source: Source,
+    first: int,
+    stop: int,
+    label: int | None,
+    progress: Progress,
 ) -> tuple[Found, ...]:
     from core.directions import Sampling, ganspace, ganspace_styles, sefa, text_direction
 
     samples = SAMPLES[method] if args.samples is None else args.samples
     if method == "text":
-        sampling = Sampling(samples=max(samples, 2), seed=args.seed)  # for its checks
         one = text_direction(
             source,
             args.text,
             args.minus,
             templates=args.template or ("{}",),
-            samples=samples if samples > 0 else sampling.samples,
+            samples=samples,
             seed=args.seed,
             first=first,
             stop=stop,
@@ -134,9 +143,6 @@ def _find(
             progress=progress,
         )
         return (one,)
-    label: int | None = None
-    if args.label is not None:
-        label = one_class(args.label, _class_names(args, source), source.generator.c_dim)
     sampling = Sampling(samples=samples, seed=args.seed, prompt=args.prompt, label=label)
     compute = {"sefa": sefa, "ganspace": ganspace, "styles": ganspace_styles}[method]
     default = {"sefa": "sefa", "ganspace": "pca", "styles": "styles"}[method]
@@ -157,11 +163,10 @@ def _class_names(args: argparse.Namespace, source: Source) -> tuple[str, ...]:
     return class_names(names, source.generator.c_dim)
 
 
-def _draw_sheet(args: argparse.Namespace, vectors: tuple[object, ...]) -> None:
+def _draw_sheet(args: argparse.Namespace, vectors: tuple[Vector, ...], label: int) -> None:
     """A row a direction, pushed by -2 to 2 times its scale, each from the same picture."""
     from app.images import contact_sheet, write_png
     from core.request import Push, RenderRequest
-    from core.vectors import Vector
 
     engine = open_engine(args)
     prompt = args.prompt
@@ -169,13 +174,12 @@ def _draw_sheet(args: argparse.Namespace, vectors: tuple[object, ...]) -> None:
         prompt = (args.template or ["{}"])[0].replace("{}", args.minus)
     pictures, labels = [], []
     for vector in vectors:
-        assert isinstance(vector, Vector)
         engine.know({vector.id: vector.values})
         labels.append(vector.name)
         for amount in SHEET_AMOUNTS:
             push = Push(direction=vector.id, amount=amount * vector.scale, first=vector.first, stop=vector.stop)
-            request = RenderRequest(prompt=prompt, seed_x=float(args.seed), psi=SHEET_PSI, pushes=(push,))
-            pictures.append(engine.render(request).pixels)
+            place = RenderRequest(prompt=prompt, label=label, seed_x=float(args.seed), psi=SHEET_PSI, pushes=(push,))
+            pictures.append(engine.render(place).pixels)
     write_png(args.sheet, contact_sheet(pictures, columns=len(SHEET_AMOUNTS), labels=labels))
     print(f"sheet in {args.sheet}: each row from -2 to 2 times its scale")
 
