@@ -11,6 +11,7 @@ from typing import Literal
 
 from app.explorer.panels import Panel
 from app.explorer.panels.contact_sheet import ContactSheetPanel
+from app.explorer.panels.directions import DirectionsPanel
 from app.explorer.panels.latent import LatentPanel
 from app.explorer.panels.library import LibraryPanel
 from app.explorer.panels.log import LogPanel
@@ -18,6 +19,7 @@ from app.explorer.panels.motion import MotionPanel
 from app.explorer.panels.output import OutputPanel
 from app.explorer.panels.performance import PerformancePanel
 from app.explorer.panels.prompt import PromptPanel
+from app.explorer.panels.saved_latents import SavedLatentsPanel
 from app.explorer.panels.snapshots import SnapshotsPanel
 from app.explorer.panels.timeline import TimelinePanel
 from app.explorer.session import Session
@@ -54,6 +56,18 @@ class PanelEntry:
 
 PANELS: tuple[PanelEntry, ...] = (
     PanelEntry(title=PromptPanel.title, make=lambda parts: PromptPanel(parts.session), place="prompt"),
+    PanelEntry(
+        title=DirectionsPanel.title,
+        make=lambda parts: DirectionsPanel(parts.session),
+        place="prompt",
+        shown=False,
+    ),
+    PanelEntry(
+        title=SavedLatentsPanel.title,
+        make=lambda parts: SavedLatentsPanel(parts.session),
+        place="prompt",
+        shown=False,
+    ),
     PanelEntry(title=LatentPanel.title, make=lambda parts: LatentPanel(parts.session), place="controls"),
     PanelEntry(title=MotionPanel.title, make=lambda parts: MotionPanel(parts.session), place="play"),
     PanelEntry(title=OutputPanel.title, make=lambda parts: OutputPanel(parts.session), place="save"),

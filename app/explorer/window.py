@@ -262,7 +262,7 @@ class Explorer:
             self.output.close()
 
     def _after_init(self) -> None:
-        """What needs the window to be there: the output window, and files dropped on it: checkpoints, and directions to import."""
+        """What needs the window to be there: the output window, and files dropped on it, models and directions."""
         if not self._has_screen():
             return
         import glfw

@@ -20,6 +20,7 @@ from app.explorer.widgets import (
     fitted,
     reset_width,
     row_label,
+    slider,
     tooltip,
     wide_button,
     wrapped_text,
@@ -86,11 +87,11 @@ class DirectionsPanel:
         reach = REACH * (vector.scale if vector is not None else 1.0)
         imgui.begin_disabled(vector is None)
         imgui.set_next_item_width(-reset_width() - 4)
-        changed, amount = imgui.slider_float("##amount", push.amount, -reach, reach, "%.2f")
+        changed, amount = slider(history, "##amount", f"push {name}", push.amount, -reach, reach)
         if changed and amount == amount:
             history.apply(f"push {name}", lambda scene: with_amount(scene, index, amount))
         end_of_edit(history)
-        tooltip(f"How far along {name}. Ctrl-click types a value.")
+        tooltip(f"How far along {name}. Double-click types a value.")
         imgui.same_line(0, 4)
         if icon_button(icons.ICON_FA_ARROW_ROTATE_LEFT, "reset", f"Back to 0: {name}", enabled=push.amount != 0.0):
             history.step(f"reset {name}", lambda scene: with_amount(scene, index, 0.0))
@@ -114,7 +115,8 @@ class DirectionsPanel:
         directions = self._session.shelf.directions
         if not directions:
             wrapped_text(
-                "No directions are saved for this model yet. Find some above, or drop a .npz file here.", theme.DIM
+                "No directions are saved for this model yet. Find some above, or drop a .npz file here.",
+                theme.colour.dim,
             )
             return
         in_use = {push.direction.rpartition("@")[2] for push in history.scene.pushes}
@@ -127,7 +129,7 @@ class DirectionsPanel:
         imgui.same_line(0, 4)
         imgui.align_text_to_frame_padding()
         width = imgui.get_content_region_avail().x - reset_width() - 4
-        dim_text(fitted(vector.name, width), theme.TEXT if in_use else theme.DIM)
+        dim_text(fitted(vector.name, width), theme.colour.text if in_use else theme.colour.dim)
         tooltip(f"{vector.name}\n{vector.note}")
         to_the_right()
         self._menu.draw(history, vector)

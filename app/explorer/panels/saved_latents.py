@@ -19,6 +19,7 @@ from app.explorer.widgets import (
     fitted,
     reset_width,
     row_label,
+    slider,
     tooltip,
     wide_button,
     wrapped_text,
@@ -55,7 +56,7 @@ class SavedLatentsPanel:
         if not latents:
             wrapped_text(
                 "Nothing is saved yet. A latent is a place you can come back to, whatever the prompt says then.",
-                theme.DIM,
+                theme.colour.dim,
             )
             return
         imgui.separator()
@@ -87,7 +88,8 @@ class SavedLatentsPanel:
         row_label(fitted(name, imgui.get_font_size() * 5.0), name)
         imgui.begin_disabled(vector is None)
         imgui.set_next_item_width(-reset_width() - 4)
-        changed, amount = imgui.slider_float("##amount", mix.amount, 0.0, 1.0, "%.2f", imgui.SliderFlags_.always_clamp)
+        clamp = imgui.SliderFlags_.always_clamp
+        changed, amount = slider(history, "##amount", f"mix {name}", mix.amount, 0.0, 1.0, flags=clamp)
         if changed and amount == amount:
             moved = replace(mix, amount=min(max(amount, 0.0), 1.0))
             history.apply(f"mix {name}", lambda scene: with_mix(scene, index, moved))
@@ -112,7 +114,7 @@ class SavedLatentsPanel:
         imgui.align_text_to_frame_padding()
         used = any(mix.latent.rpartition("@")[2] == vector.digest for mix in history.scene.mixes if mix.latent)
         width = imgui.get_content_region_avail().x - reset_width() - 4
-        dim_text(fitted(vector.name, width), theme.TEXT if used else theme.DIM)
+        dim_text(fitted(vector.name, width), theme.colour.text if used else theme.colour.dim)
         tooltip(f"{vector.name}\n{vector.note}")
         to_the_right()
         self._menu.draw(history, vector)

@@ -21,7 +21,7 @@ def icon_button(icon: str, name: str, help_text: str, *, enabled: bool = True) -
     """A square button without a frame; `name` is its id."""
     imgui.begin_disabled(not enabled)
     imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
-    imgui.push_style_color(imgui.Col_.text, theme.DIM if enabled else theme.FAINT)
+    imgui.push_style_color(imgui.Col_.text, theme.colour.dim if enabled else theme.colour.faint)
     pressed = square_button(f"{icon}###{name}")
     imgui.pop_style_color(2)
     imgui.end_disabled()

@@ -37,7 +37,7 @@ def direction(name: str, seed: int = 0, **fields: Any) -> Vector:
 
 
 def show(ctx: Context, panel: str) -> None:
-    ctx.menu_click(f"//##MainMenuBar/View/{panel}")
+    ctx.menu_click(f"//##MainMenuBar/View/Panels/###panel {panel}")
     ctx.yield_(2)
     ctx.window_focus(f"//{panel}")
     ctx.yield_(2)
