@@ -56,18 +56,6 @@ class PanelEntry:
 
 PANELS: tuple[PanelEntry, ...] = (
     PanelEntry(title=PromptPanel.title, make=lambda parts: PromptPanel(parts.session), place="prompt"),
-    PanelEntry(
-        title=DirectionsPanel.title,
-        make=lambda parts: DirectionsPanel(parts.session),
-        place="prompt",
-        shown=False,
-    ),
-    PanelEntry(
-        title=SavedLatentsPanel.title,
-        make=lambda parts: SavedLatentsPanel(parts.session),
-        place="prompt",
-        shown=False,
-    ),
     PanelEntry(title=LatentPanel.title, make=lambda parts: LatentPanel(parts.session), place="controls"),
     PanelEntry(title=MotionPanel.title, make=lambda parts: MotionPanel(parts.session), place="play"),
     PanelEntry(title=OutputPanel.title, make=lambda parts: OutputPanel(parts.session), place="save"),
@@ -94,6 +82,18 @@ PANELS: tuple[PanelEntry, ...] = (
         title=ContactSheetPanel.title,
         make=lambda parts: ContactSheetPanel(parts.session, parts.new_texture),
         place="picture",
+        shown=False,
+    ),
+    PanelEntry(
+        title=DirectionsPanel.title,
+        make=lambda parts: DirectionsPanel(parts.session),
+        place="prompt",
+        shown=False,
+    ),
+    PanelEntry(
+        title=SavedLatentsPanel.title,
+        make=lambda parts: SavedLatentsPanel(parts.session),
+        place="prompt",
         shown=False,
     ),
     PanelEntry(title=Viewport.title, make=lambda parts: parts.viewport, place="picture", closable=False, scrolls=False),

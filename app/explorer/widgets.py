@@ -95,8 +95,9 @@ def slider_row(
     flags = imgui.SliderFlags_.none if limit else imgui.SliderFlags_.always_clamp
     if logarithmic:
         flags |= imgui.SliderFlags_.logarithmic
-    value = getattr(history.scene, field)
-    changed, value = slider(history, f"##{field}", label, value, low, high, shown=shown, flags=flags)
+    changed, value = slider(
+        history, f"##{field}", label, lambda scene: getattr(scene, field), low, high, shown=shown, flags=flags
+    )
     if changed:
         edit_number(history, field, label, value, *(limit or (low, high)))
     end_of_edit(history)
@@ -108,7 +109,7 @@ def slider(
     history: History,
     item: str,
     name: str,
-    value: float,
+    read: Callable[[Scene], float],
     low: float,
     high: float,
     *,
@@ -122,7 +123,8 @@ def slider(
     with _finer(item) as fine, _typing(history, item, name):
         if fine:
             flags |= imgui.SliderFlags_.no_round_to_format
-        changed, value = imgui.slider_float(item, value, low, high, shown, flags)
+        # Read here: typing may have taken a click's edit back.
+        changed, value = imgui.slider_float(item, read(history.scene), low, high, shown, flags)
     return bool(changed), float(value)
 
 

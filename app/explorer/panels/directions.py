@@ -87,7 +87,9 @@ class DirectionsPanel:
         reach = REACH * (vector.scale if vector is not None else 1.0)
         imgui.begin_disabled(vector is None)
         imgui.set_next_item_width(-reset_width() - 4)
-        changed, amount = slider(history, "##amount", f"push {name}", push.amount, -reach, reach)
+        changed, amount = slider(
+            history, "##amount", f"push {name}", lambda scene: scene.pushes[index].amount, -reach, reach
+        )
         if changed and amount == amount:
             history.apply(f"push {name}", lambda scene: with_amount(scene, index, amount))
         end_of_edit(history)

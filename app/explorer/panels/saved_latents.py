@@ -89,7 +89,9 @@ class SavedLatentsPanel:
         imgui.begin_disabled(vector is None)
         imgui.set_next_item_width(-reset_width() - 4)
         clamp = imgui.SliderFlags_.always_clamp
-        changed, amount = slider(history, "##amount", f"mix {name}", mix.amount, 0.0, 1.0, flags=clamp)
+        changed, amount = slider(
+            history, "##amount", f"mix {name}", lambda scene: scene.mixes[index].amount, 0.0, 1.0, flags=clamp
+        )
         if changed and amount == amount:
             moved = replace(mix, amount=min(max(amount, 0.0), 1.0))
             history.apply(f"mix {name}", lambda scene: with_mix(scene, index, moved))

@@ -75,6 +75,16 @@ def test_a_saved_direction_becomes_a_slider(tmp_path: Path) -> None:
         assert session.frame.request.pushes[0].amount == 4.5  # type: ignore[union-attr]
         assert np.array_equal(engines[0].vectors[snowy.id], snowy.values)
 
+        # A double-click types, without the step of its first click.
+        ctx.item_double_click(f"{DIRECTIONS}/push 0/##amount")
+        ctx.yield_(2)
+        ctx.key_chars_replace("-9")
+        ctx.key_press(imgui.Key.enter)
+        ctx.yield_(2)
+        assert session.history.scene.pushes[0].amount == -9.0
+        session.history.undo()
+        assert session.history.scene.pushes[0].amount == 4.5
+
         ctx.item_click(f"{DIRECTIONS}/push 0/###reset")
         ctx.yield_(2)
         assert session.history.scene.pushes[0].amount == 0.0
