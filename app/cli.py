@@ -13,10 +13,23 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from app.commands import bench, data, evaluate, explore, generate, import_, info, render, soak, train, video
+from app.commands import (
+    bench,
+    data,
+    directions,
+    evaluate,
+    explore,
+    generate,
+    import_,
+    info,
+    render,
+    soak,
+    train,
+    video,
+)
 from app.commands.arguments import Parser
 
-COMMANDS = (explore, generate, video, render, import_, info, train, data, evaluate, bench, soak)
+COMMANDS = (explore, generate, video, render, directions, import_, info, train, data, evaluate, bench, soak)
 
 # What shells and scripts expect: a mistake in the command or a file, and an interrupt.
 EXIT_USER_ERROR = 2

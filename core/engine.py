@@ -105,7 +105,7 @@ class Engine:
                 raise EngineError(f"centroids: expected [K, {generator.w_dim}], got {list(centroids.shape)}")
             generator.centroids = centroids
         generator = generator.to(self.device)
-        self._text = _text_encoder(checkpoint, generator, self.device)
+        self._text = text_encoder(checkpoint, generator, self.device)
         if self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > MAX_THREADS:
             torch.set_num_threads(MAX_THREADS)
         with torch.inference_mode():
@@ -218,6 +218,11 @@ class Engine:
             if request.origin is not None and request.arrived < 1.0:
                 ws_1LW = lerp(self.ws(request.origin), ws_1LW, request.arrived)
             return ws_1LW
+
+    def latent(self, request: RenderRequest) -> NDArray[np.float32]:
+        """The styles of a request as plain numbers, [num_ws, w_dim], to be kept as a latent."""
+        latent: NDArray[np.float32] = self.ws(request)[0].float().cpu().numpy()
+        return latent.copy()
 
     def _truncated(self, request: RenderRequest) -> Tensor:
         """[1, L, W]: the request's subject and seed, truncated layer by layer."""
@@ -379,7 +384,7 @@ def class_names(names: Sequence[str], classes: int) -> tuple[str, ...]:
     return ()
 
 
-def _text_encoder(checkpoint: Checkpoint, generator: Generator, device: torch.device) -> TextEncoder | None:
+def text_encoder(checkpoint: Checkpoint, generator: Generator, device: torch.device) -> TextEncoder | None:
     """The text encoder of a checkpoint whose generator takes text, checked against it."""
     if generator.conditioning != "text":
         return None

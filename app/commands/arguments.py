@@ -56,10 +56,14 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_engine(args: argparse.Namespace) -> Engine:
-    """The engine that `add_engine_arguments` describes."""
+    """The engine that `add_engine_arguments` describes; it knows the directions saved for its checkpoint."""
+    from app.vectors import let_know
     from core.engine import Engine
 
-    return Engine.open(checkpoint_path(args), device=args.device, precision=args.precision, centroids=args.centroids)
+    path = checkpoint_path(args)
+    engine = Engine.open(path, device=args.device, precision=args.precision, centroids=args.centroids)
+    let_know(engine, path)
+    return engine
 
 
 def checkpoint_path(args: argparse.Namespace) -> Path:

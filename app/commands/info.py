@@ -1,4 +1,6 @@
-"""`glissando info FILE`: what a checkpoint, a published generator or a saved picture or video says about itself."""
+"""`glissando info FILE`: what a checkpoint, a published generator, a picture, a video or a file of directions says about
+itself.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core.request import LAYER_LIMIT
 from core.values import to_json
 
 
@@ -17,19 +20,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "info", help="what a checkpoint, a published file, a picture or a video says about itself"
     )
     parser.add_argument(
-        "file", metavar="FILE", type=Path, help="a checkpoint, .pkl, .pt, .png, .gif, .mp4, .mov, .mkv, .webm"
+        "file", metavar="FILE", type=Path, help="a checkpoint, .npz, .pkl, .pt, .png, .gif, .mp4, .mov, .mkv, .webm"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the header of a checkpoint, what a published file holds, or the metadata of a picture or video."""
+    """Print what a checkpoint's header, a published file, a picture, a video or a list of vectors holds."""
     from app.media import first_bytes, kind_of
 
     start = first_bytes(args.file)
     if kind_of(start) is not None:
         values = _picture(args.file)
+    elif args.file.suffix.lower() == ".npz":
+        values = _vectors(args.file)
     elif _is_published(args.file, start):
         values = _published(args.file)
     else:
@@ -73,6 +78,18 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         return about | part
     words = values.pop("vocabulary")
     return {**about, **values, "vocabulary": " ".join(words)}
+
+
+def _vectors(path: Path) -> dict[str, Any]:
+    from core.vectors import load_vectors
+
+    found = load_vectors(path)
+    values: dict[str, Any] = {"file": str(path), "checkpoint": found.checkpoint}
+    for vector in found.vectors:
+        layers = f"layers {vector.first} to {'the last' if vector.stop == LAYER_LIMIT else vector.stop - 1}"
+        shape = "x".join(map(str, vector.values.shape))
+        values[vector.id] = f"{vector.kind}, {shape}, {layers}" + (f": {vector.note}" if vector.note else "")
+    return values
 
 
 def _picture(path: Path) -> dict[str, Any]:

@@ -83,6 +83,15 @@ def _wish_library_folder(session: Session) -> None:
     session.dialog_wish = "library_folder"
 
 
+def _wish_import(session: Session) -> None:
+    session.dialog_wish = "import_vectors"
+
+
+def _wish_export(session: Session) -> None:
+    session.shelf.to_export = ()
+    session.dialog_wish = "export_vectors"
+
+
 def _quit(session: Session) -> None:
     session.quit_wish = True
 
@@ -217,6 +226,22 @@ ACTIONS: tuple[Action, ...] = (
         tooltip="Record what the window shows to an MP4 file.",
     ),
     Action(id="output_folder", menu="File", label=_says("Choose output folder…"), run=_wish_folder),
+    Action(
+        id="import_vectors",
+        menu="File",
+        label=_says("Import directions and latents…"),
+        run=_wish_import,
+        enabled=lambda session: session.shelf.is_open,
+        tooltip="From a .npz file, for the model that is open; dropping the file on the window does the same.",
+    ),
+    Action(
+        id="export_vectors",
+        menu="File",
+        label=_says("Export directions and latents…"),
+        run=_wish_export,
+        enabled=lambda session: session.shelf.is_open and bool(session.shelf.vectors),
+        tooltip="All of the open model's, in one .npz file.",
+    ),
     Action(id="quit", menu="File", label=_says("Quit"), run=_quit, shortcut="Ctrl+Q", separator=True),
     Action(
         id="undo",
@@ -245,6 +270,15 @@ ACTIONS: tuple[Action, ...] = (
         shortcut="Ctrl+D",
         tooltip="Jump to a random seed: another picture of the same prompt.",
         separator=True,
+    ),
+    Action(
+        id="save_latent",
+        menu="Edit",
+        label=_says("Save latent"),
+        run=Session.save_latent,
+        shortcut="Ctrl+L",
+        enabled=lambda session: session.frame is not None,
+        tooltip="Keep this place, styles and all, to come back to it or to take layers from it.",
     ),
     Action(
         id="swap",

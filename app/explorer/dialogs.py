@@ -26,14 +26,18 @@ TITLES: dict[DialogWish, str] = {
     "save_scene": "Save the scene as",
     "open_autosave": "Open an earlier scene",
     "find_checkpoint": "Where is the checkpoint?",
+    "import_vectors": "Import directions and latents",
+    "export_vectors": "Export directions and latents",
 }
 _CHECKPOINTS = ["Checkpoints", "*.safetensors *.pkl *.pt", "All files", "*"]
 _SCENES = "*.json *.take.jsonl *.png *.gif *.mp4 *.mkv *.mov *.webm"
+_VECTORS = ["Directions and latents", "*.npz", "All files", "*"]
 _FILTERS: dict[DialogWish, list[str]] = {
     "open": _CHECKPOINTS,
     "find_checkpoint": _CHECKPOINTS,
     "open_scene": ["Scenes, takes, pictures and videos", _SCENES, "All files", "*"],
     "open_autosave": ["Scenes", "*.json"],
+    "import_vectors": _VECTORS,
 }
 """For dialogs that open a file."""
 
@@ -68,6 +72,8 @@ class Dialogs:
             return pfd.open_file(TITLES[wish], start, _FILTERS[wish])
         if wish == "save_scene":
             return pfd.save_file(TITLES[wish], start, ["Scenes", "*.json"])
+        if wish == "export_vectors":
+            return pfd.save_file(TITLES[wish], start, _VECTORS)
         if wish == "save_picture":
             return pfd.save_file(TITLES[wish], start, ["PNG pictures", "*.png"])
         return pfd.select_folder(TITLES[wish], start)
@@ -80,6 +86,8 @@ class Dialogs:
             return str(Path(settings.output_dir) / "picture.png")
         if wish == "save_scene":
             return str(Path(settings.output_dir) / "scene.json")
+        if wish == "export_vectors":
+            return str(Path(settings.output_dir) / f"{self._session.shelf.checkpoint.stem}.directions.npz")
         if wish == "open_autosave":
             return str(self._session.keeper.newest())
         return settings.output_dir + ("/" if wish == "open_scene" else "")
@@ -132,6 +140,12 @@ class Dialogs:
             self._session.save_scene(path if path.suffix.lower() == ".json" else path.with_name(path.name + ".json"))
         elif wish == "find_checkpoint":
             self._session.restorer.give_checkpoint(path)
+        elif wish == "import_vectors":
+            self._session.shelf.import_file(path)
+        elif wish == "export_vectors":
+            self._session.shelf.export_file(
+                path if path.suffix.lower() == ".npz" else path.with_name(path.name + ".npz")
+            )
         elif wish == "library_folder":
             self._session.add_library_folder(path)
         else:

@@ -13,6 +13,7 @@ from typing import Literal
 from app.explorer.dialogs import show_in_folder
 from app.explorer.panels import Panel
 from app.explorer.panels.contact_sheet import ContactSheetPanel
+from app.explorer.panels.directions import DirectionsPanel
 from app.explorer.panels.exports import ExportsPanel
 from app.explorer.panels.latent import LatentPanel
 from app.explorer.panels.library import LibraryPanel
@@ -22,6 +23,7 @@ from app.explorer.panels.motion import MotionPanel
 from app.explorer.panels.output import OutputPanel
 from app.explorer.panels.performance import PerformancePanel
 from app.explorer.panels.prompt import PromptPanel
+from app.explorer.panels.saved_latents import SavedLatentsPanel
 from app.explorer.panels.snapshots import SnapshotsPanel
 from app.explorer.panels.timeline import TimelinePanel
 from app.explorer.session import Session
@@ -91,6 +93,18 @@ PANELS: tuple[PanelEntry, ...] = (
         title=ContactSheetPanel.title,
         make=lambda parts: ContactSheetPanel(parts.session, parts.new_texture),
         place="picture",
+        shown=False,
+    ),
+    PanelEntry(
+        title=DirectionsPanel.title,
+        make=lambda parts: DirectionsPanel(parts.session),
+        place="prompt",
+        shown=False,
+    ),
+    PanelEntry(
+        title=SavedLatentsPanel.title,
+        make=lambda parts: SavedLatentsPanel(parts.session),
+        place="prompt",
         shown=False,
     ),
     PanelEntry(title=Viewport.title, make=lambda parts: parts.viewport, place="picture", closable=False, scrolls=False),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -25,8 +26,16 @@ Pixels = NDArray[np.uint8]
 class Pictures:
     """Belongs to the UI thread. `side` is the longer side of what is kept, in pixels; None keeps all pixels."""
 
-    def __init__(self, render: RenderThread, *, side: int | None, limit: int) -> None:
-        self._render, self._side, self._limit = render, side, limit
+    def __init__(
+        self,
+        render: RenderThread,
+        *,
+        side: int | None,
+        limit: int,
+        fitting: Callable[[RenderRequest], RenderRequest] = lambda request: request,
+    ) -> None:
+        """`fitting` takes off a request what the engine does not know."""
+        self._render, self._side, self._limit, self._fitting = render, side, limit, fitting
         self._kept: OrderedDict[RenderRequest, Pixels | str] = OrderedDict()
         self._wanted: list[RenderRequest] = []
         self._running: tuple[RenderRequest, Future[Pixels]] | None = None
@@ -73,7 +82,8 @@ class Pictures:
             wanted = [request for request in self._wanted if request not in self._kept]
             if wanted:
                 side = self._side
-                self._running = (wanted[0], self._render.call(lambda engine: _pixels(engine, wanted[0], side)))
+                fitted = self._fitting(wanted[0])
+                self._running = (wanted[0], self._render.call(lambda engine: _pixels(engine, fitted, side)))
         # What is still looked for will be asked for again.
         self._wanted.clear()
 

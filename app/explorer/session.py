@@ -22,6 +22,7 @@ from app.classes import class_title
 from app.explorer.crossfade import Crossfade
 from app.explorer.desk import Desk
 from app.explorer.exports import ExportQueue, RunJob, run_in_a_process
+from app.explorer.finder import COMMAND, Finder, Search
 from app.explorer.history import History
 from app.explorer.keeping import Keeper
 from app.explorer.lead import Lead
@@ -34,6 +35,7 @@ from app.explorer.restoring import Restorer
 from app.explorer.scene import Scene
 from app.explorer.scenefile import save_scene_file
 from app.explorer.settings import FRAME_LIMITS, Store, Theme
+from app.explorer.shelf import Shelf
 from app.explorer.taking import Taking
 from app.explorer.timeline_edit import TimelineEditor
 from app.explorer.transport import Transport
@@ -61,6 +63,8 @@ DialogWish = Literal[
     "save_scene",
     "open_autosave",
     "find_checkpoint",
+    "import_vectors",
+    "export_vectors",
 ]
 Choice = tuple[str, Callable[[], None]]
 """A button of a message: its label, and what it does."""
@@ -106,6 +110,8 @@ class Services:
     draw_thumbnail: Draw = draw_in_a_process
     run_export: RunJob = run_in_a_process
     live: LiveServices = field(default_factory=LiveServices)
+    find_directions: tuple[str, ...] = COMMAND
+    """The command that `Finder` runs."""
     clock: Callable[[], float] = time.monotonic
 
 
@@ -171,8 +177,10 @@ class Session:
         self.devices: tuple[str, ...] = ("auto", "cpu")
         """What a model can run on."""
         self.render = RenderThread(self._opener(self._choice))
-        self.thumbnails = Pictures(self.render, side=THUMBNAIL_SIDE, limit=THUMBNAILS)
-        self.others = Pictures(self.render, side=None, limit=4)
+        self.shelf = Shelf(store.folder, self.render.call, self)
+        fitting = self.shelf.fitting_call
+        self.thumbnails = Pictures(self.render, side=THUMBNAIL_SIDE, limit=THUMBNAILS, fitting=fitting)
+        self.others = Pictures(self.render, side=None, limit=4, fitting=fitting)
         """Whole pictures beside the one on screen."""
         self.shown_path: Path | None = None
         """The file that the loaded model came from."""
@@ -184,6 +192,7 @@ class Session:
         self.live = LiveControl(
             self.settings.live, services.live, self._keep_live, self.tell_error, self._tell_quietly, self._clock
         )
+        self.finder = Finder(services.find_directions)
         self._tell_what_was_left(restored is not None)
 
     def _tell_what_was_left(self, restored: bool) -> None:
@@ -221,6 +230,7 @@ class Session:
         if self.lead.took_over:
             self.crossfade.cut()
         request = self.crossfade.follow(self.live.overlay(wanted), scene.crossfade, now, moved=self.lead.moved)
+        request = self.shelf.fitting(request)
         if request != self._submitted:
             self._submitted = request
             # The input behind it was there when this frame of the window began.
@@ -248,6 +258,7 @@ class Session:
         self._look_after_saves()
         self.restorer.tick()
         self._look_after_exports()
+        self._look_after_vectors()
         self.toasts = [toast for toast in self.toasts if now - toast.at < toast_seconds(toast)]
 
     def _keep_place(self) -> None:
@@ -285,6 +296,8 @@ class Session:
             or bool(self._saving)
             or self.restorer.busy
             or self.exports.busy
+            or self.shelf.busy
+            or self.finder.running
         )
 
     @property
@@ -295,7 +308,7 @@ class Session:
     @property
     def wanted(self) -> RenderRequest:
         """What the scene asks for at this time, when every fade has ended."""
-        return self.lead.request(self.history.scene, self.transport.time)
+        return self.shelf.fitting(self.lead.request(self.history.scene, self.transport.time))
 
     @property
     def frames_per_second(self) -> float:
@@ -368,6 +381,7 @@ class Session:
             self.tell_error(str(error))
             return
         self._choice = self._wanted_choice()
+        self.shelf.opening()
         self.render.load(path, self._opener(self._choice))
 
     def _handle(self, event: Loaded | Failed) -> None:
@@ -375,6 +389,7 @@ class Session:
             log.error("%s failed: %s\n%s", event.during, event.message, event.detail)
             if event.during == "load":
                 self.failed_load = event.message
+                self.shelf.stayed(more=self.render.loading is not None)
             # Without a picture the viewport itself says why there is none.
             self.tell_error(event.message, toast=event.during == "render" or self.frame is not None)
             if event.during == "load":
@@ -387,6 +402,7 @@ class Session:
         self.crossfade.cut()
         self.thumbnails.forget()
         self.others.forget()
+        self.shelf.opened(event.info, event.path, more=self.render.loading is not None)
         self.examples = self._services.read_examples(event.path)
         self.failed_load = None
         self.meter.begin_again()
@@ -606,6 +622,34 @@ class Session:
         else:
             self.tell_error(f"The export of {ended.title} failed: {ended.message}")
 
+    # Directions and latents
+
+    def save_latent(self, name: str = "") -> None:
+        """Keep where the picture is under a name; without one, under its subject and seed."""
+        if self.frame is None or not self.shelf.is_open:
+            self.tell_error("There is no picture to keep the latent of yet.")
+            return
+        request = self.wanted
+        self.shelf.save_latent(request, name.strip() or self._file_stem(request))
+
+    def find_directions(self, search: Search) -> None:
+        """Look for directions of the open model in the background."""
+        if self.shelf.is_open and not self.finder.running:
+            self.finder.start(self.shelf.checkpoint, self.shelf.path, search)
+
+    def _look_after_vectors(self) -> None:
+        self.shelf.tick()
+        result = self.finder.take_result()
+        if result is None:
+            return
+        if result.problem is not None:
+            self.tell_error(f"No directions were found: {result.problem}")
+            return
+        before = len(self.shelf.directions)
+        if result.checkpoint == self.shelf.checkpoint:
+            self.shelf.refresh()
+            self.tell(f"Found directions: there are {len(self.shelf.directions)} now, {before} before")
+
     # Keeping
 
     def save_scene(self, path: Path) -> None:
@@ -645,6 +689,7 @@ class Session:
         self.library.close()
         self.restorer.close()
         self.exports.close()
+        self.finder.close()
         self.render.close(timeout=0.0)  # it is no daemon: the interpreter waits for it, the window need not
         if self.recorder is not None:
             self.recorder.join()

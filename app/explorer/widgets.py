@@ -89,26 +89,43 @@ def slider_row(
     shown: str = "%.2f",
     logarithmic: bool = False,
 ) -> None:
-    """A float of the scene as a slider.
-
-    A drag is one undo step, and ten times finer while Ctrl or Alt is held. A double-click, or a click with Ctrl, types
-    a value, up to `limit`.
-    """
+    """A float of the scene as a slider. Values that are typed go up to `limit`."""
     row_label(label, help_text)
     imgui.set_next_item_width(-reset_width() - 4)
     flags = imgui.SliderFlags_.none if limit else imgui.SliderFlags_.always_clamp
     if logarithmic:
         flags |= imgui.SliderFlags_.logarithmic
-    item = f"##{field}"
-    with _finer(item) as fine, _typing(history, item, label):
-        if fine:
-            flags |= imgui.SliderFlags_.no_round_to_format
-        changed, value = imgui.slider_float(item, getattr(history.scene, field), low, high, shown, flags)
+    changed, value = slider(
+        history, f"##{field}", label, lambda scene: getattr(scene, field), low, high, shown=shown, flags=flags
+    )
     if changed:
         edit_number(history, field, label, value, *(limit or (low, high)))
     end_of_edit(history)
     tooltip(help_text)
     reset_button(history, label, field)
+
+
+def slider(
+    history: History,
+    item: str,
+    name: str,
+    read: Callable[[Scene], float],
+    low: float,
+    high: float,
+    *,
+    shown: str = "%.2f",
+    flags: int = 0,
+) -> tuple[bool, float]:
+    """A slider whose edits are steps called `name`: (whether it moved, where to).
+
+    A drag is ten times finer while Ctrl or Alt is held. A double-click, or a click with Ctrl, types a value.
+    """
+    with _finer(item) as fine, _typing(history, item, name):
+        if fine:
+            flags |= imgui.SliderFlags_.no_round_to_format
+        # Read here: typing may have taken a click's edit back.
+        changed, value = imgui.slider_float(item, read(history.scene), low, high, shown, flags)
+    return bool(changed), float(value)
 
 
 @contextmanager

@@ -296,7 +296,11 @@ class Explorer:
         if len(paths) > 1:
             self.session.tell_error(f"Drop one file at a time; got {len(paths)} files.")
             return
-        self.session.restorer.open(Path(paths[0]))
+        path = Path(paths[0])
+        if path.suffix.lower() == ".npz":
+            self.session.shelf.import_file(path)
+        else:
+            self.session.restorer.open(path)
 
     def _guarded(self, name: str, draw: Callable[[], None]) -> Callable[[], None]:
         """A programming error in one panel must not take the window, and the picture, with it."""
@@ -346,9 +350,12 @@ def log_to(store: Store) -> logging.Handler | None:
 
 def _open_engine(path: Path, report: Report, choice: EngineChoice = BEST) -> Renderer:
     _keep_triton_out()
+    from app.vectors import let_know
     from core.engine import Engine  # imports torch: on the render thread, after the window is there
 
-    return Engine.open(path, device=choice.device, precision=choice.precision, progress=report)
+    engine = Engine.open(path, device=choice.device, precision=choice.precision, progress=report)
+    let_know(engine, path)
+    return engine
 
 
 def _list_devices() -> tuple[str, ...]:

@@ -105,6 +105,12 @@ class Generator(Protocol):
     @property
     def synthesis(self) -> Synthesis: ...
 
+    def style(self, layer: LayerInfo, w_NW: Tensor, /) -> Tensor | None:
+        """What scales, and in StyleGAN shifts, the channels of a layer at w: [N, W] -> [N, S], at most of second order
+        in w. None where w does something else, such as moving the input.
+        """
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class MappingShape:

@@ -357,6 +357,10 @@ class Generator(nn.Module):
         y_NE = c_NC @ self.synthesis.embed.weight[: self.c_dim]
         return torch.cat([ws, y_NE[:, None]], dim=2)
 
+    def style(self, layer: LayerInfo, w_NW: Tensor) -> Tensor | None:
+        """None: no layer has a style."""
+        return None
+
     def forward(self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, noise: NoiseMode = "const") -> Tensor:
         """[N, Z] and the label [N, C] or None -> pictures [N, 3, H, W]."""
         rgb: Tensor = self.synthesis(self.map(z_NZ, c_NC, psi), noise=noise)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.family import Conditioning
+from core.models.family import Conditioning, LayerInfo
 from core.request import NoiseMode
 
 LEAK = 0.2
@@ -163,6 +163,11 @@ class MappedGenerator(nn.Module):
     def map(self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """w for every layer, [N, num_ws, W], the first `cutoff` truncated (all if None). `c_NC`: class weights."""
         return truncated_styles(self.mapping(z_NZ, c_NC), self.mapping.w_avg, self.num_ws, psi, cutoff)
+
+    def style(self, layer: LayerInfo, w_NW: Tensor) -> Tensor | None:
+        """The style of a layer at w, [N, W] -> [N, S]."""
+        y: Tensor = self.get_submodule(f"{layer.name}.affine")(w_NW)
+        return y
 
     def forward(self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, noise: NoiseMode = "const") -> Tensor:
         """[N, Z] and the label [N, C] or None -> pictures [N, 3, H, W]."""

@@ -448,3 +448,7 @@ class Generator(MappedGenerator):
         for name, spec in zip(self.synthesis.layers, self.config.layer_specs, strict=True):
             found.append(LayerInfo(f"synthesis.{name}", spec.out_size, spec.out_channels, len(found)))
         return tuple(found)
+
+    def style(self, layer: LayerInfo, w_NW: Tensor) -> Tensor | None:
+        """The style of a layer at w, [N, W] -> [N, S]; the input has none, w moves and turns it."""
+        return None if layer.name == "synthesis.input" else super().style(layer, w_NW)

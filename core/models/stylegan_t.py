@@ -323,6 +323,13 @@ class Generator(nn.Module):
         f_NLF = truncated_styles(self.mapping(z_NZ), self.f_avg, self.num_ws, psi, cutoff)
         return torch.cat([f_NLF, c_NT[:, None].expand(-1, self.num_ws, -1)], dim=2)
 
+    def style(self, layer: LayerInfo, w_NW: Tensor) -> Tensor | None:
+        """The style of a layer at w, [N, W] -> [N, S], second order; the input has none, w moves and turns it."""
+        module = self.get_submodule(layer.name)
+        if isinstance(module, ResidualConvolution):
+            module = module.conv
+        return module.style(w_NW) if isinstance(module, Convolution | ToRGB) else None
+
     def synthesis(
         self,
         w: Tensor,

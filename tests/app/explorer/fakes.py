@@ -55,6 +55,10 @@ class SlowEngine:
     def know(self, vectors: Any) -> None:
         self.vectors.update(vectors)
 
+    def latent(self, request: RenderRequest) -> Any:
+        shape = (self.info.num_ws, self.info.w_dim)
+        return np.random.default_rng(abs(hash(request)) % 2**32).normal(size=shape).astype(np.float32)
+
     def render(self, request: RenderRequest) -> Frame:
         self.rendered.append(request)
         time.sleep(self.delay)

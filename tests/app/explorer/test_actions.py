@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.explorer.actions import ACTIONS, MENUS, by_id, in_menu
@@ -9,6 +10,7 @@ from app.explorer.scene import Scene
 from app.explorer.scene_parts import SceneKeyframe, Snapshot
 from app.explorer.session import Session
 from core.request import RenderRequest
+from core.vectors import Vector
 from tests.app.explorer.fakes import make_session, settle
 
 SNAPSHOTS = (
@@ -65,8 +67,10 @@ def test_every_enabled_action_does_something(session: Session) -> None:
             len(session._saving),
             session._asked,
             repr(vars(session.desk)),
+            len(session.shelf._saving),
         )
 
+    session.shelf.add([Vector(name="snowy", kind="direction", values=np.ones(6))])
     for action in ACTIONS:
         session.dialog_wish = None
         session.transport.time = 3.0

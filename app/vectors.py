@@ -1,0 +1,83 @@
+"""Where the directions and latents of a checkpoint are kept, and reading them. No GUI and no torch here.
+
+They belong to a checkpoint by the hash of its file: in the settings folder, vectors/<first 16 digits>.npz. Besides,
+whoever gives a checkpoint away may put NAME.directions.npz beside it, which is only read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.explorer.settings import config_dir
+from core.vectors import Vector, VectorError, load_vectors
+
+if TYPE_CHECKING:
+    from core.engine import Engine
+
+SHORT_DIGITS = 16
+
+
+def kept_path(sha256: str, folder: Path | None = None) -> Path:
+    """The file of the person's own vectors of a checkpoint; `folder` is that of the settings."""
+    return (config_dir() if folder is None else folder) / "vectors" / f"{sha256[:SHORT_DIGITS]}.npz"
+
+
+def beside_path(checkpoint: Path) -> Path:
+    """The file of vectors that came with a checkpoint, if there is one."""
+    return checkpoint.with_suffix(".directions.npz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """The vectors of one checkpoint."""
+
+    own: tuple[Vector, ...] = ()
+    """Those the person saved."""
+    given: tuple[Vector, ...] = ()
+    """Those beside the checkpoint."""
+    problems: tuple[str, ...] = ()
+    """Why a file was not read, a line each."""
+    own_is_broken: bool = False
+    """Whether the person's own file is there and cannot be read; writing it anew would lose it."""
+
+
+def known_vectors(checkpoint: Path, sha256: str, folder: Path | None = None) -> Known:
+    """What is saved for the checkpoint in this file. Raises nothing: what cannot be read is a problem to tell."""
+    found: list[tuple[Vector, ...]] = []
+    problems: list[str] = []
+    broken = []
+    for path in (kept_path(sha256, folder), beside_path(checkpoint)):
+        vectors: tuple[Vector, ...] = ()
+        try:
+            vectors = read_for(path, sha256) if path.is_file() else ()
+        except VectorError as error:
+            problems.append(str(error))
+            broken.append(path)
+        found.append(vectors)
+    return Known(
+        own=found[0],
+        given=found[1],
+        problems=tuple(problems),
+        own_is_broken=kept_path(sha256, folder) in broken,
+    )
+
+
+def let_know(engine: Engine, checkpoint: Path) -> None:
+    """Let an engine know the vectors saved for its checkpoint, which came from this file, as far as they fit it."""
+    known = known_vectors(checkpoint, engine.info.sha256)
+    for vector in (*known.own, *known.given):
+        if vector.fits(engine.info.num_ws, engine.info.w_dim):
+            engine.know({vector.id: vector.values})
+
+
+def read_for(path: Path, sha256: str) -> tuple[Vector, ...]:
+    """The vectors of a file that is to belong to a checkpoint. Raises `VectorError` when it belongs to another."""
+    found = load_vectors(path)
+    if found.checkpoint != sha256:
+        raise VectorError(
+            f"{path}: expected directions or latents of this checkpoint ({sha256[:SHORT_DIGITS]}), "
+            f"they are of another ({found.checkpoint[:SHORT_DIGITS]})"
+        )
+    return found.vectors
