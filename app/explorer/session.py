@@ -32,6 +32,7 @@ from app.explorer.scene import Scene
 from app.explorer.settings import FRAME_LIMITS, Store, Theme
 from app.explorer.timeline_edit import TimelineEditor
 from app.explorer.transport import Transport
+from core.prompts import plain
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest
 
 log = logging.getLogger(__name__)
@@ -471,7 +472,7 @@ class Session:
     def _file_stem(self, request: RenderRequest) -> str:
         """What to call a file with this picture: the subject, as far as the model takes one, and the seed."""
         subject = {
-            "text": request.prompt,
+            "text": plain(request.prompt),
             "class": f"class {class_title(request.label, self.info.class_names)}",
             "none": self.info.name,
         }[self.conditioning]
