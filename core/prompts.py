@@ -13,7 +13,9 @@ from dataclasses import dataclass
 WEIGHT_LIMIT = 10.0
 """Weights beyond this, on either side of 0, count as this."""
 
-_WEIGHTED = re.compile(r"(?<!\\)((?:\\\\)*)\(((?:\\.|[^()\\])*?):[ ]*([+-]?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9}))[ ]*\)", re.DOTALL)
+_WEIGHTED = re.compile(
+    r"(?<!\\)((?:\\\\)*)\(((?:\\.|[^()\\])*?):[ ]*([+-]?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9}))[ ]*\)", re.DOTALL
+)
 _ESCAPE = re.compile(r"\\([()\\])")
 # What is left of a word without the marks around it; an apostrophe or a hyphen inside belongs to it.
 _WORD = re.compile(r"[^\s,;:!?.()\\\"“”„…'’-](?:(?:[^\s,;:!?.()\\\"“”„…]|\.(?=\w))*[^\s,;:!?.()\\\"“”„…'’-])?")

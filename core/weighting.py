@@ -8,6 +8,9 @@ from torch import Tensor
 from core.prompts import parse, plain, without
 from core.text import TextEncoder
 
+# A part takes a token at least and CLIP reads 77, so a later part is cut off, and its weight with it.
+WEIGHED_PARTS = 77
+
 
 def embed(encoder: TextEncoder, prompt: str) -> Tensor:
     """[C], of length one: e(plain) + sum over weighted parts i of (w_i - 1) (e(plain) - e(plain without part i)).
@@ -16,7 +19,7 @@ def embed(encoder: TextEncoder, prompt: str) -> Tensor:
     embedding to the bit; a muted part that is the only weighted one gives that of the text without it.
     """
     text = plain(prompt)
-    weighted = [span for span in parse(prompt) if span.weight != 1.0]
+    weighted = [span for span in parse(prompt) if span.weight != 1.0][:WEIGHED_PARTS]
     if not weighted:
         return encoder.encode([text])[0]
     if len(weighted) == 1 and weighted[0].weight == 0.0:

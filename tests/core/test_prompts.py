@@ -55,7 +55,9 @@ def test_parts_say_where_they_are() -> None:
     assert "".join(prompt[span.source_start : span.source_stop] for span in parse(prompt)) == prompt
 
 
-@pytest.mark.parametrize("text", ["(" * 5000, "(a:" + "1" * 20000, "(a:1)" * 3000, "\\" * 9999, "(" + "a:" * 5000, "- " * 9])
+@pytest.mark.parametrize(
+    "text", ["(" * 5000, "(a:" + "1" * 20000, "(a:1)" * 3000, "\\" * 9999, "(" + "a:" * 5000, "- " * 9]
+)
 def test_long_prompts_are_read(text: str) -> None:
     assert "".join(span.text for span in parse(text)) == plain(text)
     words_of(text)
@@ -122,6 +124,16 @@ def test_weights_that_cancel_everything_leave_the_text(tiny_checkpoint: Path) ->
     engine = engine_at(tiny_checkpoint)
     for row in engine.embeddings(["(sea:0) (sea:0)", "(a:10) (b:-10)", "(:0)", ""]):
         assert np.linalg.norm(row) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_thousand_weights_encode_no_more_than_the_context_holds(tiny_checkpoint: Path) -> None:
+    engine = engine_at(tiny_checkpoint)
+    encoded = set()
+    assert engine._text is not None
+    encode = engine._text.encode
+    engine._text.encode = lambda prompts: (encoded.update(prompts), encode(prompts))[1]  # type: ignore[method-assign]
+    engine.embeddings(["".join(f"(w{place}:1.2) " for place in range(1000))])
+    assert len(encoded) == 78
 
 
 def test_only_a_model_with_text_has_embeddings(tiny_checkpoint: Path) -> None:
