@@ -19,6 +19,7 @@ from app.explorer.panels.output import OutputPanel
 from app.explorer.panels.performance import PerformancePanel
 from app.explorer.panels.prompt import PromptPanel
 from app.explorer.panels.snapshots import SnapshotsPanel
+from app.explorer.panels.sweep import SweepPanel
 from app.explorer.panels.timeline import TimelinePanel
 from app.explorer.session import Session
 from app.explorer.texture import Texture
@@ -80,6 +81,12 @@ PANELS: tuple[PanelEntry, ...] = (
         title=ContactSheetPanel.title,
         make=lambda parts: ContactSheetPanel(parts.session, parts.new_texture),
         place="picture",
+        shown=False,
+    ),
+    PanelEntry(
+        title=SweepPanel.title,
+        make=lambda parts: SweepPanel(parts.session, parts.new_texture),
+        place="side",
         shown=False,
     ),
     PanelEntry(title=Viewport.title, make=lambda parts: parts.viewport, place="picture", closable=False, scrolls=False),
