@@ -144,11 +144,13 @@ def contact_sheet(
     *,
     columns: int | None = None,
     labels: Sequence[str] | None = None,
+    captions: Sequence[str] | None = None,
     tile: int = 128,
 ) -> NDArray[np.uint8]:
     """Pictures of one size on one page, row by row: [H, W, 3].
 
-    Small pictures are enlarged by a whole number to about `tile` pixels. `labels` gives each row a line of text.
+    Small pictures are enlarged by a whole number to about `tile` pixels. `labels` gives each row a line of text,
+    `captions` each picture one of its own under that.
     """
     if not pictures:
         raise ValueError("contact sheet: expected at least one picture, got none")
@@ -156,21 +158,36 @@ def contact_sheet(
     rows = math.ceil(len(pictures) / columns)
     scale = max(1, tile // max(pictures[0].shape[:2]))
     height, width = (side * scale for side in pictures[0].shape[:2])
-    strip = 22 if labels else 0
+    line = 22
+    strip = line * (bool(labels) + bool(captions))
     page = np.full((rows * (height + strip + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3), _PAPER, dtype=np.uint8)
     for index, picture in enumerate(pictures):
         row, column = divmod(index, columns)
         top = row * (height + strip + _GAP) + strip + _GAP
         left = column * (width + _GAP) + _GAP
         page[top : top + height, left : left + width] = picture.repeat(scale, axis=0).repeat(scale, axis=1)
-    if labels is None:
+    if not strip:
         return page
     image = Image.fromarray(page)
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(size=14)
-    for row, label in enumerate(labels[:rows]):
+    for row, label in enumerate((labels or ())[:rows]):
         draw.text((_GAP + 4, row * (height + strip + _GAP) + 3), label, font=font, fill=(230, 230, 230))
+    for index, caption in enumerate((captions or ())[: len(pictures)]):
+        row, column = divmod(index, columns)
+        place = (column * (width + _GAP) + _GAP + 4, row * (height + strip + _GAP) + strip - line + 3)
+        draw.text(place, _fitted(caption, width - 8, font), font=font, fill=(230, 230, 230))
     return np.asarray(image)
+
+
+def _fitted(text: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
+    """`text` on one line, cut to `width` pixels."""
+    text = " ".join(text.split())
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}...") > width:
+        text = text[:-1]
+    return f"{text}..."
 
 
 def _number(value: float) -> str:

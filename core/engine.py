@@ -29,6 +29,7 @@ from core.models import registry
 from core.models.family import Conditioning, Generator, LayerInfo
 from core.request import IDENTITY_TRANSFORM, Frame, Mix, RenderRequest
 from core.text import TextEncoder, TextEncoderError, load_text_encoder
+from core.weighting import embed
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -200,6 +201,18 @@ class Engine:
                 )
             self._vectors[name] = torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)
 
+    def embeddings(self, prompts: Sequence[str]) -> NDArray[np.float32]:
+        """[N, C], rows of length one: what the text encoder makes of each prompt.
+
+        Raises `EngineError` for a model that takes no text.
+        """
+        if self._text is None:
+            raise EngineError(f"{self.info.name} takes no text, so prompts have no embeddings")
+        if not prompts:
+            return np.zeros((0, self._text.dim), np.float32)
+        rows: NDArray[np.float32] = torch.stack([embed(self._text, prompt) for prompt in prompts]).cpu().numpy()
+        return rows
+
     def ws(self, request: RenderRequest) -> Tensor:
         """The styles of a request, one for each layer: [1, num_ws, w_dim] float32 on the engine's device.
 
@@ -336,9 +349,8 @@ class Engine:
         """[C]: the embedding of a text (blend 0 and 1) or of the point between two."""
         assert self._text is not None
         if blend in (0.0, 1.0):
-            return self._text.encode([prompt if blend == 0.0 else prompt_b])[0]
-        a_C, b_C = self._text.encode([prompt, prompt_b])
-        return blend_embeddings(a_C, b_C, blend)
+            return embed(self._text, prompt if blend == 0.0 else prompt_b)
+        return blend_embeddings(embed(self._text, prompt), embed(self._text, prompt_b), blend)
 
     def _mapped(self, seed: int, subject: Hashable, psi: float) -> Tensor:
         """[W]: a seed's w for a subject (psi 1), or the average that belongs to it (psi 0)."""

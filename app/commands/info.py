@@ -1,5 +1,5 @@
-"""`glissando info FILE`: what a checkpoint, a published generator, a picture, a video or a file of directions says about
-itself.
+"""`glissando info FILE`: what a checkpoint, a published generator, a picture, a video or a file of directions says
+about itself.
 """
 
 from __future__ import annotations

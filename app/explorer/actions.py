@@ -11,8 +11,10 @@ from pathlib import Path
 
 from app.explorer import snapshots
 from app.explorer.desk import OTHER_MONITOR, WINDOWED, DeleteLayout, ShowOutput, ShowPanel, UseLayout, Wish
-from app.explorer.scene import ZOOM_LIMIT, Scene
+from app.explorer.prompt_words import WEIGHT_STEP
+from app.explorer.scene import QUICK_PROMPTS, ZOOM_LIMIT, Scene
 from app.explorer.session import DialogWish, Session
+from core.prompts import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,18 @@ def _quit(session: Session) -> None:
 
 
 # Of a scene, what is kept rather than set.
-_NO_CONTROLS = ("snapshots", "keyframes", "tracks", "duration", "loop", "bpm", "beats_per_bar", "snap", "unit")
+_NO_CONTROLS = (
+    "snapshots",
+    "keyframes",
+    "tracks",
+    "duration",
+    "loop",
+    "bpm",
+    "beats_per_bar",
+    "snap",
+    "unit",
+    "quick_prompts",
+)
 
 
 def _reset(session: Session) -> None:
@@ -117,6 +130,60 @@ def _swap(session: Session) -> None:
         return replace(scene, prompt=scene.prompt_b, prompt_b=scene.prompt, label=scene.label_b, label_b=scene.label)
 
     session.history.step("swap A and B", swap)
+
+
+def _takes_text(session: Session) -> bool:
+    return session.conditioning == "text"
+
+
+def _word_selected(session: Session) -> bool:
+    return _takes_text(session) and session.prompts.words.place is not None
+
+
+def _weigh(by: float) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        word = session.prompts.words.place
+        if word is not None:
+            session.prompts.words.weigh(word, by)
+
+    return run
+
+
+def _mute(session: Session) -> None:
+    word = session.prompts.words.place
+    if word is not None:
+        session.prompts.words.mute(word)
+
+
+def _quick_label(index: int) -> Callable[[Session], str]:
+    def label(session: Session) -> str:
+        prompt = plain(session.prompts.quick(index))
+        return f"{index + 1}: {prompt[:40] + '…' * (len(prompt) > 40) if prompt else '(empty)'}"
+
+    return label
+
+
+def _use_quick(index: int) -> Action:
+    return Action(
+        id=f"quick {index + 1}",
+        menu="Prompt/Quick prompts",
+        label=_quick_label(index),
+        run=lambda session: session.prompts.use_quick(index),
+        shortcut=str(index + 1),
+        enabled=lambda session: _takes_text(session) and bool(session.prompts.quick(index)),
+        tooltip="Make this quick prompt the prompt.",
+    )
+
+
+def _store_quick(index: int) -> Action:
+    return Action(
+        id=f"store quick {index + 1}",
+        menu="Prompt/Store the prompt",
+        label=_says(f"Store as quick prompt {index + 1}"),
+        run=lambda session: session.prompts.store_quick(index, session.history.scene.prompt),
+        shortcut=f"Ctrl+Shift+{index + 1}",
+        enabled=lambda session: _takes_text(session) and bool(session.history.scene.prompt.strip()),
+    )
 
 
 def _zoom_to(zoom: int) -> Callable[[Session], None]:
@@ -288,6 +355,74 @@ ACTIONS: tuple[Action, ...] = (
         enabled=lambda session: _subject(session.history.scene) != _subject(session.history.scene, "_b"),
     ),
     Action(id="reset", menu="Edit", label=_says("Reset all controls"), run=_reset),
+    Action(
+        id="next_word",
+        menu="Prompt",
+        label=_says("Next word"),
+        run=lambda session: session.prompts.words.step(1),
+        shortcut="Alt+Right",
+        enabled=_takes_text,
+        repeat=True,
+        tooltip="Select the next word of the prompt; a click on a word below the prompt does so, too.",
+    ),
+    Action(
+        id="previous_word",
+        menu="Prompt",
+        label=_says("Previous word"),
+        run=lambda session: session.prompts.words.step(-1),
+        shortcut="Alt+Left",
+        enabled=_takes_text,
+        repeat=True,
+    ),
+    Action(
+        id="swap_down",
+        menu="Prompt",
+        label=_says("Swap word for the next"),
+        run=lambda session: session.prompts.words.swap(1),
+        shortcut="Alt+Down",
+        enabled=_word_selected,
+        repeat=True,
+        tooltip="The next word of its list: your own list for the word, or words the model knows.",
+        separator=True,
+    ),
+    Action(
+        id="swap_up",
+        menu="Prompt",
+        label=_says("Swap word for the previous"),
+        run=lambda session: session.prompts.words.swap(-1),
+        shortcut="Alt+Up",
+        enabled=_word_selected,
+        repeat=True,
+    ),
+    Action(
+        id="heavier",
+        menu="Prompt",
+        label=_says("More weight on the word"),
+        run=_weigh(WEIGHT_STEP),
+        shortcut="Alt+=",
+        enabled=_word_selected,
+        repeat=True,
+    ),
+    Action(
+        id="lighter",
+        menu="Prompt",
+        label=_says("Less weight on the word"),
+        run=_weigh(-WEIGHT_STEP),
+        shortcut="Alt+-",
+        enabled=_word_selected,
+        repeat=True,
+    ),
+    Action(
+        id="mute_word",
+        menu="Prompt",
+        label=_says("Mute the word"),
+        run=_mute,
+        shortcut="Alt+M",
+        enabled=_word_selected,
+        tooltip="The picture of the prompt without the word; once more brings it back.",
+    ),
+    *(_use_quick(index) for index in range(QUICK_PROMPTS)),
+    *(_store_quick(index) for index in range(QUICK_PROMPTS)),
     Action(
         id="play",
         menu="Play",
@@ -484,6 +619,9 @@ MENUS = tuple(dict.fromkeys(action.menu.partition("/")[0] for action in ACTIONS)
 
 GESTURES: tuple[tuple[str, str], ...] = (
     ("Drag the picture", "walk through the seeds"),
+    ("Wheel over a word of the prompt", "change its weight"),
+    ("Right click on a word of the prompt", "mute it, or give it a list of your own"),
+    ("Double-click the pad", "back to the first prompt"),
     ("Drag a slider", "change it; the whole drag is one step to undo"),
     ("Ctrl or Alt while dragging a slider", "ten times finer"),
     ("Double-click a slider", "type a value; it may go beyond the slider's ends"),

@@ -18,6 +18,7 @@ _KEYS = {
     ".": imgui.Key.period,
     "`": imgui.Key.grave_accent,
     **{str(i): getattr(imgui.Key, f"_{i}") for i in range(10)},
+    **{name: getattr(imgui.Key, f"{name.lower()}_arrow") for name in ("Left", "Right", "Up", "Down")},
 }
 # Typed rather than pressed: which keys make it depends on the keyboard.
 _CHARACTERS = ("?",)
@@ -36,7 +37,7 @@ def key_chord(shortcut: str) -> int:
 
 
 def run_shortcuts(session: Session) -> None:
-    """Once a frame: do what the keys say. Shortcuts without Ctrl rest while a text field is in use."""
+    """Once a frame: do what the keys say. Shortcuts without Ctrl or Alt rest while a text field is in use."""
     for action in ACTIONS:
         for shortcut in filter(None, (action.shortcut, action.also)):
             if _pressed(shortcut, repeat=action.repeat) and action.enabled(session):
@@ -44,17 +45,22 @@ def run_shortcuts(session: Session) -> None:
 
 
 def _pressed(shortcut: str, *, repeat: bool) -> bool:
+    if shortcut in _CHARACTERS:
+        return not imgui.get_io().want_text_input and ord(shortcut) in imgui.get_io().input_queue_characters
+    chord = key_chord(shortcut)
+    if shortcut.startswith("Alt+"):
+        # A text field owns the arrow keys, so that the routing of shortcuts would keep these from us.
+        key = imgui.Key(chord & ~int(imgui.Key.mod_mask_))
+        return imgui.get_io().key_mods == int(imgui.Key.mod_alt) and bool(imgui.is_key_pressed(key, repeat))
     with_ctrl = shortcut.startswith("Ctrl+")
     if not with_ctrl and imgui.get_io().want_text_input:
         return False
-    if shortcut in _CHARACTERS:
-        return ord(shortcut) in imgui.get_io().input_queue_characters
     flags = imgui.InputFlags_.route_global
     if with_ctrl:
         flags |= imgui.InputFlags_.route_over_active
     if repeat:
         flags |= imgui.InputFlags_.repeat
-    return bool(imgui.shortcut(key_chord(shortcut), flags))
+    return bool(imgui.shortcut(chord, flags))
 
 
 def draw_menus(session: Session) -> None:

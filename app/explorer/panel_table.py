@@ -25,6 +25,7 @@ from app.explorer.panels.performance import PerformancePanel
 from app.explorer.panels.prompt import PromptPanel
 from app.explorer.panels.saved_latents import SavedLatentsPanel
 from app.explorer.panels.snapshots import SnapshotsPanel
+from app.explorer.panels.sweep import SweepPanel
 from app.explorer.panels.timeline import TimelinePanel
 from app.explorer.session import Session
 from app.explorer.texture import Texture
@@ -105,6 +106,12 @@ PANELS: tuple[PanelEntry, ...] = (
         title=SavedLatentsPanel.title,
         make=lambda parts: SavedLatentsPanel(parts.session),
         place="prompt",
+        shown=False,
+    ),
+    PanelEntry(
+        title=SweepPanel.title,
+        make=lambda parts: SweepPanel(parts.session, parts.new_texture),
+        place="side",
         shown=False,
     ),
     PanelEntry(title=Viewport.title, make=lambda parts: parts.viewport, place="picture", closable=False, scrolls=False),

@@ -50,6 +50,11 @@ class Pictures:
         self._kept.move_to_end(request)
         return None if isinstance(kept, str) else kept
 
+    def peek(self, request: RenderRequest) -> Pixels | None:
+        """The picture if it is there; this asks for nothing."""
+        kept = self._kept.get(request)
+        return None if isinstance(kept, str) else kept
+
     def problem(self, request: RenderRequest) -> str | None:
         """Why there is no picture, in one line; None if there is one, or may be."""
         kept = self._kept.get(request)

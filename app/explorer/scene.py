@@ -29,6 +29,7 @@ BPM_LIMITS = (20.0, 400.0)
 ZOOM_LIMIT = 32
 LONGEST_CROSSFADE_S = 10.0
 LONGEST_MORPH_S = 60.0
+QUICK_PROMPTS = 9
 
 REQUEST_FIELDS = tuple(field.name for field in fields(RenderRequest))
 
@@ -77,6 +78,8 @@ class Scene(RenderRequest):
     """Whether keyframes and points keep to beats."""
     unit: TimeUnit = "seconds"
     """What the timeline counts."""
+    quick_prompts: tuple[str, ...] = ()
+    """Prompts for the keys 1 to 9; an empty one is a free place."""
 
     def __post_init__(self) -> None:
         try:
@@ -85,6 +88,8 @@ class Scene(RenderRequest):
             raise SceneError(str(error)) from error
         if self.path not in PATH_SHAPES:
             raise SceneError(f"path: expected one of {', '.join(PATH_SHAPES)}, got {self.path!r}")
+        if len(self.quick_prompts) > QUICK_PROMPTS:
+            raise SceneError(f"quick_prompts: expected at most {QUICK_PROMPTS}, got {len(self.quick_prompts)}")
         for name, low, high in (
             ("morph_seconds", 0.0, LONGEST_MORPH_S),
             ("wipe", 0.0, 1.0),

@@ -12,11 +12,14 @@ import random
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from app.classes import class_title
 from app.explorer.crossfade import Crossfade
@@ -29,18 +32,21 @@ from app.explorer.lead import Lead
 from app.explorer.library import Draw, Library, draw_in_a_process
 from app.explorer.meter import Meter
 from app.explorer.pictures import Pictures
+from app.explorer.prompt_desk import PromptDesk
 from app.explorer.recorder import OpenWriter, Recorder
 from app.explorer.render_thread import Failed, Loaded, Renderer, RenderThread, Report
 from app.explorer.restoring import Restorer
 from app.explorer.scene import Scene
 from app.explorer.scenefile import save_scene_file
-from app.explorer.settings import FRAME_LIMITS, Store, Theme
+from app.explorer.settings import FRAME_LIMITS, Settings, Store, Theme
 from app.explorer.shelf import Shelf
+from app.explorer.strip import StripExport
 from app.explorer.taking import Taking
 from app.explorer.timeline_edit import TimelineEditor
 from app.explorer.transport import Transport
 from app.live.control import LiveControl, LiveServices
 from app.live.settings import LiveSettings
+from core.prompts import plain
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest
 
 log = logging.getLogger(__name__)
@@ -102,6 +108,8 @@ class Services:
     open_writer: OpenWriter
     write_image: Callable[[Path, Frame, Any, Scene, float | None], None]
     """(path, frame, model info, scene, where its play is shown): write a PNG with its metadata."""
+    write_page: Callable[[Path, NDArray[np.uint8]], None]
+    """(path, pixels): write a PNG without metadata."""
     bundled_checkpoint: Callable[[], Path]
     read_examples: Callable[[Path], tuple[str, ...]] = lambda path: ()
     """Prompts that a checkpoint suggests."""
@@ -148,6 +156,8 @@ class Session:
         self.lead = Lead()
         self.timeline = TimelineEditor(self.history, self.transport, self.lead)
         self.recorder: Recorder | None = None
+        self.strip: StripExport | None = None
+        """The video of a sweep that is being written, or was last."""
         self.info: Any = None
         """The loaded model's `ModelInfo`; None until there is one."""
         self.examples: tuple[str, ...] = ()
@@ -182,6 +192,7 @@ class Session:
         self.thumbnails = Pictures(self.render, side=THUMBNAIL_SIDE, limit=THUMBNAILS, fitting=fitting)
         self.others = Pictures(self.render, side=None, limit=4, fitting=fitting)
         """Whole pictures beside the one on screen."""
+        self.prompts = PromptDesk(self.history, self.render, lambda: self.settings, self.keep_settings)
         self.shown_path: Path | None = None
         """The file that the loaded model came from."""
         self.library = Library(store.thumbnails_path, services.draw_thumbnail)
@@ -225,6 +236,7 @@ class Session:
         self.transport.tick(now)
         self._keep_place()
         self.live.tick(self.history, self.info.classes if self.info is not None else 0)
+        self.prompts.tick(now, remember=self.info is not None and self.conditioning == "text")
         scene = self.history.scene
         wanted = self.lead.follow(scene, self.transport)
         if self.lead.took_over:
@@ -292,6 +304,7 @@ class Session:
             or self.recorder is not None
             or self.render.busy
             or self.render.asking
+            or self.prompts.busy
             or bool(self.toasts)
             or bool(self._saving)
             or self.restorer.busy
@@ -403,6 +416,7 @@ class Session:
         self.thumbnails.forget()
         self.others.forget()
         self.shelf.opened(event.info, event.path, more=self.render.loading is not None)
+        self.prompts.neighbours.follow(event.info.sha256, event.info.vocabulary)
         self.examples = self._services.read_examples(event.path)
         self.failed_load = None
         self.meter.begin_again()
@@ -415,7 +429,12 @@ class Session:
 
             def opened(scene: Scene) -> Scene:
                 # All that both models have stays; a class that the new one lacks cannot.
-                return replace(scene, checkpoint=name, label=min(scene.label, last), label_b=min(scene.label_b, last))
+                names = ("label", "label_b", "label_c", "label_d")
+                labels = {name: min(getattr(scene, name), last) for name in names}
+                mixes = tuple(
+                    mix if mix.label is None else replace(mix, label=min(mix.label, last)) for mix in scene.mixes
+                )
+                return replace(scene, checkpoint=name, mixes=mixes, **labels)
 
             self.history.step(
                 "open checkpoint", opened if event.info.classes else lambda scene: replace(scene, checkpoint=name)
@@ -512,6 +531,31 @@ class Session:
         future = self._saver.submit(self._services.write_image, target, frame, info, scene, at)
         self._saving.append((target, future))
 
+    def save_sheet(self, sheet: Callable[[], NDArray[np.uint8]], subject: str) -> None:
+        """Make a page of pictures and write it as PNG, off the UI thread, under a fresh name in the folder."""
+
+        def write(path: Path) -> None:
+            self._services.write_page(path, sheet())
+
+        self._save_fresh(subject, ".png", write)
+
+    def save_strip(self, requests: Sequence[RenderRequest], subject: str) -> None:
+        """Glide through pictures in a video, off the UI thread, under a fresh name in the folder."""
+        if self.strip is not None and not self.strip.ended.is_set():
+            return
+        self.strip = StripExport(self.render, self._services.open_writer, requests)
+        if not self._save_fresh(subject, ".mp4", self.strip.write):
+            self.strip = None
+
+    def _save_fresh(self, subject: str, suffix: str, write: Callable[[Path], None]) -> bool:
+        try:
+            target = self._fresh_path(file_stem(plain(subject), self.history.scene), suffix)
+        except OSError as error:
+            self._tell_unwritable(error)
+            return False
+        self._saving.append((target, self._saver.submit(write, target)))
+        return True
+
     def toggle_recording(self) -> None:
         if self.recorder is not None:
             self.recorder.stop()
@@ -549,6 +593,11 @@ class Session:
         self.settings = replace(self.settings, vsync=vsync)
         self._save_settings()
 
+    def keep_settings(self, settings: Settings) -> None:
+        """These are the settings from now on."""
+        self.settings = settings
+        self._save_settings()
+
     def _save_settings(self) -> None:
         problem = self._store.save_settings(self.settings)
         if problem:
@@ -571,7 +620,7 @@ class Session:
     def file_stem(self, request: RenderRequest) -> str:
         """What to call a file with this picture: the subject, as far as the model takes one, and the seed."""
         subject = {
-            "text": request.prompt,
+            "text": plain(request.prompt),
             "class": f"class {class_title(request.label, self.info.class_names)}",
             "none": self.info.name,
         }[self.conditioning]
@@ -630,7 +679,7 @@ class Session:
             self.tell_error("There is no picture to keep the latent of yet.")
             return
         request = self.wanted
-        self.shelf.save_latent(request, name.strip() or self._file_stem(request))
+        self.shelf.save_latent(request, name.strip() or self.file_stem(request))
 
     def find_directions(self, search: Search) -> None:
         """Look for directions of the open model in the background."""
@@ -690,6 +739,8 @@ class Session:
         self.restorer.close()
         self.exports.close()
         self.finder.close()
+        if self.strip is not None:
+            self.strip.cancel()
         self.render.close(timeout=0.0)  # it is no daemon: the interpreter waits for it, the window need not
         if self.recorder is not None:
             self.recorder.join()

@@ -11,10 +11,12 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from app.explorer.prompt_past import PAST_PROMPTS
 from app.explorer.scene import Scene, SceneError
 from app.live.settings import LiveSettings
 from core import values
@@ -69,6 +71,10 @@ class Settings:
     """auto, float32, bfloat16 or float16."""
     live: LiveSettings = field(default_factory=LiveSettings)
     """OSC, MIDI and sound."""
+    past_prompts: tuple[str, ...] = ()
+    """Prompts used before, newest first."""
+    word_lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For a word, in lower case, what it is to be swapped for."""
 
     def with_recent(self, path: Path) -> Settings:
         name = str(path)
@@ -202,6 +208,14 @@ def _settings_from(data: object) -> Settings:
     precision = data.get("precision", default.precision)
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    past_prompts = data.get("past_prompts", [])
+    word_lists = data.get("word_lists", {})
+    if not isinstance(past_prompts, list) or not all(isinstance(prompt, str) for prompt in past_prompts):
+        raise ValueError(f"past_prompts: expected a list of texts, got {past_prompts!r}")
+    if not isinstance(word_lists, dict) or not all(
+        isinstance(words, list) and all(isinstance(word, str) for word in words) for words in word_lists.values()
+    ):
+        raise ValueError(f"word_lists: expected a list of texts for each word, got {word_lists!r}")
     return Settings(
         recents=tuple(recents[:RECENTS]),
         output_dir=output_dir,
@@ -213,4 +227,6 @@ def _settings_from(data: object) -> Settings:
         device=device,
         precision=precision,
         live=values.from_json(LiveSettings, data.get("live", {}), "live"),
+        past_prompts=tuple(past_prompts[:PAST_PROMPTS]),
+        word_lists={word: tuple(words) for word, words in word_lists.items()},
     )

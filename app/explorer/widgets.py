@@ -229,6 +229,12 @@ def quiet_button(label: str) -> bool:
     return bool(pressed)
 
 
+def close_on_escape() -> None:
+    """Inside a popup: Escape closes it, unless a text field takes it for itself."""
+    if imgui.is_key_pressed(imgui.Key.escape) and not imgui.get_io().want_text_input:
+        imgui.close_current_popup()
+
+
 def fitted(text: str, width: float) -> str:
     """`text`, shortened with an ellipsis to `width` pixels."""
     if imgui.calc_text_size(text).x <= width:

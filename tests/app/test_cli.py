@@ -181,6 +181,17 @@ def test_any_prompt_gives_a_picture(tmp_path, tiny_checkpoint, prompt):
     assert read_png(tmp_path / "seed0000.png").request == RenderRequest(prompt=prompt)
 
 
+def test_generate_follows_the_weights_of_a_prompt(tmp_path, tiny_checkpoint):
+    pictures = {}
+    for name, prompt in (("bare", "a house"), ("muted", "a (snowy:0) house"), ("more", "a (snowy:2) house")):
+        out = tmp_path / name
+        assert run("generate", tiny_checkpoint, "--prompt", prompt, "--seeds", 3, "--out", out) == 0
+        picture = read_png(out / "seed0003.png")
+        assert picture.request.prompt == prompt
+        pictures[name] = np.asarray(Image.open(out / "seed0003.png")).tobytes()
+    assert pictures["muted"] == pictures["bare"] != pictures["more"]
+
+
 def test_generate_tells_each_mistake_in_one_line(tmp_path, capsys, tiny_checkpoint, unwritable):
     out = ("--out", tmp_path / "out")
     good = ("generate", tiny_checkpoint, "--prompt", "sea")

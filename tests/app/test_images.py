@@ -209,3 +209,17 @@ def test_labels_stand_above_their_rows():
     assert strip > 10
     assert labelled[:strip].max() > 150
     assert (labelled[strip + 2 : strip + 66, 2:66] == 0).all()
+
+
+def test_captions_stand_above_their_pictures():
+    pictures = [np.full((32, 32, 3), value, dtype=np.uint8) for value in (50, 100, 150)]
+    bare = contact_sheet(pictures, columns=2, tile=64)
+    captioned = contact_sheet(pictures, columns=2, tile=64, captions=["one", "a caption far too long for it", "three"])
+    both = contact_sheet(pictures, columns=2, tile=64, labels=["row", "row"], captions=["one", "two", "three"])
+    assert captioned.shape == (bare.shape[0] + 2 * 22, bare.shape[1], 3)
+    assert both.shape == (bare.shape[0] + 2 * 44, bare.shape[1], 3)
+    for left, value in ((2, 50), (68, 100)):
+        assert (captioned[24:88, left : left + 64] == value).all(), "a caption stays out of the pictures"
+        assert (captioned[2:24, left : left + 64] > 200).any()
+    assert (captioned[2:24, 60:72] <= 24).all(), "and out of its neighbour's"
+    assert not (captioned[90:112, 68:] > 24).any(), "no caption without a picture"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from imgui_bundle import ImVec2, imgui
@@ -10,6 +11,7 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from app.classes import class_title, matching_classes
 from app.explorer import theme
 from app.explorer.history import History
+from app.explorer.scene import Scene
 from app.explorer.session import Session
 from app.explorer.widgets import dim_text, fitted, square_button, tooltip
 
@@ -17,16 +19,30 @@ LIST_LINES = 12
 
 
 class ClassField:
-    """One class of the scene: `field` is "label" or "label_b"."""
+    """One class of the scene; `name` tells the fields of a panel apart."""
 
-    def __init__(self, session: Session, field: str) -> None:
+    def __init__(
+        self, session: Session, name: str, read: Callable[[Scene], int], write: Callable[[Scene, int], Scene]
+    ) -> None:
         self._session = session
-        self._field = field
+        self._field = name
+        self._read = read
+        self._write = write
         self._search = ""
+
+    @classmethod
+    def of(cls, session: Session, field: str) -> ClassField:
+        """For a field of the scene by its name, such as "label"."""
+        return cls(
+            session,
+            field,
+            lambda scene: int(getattr(scene, field)),
+            lambda scene, label: replace(scene, **{field: label}),
+        )
 
     def draw(self, history: History) -> None:
         names, count = self._session.info.class_names, self._session.info.classes
-        label: int = getattr(history.scene, self._field)
+        label = self._read(history.scene)
         side, gap = imgui.get_frame_height(), 4.0
         width = imgui.get_content_region_avail().x - 2 * (side + gap)
         title = class_title(label, names) if names else f"class {label}"
@@ -81,4 +97,4 @@ class ClassField:
         imgui.end_child()
 
     def _choose(self, history: History, label: int) -> None:
-        history.step("class", lambda scene: replace(scene, **{self._field: label}))
+        history.step("class", lambda scene: self._write(scene, label))

@@ -1,4 +1,4 @@
-"""What to draw: prompts or classes A and B, as the model takes them, and the blend between them."""
+"""What to draw: prompts or classes, as the model takes them, and the ways between them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from app.explorer import theme
 from app.explorer.actions import by_id
 from app.explorer.history import History
 from app.explorer.panels.classes import ClassField
+from app.explorer.panels.fields import PromptField, unknown_row
+from app.explorer.panels.fine import FineLayers
+from app.explorer.panels.pad import Pad
+from app.explorer.panels.quick import QuickStrip
+from app.explorer.panels.words import WordRow
+from app.explorer.scene import LONGEST_CROSSFADE_S
 from app.explorer.session import Session
-from app.explorer.widgets import dim_text, fitted, flow, quiet_button, slider_row, tooltip, wrapped_text
-from app.explorer.words import unknown_words
+from app.explorer.widgets import dim_text, fitted, quiet_button, slider_row, tooltip, wrapped_text
 
 # Shown when the checkpoint brings no examples of its own.
 EXAMPLES = (
@@ -24,21 +29,31 @@ EXAMPLES = (
     "a castle on green hills, pixel art",
 )
 SHOWN_EXAMPLES = 3
-TYPING_PAUSE_S = 1.0
-SHOWN_UNKNOWN = 8
+# Who has used so many prompts needs the space more than the examples.
+NEWCOMER_PROMPTS = 3
 
 
 class PromptPanel:
-    """A and B, examples, the blend; nothing for a model that takes only a seed."""
+    """A with its words, quick prompts, examples; B, or the pad; fine layers. Nothing for a model with only a seed."""
 
     title = "Prompt"
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._typed: dict[str, str] = {}
-        self._ids: dict[str, int] = {}
+        self._prompts = [
+            PromptField.of("prompt", "Describe a picture…", lines=2),
+            PromptField.of("prompt_b", "Second prompt…"),
+            PromptField.of("prompt_c", "Third prompt…"),
+            PromptField.of("prompt_d", "Fourth prompt…"),
+        ]
+        self._classes = [ClassField.of(session, f"label{which}") for which in ("", "_b", "_c", "_d")]
+        self._words = WordRow(session)
+        self._quick = QuickStrip(session)
+        self._pad = Pad()
+        self._pad_open = False
+        self._fine = FineLayers(session)
         self._first_example = 0
-        self._class, self._class_b = ClassField(session, "label"), ClassField(session, "label_b")
+        self._examples_open = len(session.settings.past_prompts) < NEWCOMER_PROMPTS
 
     def draw(self, history: History) -> None:
         conditioning = self._session.conditioning
@@ -46,97 +61,103 @@ class PromptPanel:
             wrapped_text(
                 "This model takes neither prompt nor class: the seed alone makes the picture.", theme.colour.dim
             )
-        elif conditioning == "class":
-            self._class.draw(history)
-            imgui.spacing()
-            self._second("class")
-            self._class_b.draw(history)
-            self._blend(history)
+            return
+        if conditioning == "class":
+            self._classes[0].draw(history)
         else:
-            self._field(history, "prompt", "Describe a picture…", lines=3)
-            self._unknown(history.scene.prompt)
+            self._prompts[0].draw(history)
+            self._words.draw()
+            unknown_row(self._session, history.scene.prompt)
+            self._quick.draw(history)
             self._examples(history)
-            imgui.spacing()
-            self._second("prompt")
-            self._field(history, "prompt_b", "Second prompt…", lines=2)
-            self._unknown(history.scene.prompt_b)
-            self._blend(history)
+        self._crossfade(history)
+        imgui.spacing()
+        self._others(history, conditioning)
+        imgui.spacing()
+        self._fine.draw(history)
 
-    def _second(self, kind: str) -> None:
-        """The heading over B."""
-        self._heading(
-            f"Blend with a second {kind}", f"At blend 0 the picture follows the first {kind}, at 1 the second."
+    def _crossfade(self, history: History) -> None:
+        slider_row(
+            history,
+            "crossfade",
+            "crossfade",
+            0.0,
+            LONGEST_CROSSFADE_S,
+            "How long the picture takes to go over to another prompt or class; 0 cuts.",
+            shown="%.2f s" if history.scene.crossfade > 0.0 else "cut",
+            logarithmic=True,
         )
+
+    def _others(self, history: History, kind: str) -> None:
+        """B and the blend, or the pad with B, C and D."""
+        noun = "class" if kind == "class" else "prompt"
+        opened = self._pad_open or history.scene.blend_y > 0.0
+        if opened:
+            self._heading("Four on a pad", "The picture is between what stands in the corners.")
+        else:
+            self._heading(
+                f"Blend with a second {noun}", f"At blend 0 the picture follows the first {noun}, at 1 the second."
+            )
         imgui.same_line(0, 6)
         if quiet_button(f"{icons.ICON_FA_RIGHT_LEFT}###swap"):
             by_id("swap").run(self._session)
-        tooltip("Swap the two.")
-
-    def _blend(self, history: History) -> None:
+        tooltip("Swap A and B.")
+        imgui.same_line(0, 0)
+        if quiet_button(f"{icons.ICON_FA_MINUS if opened else icons.ICON_FA_TABLE_CELLS_LARGE}###pad"):
+            self._pad_open = not opened
+            if opened:
+                history.step("close pad", lambda scene: replace(scene, blend_y=0.0))
+        tooltip("Back to two: C and D stay with the scene." if opened else f"A pad with four: {noun} C and D as well.")
+        if opened:
+            self._pad_row(history, kind)
+            return
+        self._draw_other(history, kind, 1, lines=2)
         slider_row(
             history, "blend", "blend", 0.0, 1.0, "How far the picture is on its way from the first to the second."
         )
+
+    def _pad_row(self, history: History, kind: str) -> None:
+        line, style = imgui.get_text_line_height(), imgui.get_style()
+        field = line * 2 + style.frame_padding.y * 2 if kind == "text" else imgui.get_frame_height()
+        side = max(3 * field + 2 * style.item_spacing.y, line * 6)
+        self._pad.draw(history, side)
+        imgui.same_line()
+        imgui.begin_group()
+        for index in (1, 2, 3):
+            self._letter("ABCD"[index])
+            self._draw_other(history, kind, index, lines=2)
+        imgui.end_group()
+        for prompt in (history.scene.prompt_c, history.scene.prompt_d):
+            if kind == "text":
+                unknown_row(self._session, prompt)
+
+    def _letter(self, letter: str) -> None:
+        imgui.align_text_to_frame_padding()
+        dim_text(letter)
+        imgui.same_line(0, 6)
+
+    def _draw_other(self, history: History, kind: str, index: int, lines: int) -> None:
+        if kind == "class":
+            self._classes[index].draw(history)
+            return
+        self._prompts[index].draw(history, lines)
+        if index == 1 and not self._pad_open:
+            unknown_row(self._session, history.scene.prompt_b)
 
     def _heading(self, text: str, help_text: str) -> None:
         dim_text(text)
         tooltip(help_text)
 
-    def _field(self, history: History, field: str, hint: str, lines: int) -> None:
-        text: str = getattr(history.scene, field)
-        if field in self._ids and self._typed.get(field) != text:
-            # Undo changed the text under the caret: an active field shows its own copy until told otherwise.
-            state = imgui.internal.get_input_text_state(self._ids[field])
-            if state is not None:
-                state.reload_user_buf_and_move_to_end()
-        line = imgui.get_text_line_height()
-        height = line * lines + imgui.get_style().frame_padding.y * 2
-        origin = imgui.get_cursor_screen_pos()
-        flags = (
-            imgui.InputTextFlags_.word_wrap
-            | imgui.InputTextFlags_.ctrl_enter_for_new_line
-            | imgui.InputTextFlags_.no_undo_redo
-        )
-        changed, new = imgui.input_text_multiline(f"##{field}", text, ImVec2(-1, height), flags)
-        self._ids[field] = imgui.get_item_id()
-        if not new and not imgui.is_item_active():
-            padding = imgui.get_style().frame_padding
-            imgui.get_window_draw_list().add_text(
-                ImVec2(origin.x + padding.x, origin.y + padding.y),
-                imgui.color_convert_float4_to_u32(theme.colour.faint),
-                hint,
-            )
-        if changed and new != text:
-            if starts_word(text, new):
-                history.end_gesture()
-            history.apply("typing", lambda scene: replace(scene, **{field: new}), pause=TYPING_PAUSE_S)
-        self._typed[field] = getattr(history.scene, field)
-        if imgui.is_item_deactivated_after_edit():
-            history.end_gesture()
-
-    def _unknown(self, text: str) -> None:
-        unknown = unknown_words(text, self._session.vocabulary)
-        if not unknown:
-            return
-        shown = [word if len(word) <= 24 else word[:23] + "…" for word in unknown[:SHOWN_UNKNOWN]]
-        if len(unknown) > SHOWN_UNKNOWN:
-            shown.append(f"+{len(unknown) - SHOWN_UNKNOWN}")
-        imgui.begin_group()
-        warning = f"{icons.ICON_FA_TRIANGLE_EXCLAMATION} never seen in training:"
-        widths = [imgui.calc_text_size(warning).x, *(imgui.calc_text_size(word).x + 12 for word in shown)]
-
-        def draw(index: int) -> None:
-            if index == 0:
-                imgui.text_colored(theme.colour.amber, warning)
-            else:
-                _chip(shown[index - 1])
-
-        flow(widths, draw)
-        imgui.end_group()
-        tooltip("No training caption had these words, so the model can only guess from how they are spelled.")
-
     def _examples(self, history: History) -> None:
         examples = self._session.examples or EXAMPLES
-        self._heading("Try one of these", "Click an example to make it the prompt.")
+        icon = icons.ICON_FA_CHEVRON_DOWN if self._examples_open else icons.ICON_FA_CHEVRON_RIGHT
+        imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(0, 0))
+        if quiet_button(f"{icon}  Try one of these###examples"):
+            self._examples_open = not self._examples_open
+        imgui.pop_style_var()
+        tooltip("Click an example to make it the prompt.")
+        if not self._examples_open:
+            return
         if len(examples) > SHOWN_EXAMPLES:
             imgui.same_line(0, 6)
             if quiet_button(f"{icons.ICON_FA_ROTATE}###more examples"):
@@ -152,18 +173,3 @@ class PromptPanel:
                 history.step("example", lambda scene, example=example: replace(scene, prompt=example))
         imgui.pop_style_var(2)
         imgui.pop_style_color()
-
-
-def starts_word(old: str, new: str) -> bool:
-    """Whether `new` is `old` with a word begun after a space: there one undo step of typing ends, the next begins."""
-    return len(new) > len(old) and new.startswith(old) and old[-1:].isspace() and not new[len(old)].isspace()
-
-
-def _chip(text: str) -> None:
-    size = imgui.calc_text_size(text)
-    origin = imgui.get_cursor_screen_pos()
-    background = imgui.color_convert_float4_to_u32(theme.faded(theme.colour.amber, 0.16))
-    draw_list = imgui.get_window_draw_list()
-    draw_list.add_rect_filled(origin, ImVec2(origin.x + size.x + 12, origin.y + size.y + 4), background, 5.0)
-    draw_list.add_text(ImVec2(origin.x + 6, origin.y + 2), imgui.color_convert_float4_to_u32(theme.colour.amber), text)
-    imgui.dummy(ImVec2(size.x + 12, size.y + 4))

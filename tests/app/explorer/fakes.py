@@ -59,6 +59,15 @@ class SlowEngine:
         shape = (self.info.num_ws, self.info.w_dim)
         return np.random.default_rng(abs(hash(request)) % 2**32).normal(size=shape).astype(np.float32)
 
+    def embeddings(self, prompts: Any) -> Any:
+        """Words with the same letters in front are near to each other."""
+        rows = np.zeros((len(prompts), 26), np.float32)
+        for row, prompt in zip(rows, prompts, strict=True):
+            for place, letter in enumerate(prompt.lower()):
+                if "a" <= letter <= "z":
+                    row[ord(letter) - 97] += 0.5**place
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-6)
+
     def render(self, request: RenderRequest) -> Frame:
         self.rendered.append(request)
         time.sleep(self.delay)
@@ -112,6 +121,7 @@ def make_services(**changes: Any) -> Services:
         "open_engine": changes.pop("open_chosen", lambda path, report, choice: open_engine(path, report)),
         "open_writer": ListWriter,
         "write_image": write_bytes,
+        "write_page": lambda path, pixels: path.write_bytes(pixels.tobytes()),
         "draw_thumbnail": draw_thumbnail,
         "bundled_checkpoint": lambda: Path("/bundled.safetensors"),
         **changes,

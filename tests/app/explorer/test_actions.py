@@ -68,16 +68,25 @@ def test_every_enabled_action_does_something(session: Session) -> None:
             session._asked,
             repr(vars(session.desk)),
             len(session.shelf._saving),
+            session.prompts.words.selected,
+            session.prompts.words.waiting,
         )
 
     session.shelf.add([Vector(name="snowy", kind="direction", values=np.ones(6))])
     for action in ACTIONS:
         session.dialog_wish = None
         session.transport.time = 3.0
-        session.history.step(
-            "test", lambda _: Scene(prompt="a", psi=0.3, zoom=3, snapshots=SNAPSHOTS, keyframes=KEYFRAMES)
+        scene = Scene(
+            prompt="a",
+            psi=0.3,
+            zoom=3,
+            snapshots=SNAPSHOTS,
+            keyframes=KEYFRAMES,
+            quick_prompts=tuple("bcdefghij"),
         )
+        session.history.step("test", lambda _, scene=scene: scene)
         session.timeline.select(1)
+        session.prompts.words.select(0 if action.id not in ("next_word", "previous_word") else None)
         session.history.step("test", lambda scene: replace(scene, seed_x=scene.seed_x + 1, prompt_b="b"))
         if action.id == "redo":
             session.history.undo()

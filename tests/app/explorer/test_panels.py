@@ -13,7 +13,8 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import ImVec2, imgui
 
-from app.explorer.panels.prompt import EXAMPLES, starts_word
+from app.explorer.panels.fields import starts_word
+from app.explorer.panels.prompt import EXAMPLES
 from app.explorer.scene import Scene
 from app.explorer.session import Session, first_scene
 from app.explorer.window import Explorer

@@ -1,0 +1,182 @@
+"""The sweep: a template with a list of words, a picture for each at one seed; a click adopts one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import icons_fontawesome_6 as icons
+
+from app.explorer import theme
+from app.explorer.history import History
+from app.explorer.pictures import Pixels
+from app.explorer.session import Session
+from app.explorer.strip import with_strip
+from app.explorer.sweep import SLOT, Sweep, filled, lines_of, template_of
+from app.explorer.texture import Texture
+from app.explorer.textures import Textures
+from app.explorer.widgets import dim_text, fitted, flow, square_button, tooltip, wrapped_text
+from core.request import RenderRequest
+
+TILE_EM = 8.0
+LIST_LINES = 5
+FIRST_LINES = "watercolor\nneon\nflat poster\nink drawing\npixel art"
+
+
+class SweepPanel:
+    """The template, its list, and the pictures."""
+
+    title = "Sweep"
+
+    def __init__(self, session: Session, new_texture: Callable[[], Texture]) -> None:
+        self._session = session
+        self._sweep = Sweep(session.render)
+        self._template: str | None = None
+        self._lines = FIRST_LINES
+        self._textures = Textures(new_texture)
+        self._enlarged: dict[int, tuple[Pixels, Pixels]] = {}
+
+    def draw(self, history: History) -> None:
+        if self._session.conditioning != "text":
+            wrapped_text("A sweep puts words into a prompt; this model takes none.", theme.colour.dim)
+            return
+        if self._template is None:
+            self._template = f"{history.scene.prompt.rpartition(',')[0] or history.scene.prompt}, {SLOT}".lstrip(", ")
+        self._inputs(history)
+        pairs = filled(self._template, self._lines)
+        info = self._session.info
+        model = info.sha256 if info is not None else ""
+        self._sweep.tick(history.scene, [prompt for _, prompt in pairs], model, time.monotonic())
+        self._buttons(history, pairs)
+        problem = self._sweep.problem
+        if problem is not None:
+            wrapped_text(problem, theme.colour.amber)
+        side = imgui.get_font_size() * TILE_EM
+        imgui.begin_child("##sweep tiles")
+        flow([side] * len(pairs), lambda index: self._tile(history, index, *pairs[index], side))
+        imgui.end_child()
+
+    def _inputs(self, history: History) -> None:
+        assert self._template is not None
+        dim_text(f"Template: {SLOT} stands for each line of the list")
+        words = self._session.prompts.words
+        place = words.place
+        imgui.set_next_item_width(-imgui.get_frame_height() - imgui.get_style().item_spacing.x)
+        _, self._template = imgui.input_text_with_hint("##template", f"astronaut, {SLOT}", self._template)
+        imgui.same_line()
+        choices = words.choices() if place is not None else None
+        imgui.begin_disabled(choices is None)
+        if (
+            square_button(f"{icons.ICON_FA_WAND_MAGIC_SPARKLES}###from word")
+            and place is not None
+            and choices is not None
+        ):
+            self._template = template_of(history.scene.prompt, place.start, place.stop)
+            self._lines = lines_of(choices[0])
+        imgui.end_disabled()
+        tooltip(
+            "From the selected word: the prompt with that word left open, and what it can be swapped for as the list. "
+            "Select a word under the prompt first."
+        )
+        height = imgui.get_text_line_height() * LIST_LINES + imgui.get_style().frame_padding.y * 2
+        _, self._lines = imgui.input_text_multiline("##lines", self._lines, ImVec2(-1, height))
+
+    def _play(self, history: History) -> None:
+        requests = self._sweep.requests
+        history.step("play strip", lambda scene: with_strip(scene, requests))
+        self._session.transport.rewind()
+        self._session.transport.playing = True
+        self._session.lead.show_timeline()
+
+    def _buttons(self, history: History, pairs: list[tuple[str, str]]) -> None:
+        session, strip = self._session, self._session.strip
+        writing = strip is not None and not strip.ended.is_set()
+        ready = bool(pairs) and not self._sweep.missing and self._sweep.problem is None
+        imgui.begin_disabled(not ready)
+        if imgui.button(f"{icons.ICON_FA_TABLE_CELLS}  Sheet###sheet"):
+            self._save_sheet(pairs)
+        imgui.end_disabled()
+        tooltip("Save all pictures on one page, as PNG.")
+        imgui.same_line()
+        imgui.begin_disabled(len(pairs) < 2)
+        if imgui.button(f"{icons.ICON_FA_PLAY}  Play strip###play strip"):
+            self._play(history)
+        imgui.end_disabled()
+        tooltip("Glide from picture to picture and back to the first: the strip becomes the scene's timeline.")
+        imgui.same_line()
+        if writing:
+            assert strip is not None
+            if imgui.button(f"{icons.ICON_FA_XMARK}  Stop###stop strip"):
+                strip.cancel()
+            imgui.same_line()
+            imgui.progress_bar(strip.done / strip.total, ImVec2(imgui.get_font_size() * 8, 0))
+        else:
+            imgui.begin_disabled(not ready or len(pairs) < 2)
+            if imgui.button(f"{icons.ICON_FA_FILM}  Video###strip"):
+                session.save_strip(self._sweep.requests, f"sweep {self._template}")
+            imgui.end_disabled()
+            tooltip("Save a video that glides from picture to picture and back to the first.")
+        if self._sweep.missing:
+            imgui.same_line()
+            dim_text(f"{self._sweep.missing} to draw…")
+
+    def _save_sheet(self, pairs: list[tuple[str, str]]) -> None:
+        from app.images import contact_sheet  # Pillow's fonts are not needed before
+
+        drawn = [self._sweep.picture(index) for index in range(len(pairs))]
+        pictures = [pixels for pixels in drawn if pixels is not None]
+        captions = [value for value, _ in pairs]
+        self._session.save_sheet(lambda: contact_sheet(pictures, captions=captions), f"sweep {self._template}")
+
+    def _tile(self, history: History, index: int, value: str, prompt: str, side: float) -> None:
+        imgui.begin_group()
+        origin = imgui.get_cursor_screen_pos()
+        if imgui.invisible_button(f"##sweep {index}", ImVec2(side, side)):
+            history.step("sweep", lambda scene: replace(scene, prompt=prompt, blend=0.0, blend_y=0.0))
+        hovered = imgui.is_item_hovered()
+        tooltip(f"{prompt}\n\nClick: make it the prompt.")
+        corner = ImVec2(origin.x + side, origin.y + side)
+        draw_list = imgui.get_window_draw_list()
+        pixels = self._sweep.picture(index)
+        if pixels is None:
+            draw_list.add_rect_filled(origin, corner, _u32(theme.colour.frame), 4.0)
+            icon = icons.ICON_FA_HOURGLASS_HALF
+            size = imgui.calc_text_size(icon)
+            middle = ImVec2(origin.x + (side - size.x) / 2, origin.y + (side - size.y) / 2)
+            draw_list.add_text(middle, _u32(theme.colour.faint), icon)
+        else:
+            width, height = _within(pixels, side)
+            left, top = origin.x + (side - width) / 2, origin.y + (side - height) / 2
+            texture = imgui.ImTextureRef(self._texture(index, pixels, side).smooth())
+            draw_list.add_image(texture, ImVec2(left, top), ImVec2(left + width, top + height))
+        if hovered or _adopted(history, prompt):
+            colour = theme.faded(theme.WHITE, 0.5) if hovered else theme.colour.accent
+            draw_list.add_rect(origin, corner, _u32(colour), rounding=3.0, thickness=2.0)
+        dim_text(fitted(value, side))
+        imgui.end_group()
+
+    def _texture(self, index: int, pixels: Pixels, side: float) -> Texture:
+        """The place's texture with the picture in it, its pixels as squares."""
+        scale = max(1, round(side / max(pixels.shape[:2])))
+        of, enlarged = self._enlarged.get(index, (None, None))
+        if of is not pixels or enlarged is None or len(enlarged) != scale * len(pixels):
+            enlarged = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+            self._enlarged[index] = (pixels, enlarged)
+        return self._textures.of(index, enlarged)
+
+
+def _adopted(history: History, prompt: str) -> bool:
+    request: RenderRequest = history.scene
+    return request.prompt == prompt and request.blend == 0.0 and request.blend_y == 0.0
+
+
+def _within(pixels: Pixels, side: float) -> tuple[float, float]:
+    height, width = pixels.shape[:2]
+    scale = side / max(width, height)
+    return width * scale, height * scale
+
+
+def _u32(colour: ImVec4) -> int:
+    return int(imgui.color_convert_float4_to_u32(colour))
