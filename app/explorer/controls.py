@@ -165,6 +165,7 @@ CONTROLS: tuple[Control, ...] = (
     _placement("turn", "turn", -180.0, 180.0, "Turns the picture's content clockwise, in degrees."),
     _placement("scale", "scale", 0.25, 4.0, "Makes the picture's content larger or smaller."),
     _field("path_size", "reach", 0.0, 10.0, "How far play goes from the seed, in seeds.", limit=(0.0, 1000.0)),
+    _field("path_seed", "path seed", 0.0, 1000.0, "Which random walk or noise loop.", whole=True),
     _field("loop_seconds", "seconds a round", 1.0, 60.0, "How long one round of play takes.", limit=(0.1, 3600.0)),
 )
 

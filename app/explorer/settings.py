@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from app.explorer.scene import Scene, SceneError
+from app.explorer.seed_plane import COARSEST_STEP, FINEST_STEP, STEP
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,10 @@ class Settings:
     """What the model runs on: auto, cpu, cuda or cuda:N."""
     precision: str = "auto"
     """auto, float32, bfloat16 or float16."""
+    walk_step: float = STEP
+    """Seeds for each pixel of a drag across the picture."""
+    snap_seeds: bool = False
+    """Whether such a drag stops at whole seeds only."""
 
     def with_recent(self, path: Path) -> Settings:
         name = str(path)
@@ -193,6 +198,12 @@ def _settings_from(data: object) -> Settings:
     precision = data.get("precision", default.precision)
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    walk_step = data.get("walk_step", default.walk_step)
+    if not isinstance(walk_step, int | float) or not FINEST_STEP <= walk_step <= COARSEST_STEP:
+        raise ValueError(f"walk_step: expected a number from {FINEST_STEP:g} to {COARSEST_STEP:g}, got {walk_step!r}")
+    snap_seeds = data.get("snap_seeds", default.snap_seeds)
+    if type(snap_seeds) is not bool:
+        raise ValueError(f"snap_seeds: expected true or false, got {snap_seeds!r}")
     return Settings(
         recents=tuple(recents[:RECENTS]),
         output_dir=output_dir,
@@ -203,4 +214,6 @@ def _settings_from(data: object) -> Settings:
         vsync=vsync,
         device=device,
         precision=precision,
+        walk_step=float(walk_step),
+        snap_seeds=snap_seeds,
     )

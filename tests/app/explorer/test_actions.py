@@ -70,10 +70,11 @@ def test_every_enabled_action_does_something(session: Session) -> None:
     for action in ACTIONS:
         session.dialog_wish = None
         session.transport.time = 3.0
-        session.history.step(
-            "test", lambda _: Scene(prompt="a", psi=0.3, zoom=3, snapshots=SNAPSHOTS, keyframes=KEYFRAMES)
-        )
+        full = Scene(prompt="a", psi=0.3, zoom=3, snapshots=SNAPSHOTS, keyframes=KEYFRAMES)
+        full = replace(full, layer_psi=(0.5,), transform=(2.0,) * 9)
+        session.history.step("test", lambda _, full=full: full)
         session.timeline.select(1)
+        session.set_walk(step=0.01)
         session.history.step("test", lambda scene: replace(scene, seed_x=scene.seed_x + 1, prompt_b="b"))
         if action.id == "redo":
             session.history.undo()
