@@ -239,6 +239,8 @@ class Engine:
             if request.mixes or request.pushes:
                 ws_1LW = ws_1LW.clone()
             for mix in request.mixes:
+                if mix.amount == 0.0:
+                    continue  # switched off: what it would take from need not be there
                 layers = slice(mix.first, mix.stop)
                 ws_1LW[:, layers] = lerp(ws_1LW[:, layers], self._mixed_in(mix, request)[:, layers], mix.amount)
             for push in request.pushes:

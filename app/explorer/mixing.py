@@ -49,6 +49,7 @@ def changed(scene: Scene, index: int, change: Callable[[Mix], Mix]) -> Scene:
 
 
 def without(scene: Scene, index: int) -> Scene:
+    """With one mix taken out."""
     return replace(scene, mixes=(*scene.mixes[:index], *scene.mixes[index + 1 :]))
 
 

@@ -48,10 +48,10 @@ class Synthesis(Protocol):
     ) -> Tensor:
         """[N, W], or one for each layer [N, num_ws, W] -> pictures [N, 3, H, W], about [-1, 1], unclamped.
 
-        `noise`, `generator`, which draws noise of mode "random", and `noise_strength`, times which the learnt strength is
-        taken, do nothing without `has_noise`. `transform`, [3, 3] or [N, 3, 3], acts on the input's coordinates; it
-        raises `ValueError` without `has_transform`. `dtype` is that of the convolutions; pictures come in that of the
-        parameters.
+        `noise`, `generator`, which draws noise of mode "random", and `noise_strength`, by which the learnt strength is
+        multiplied, do nothing without `has_noise`. `transform`, [3, 3] or [N, 3, 3], acts on the input's coordinates;
+        it raises `ValueError` without `has_transform`. `dtype` is that of the convolutions; pictures come in that of
+        the parameters.
         """
         ...
 

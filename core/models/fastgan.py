@@ -273,8 +273,8 @@ class Synthesis(nn.Module):
         """[N, W] or [N, 1, W] as `Generator.map` gives it -> pictures [N, 3, H, W], about [-1, 1], unclamped.
 
         `dtype` is the type of the convolutions; pictures come in that of the parameters. `generator` draws the noise of
-        mode "random", which was the only one in training; "const" is a fixed draw of it. `noise_strength` is times what was
-        learnt.
+        mode "random", which was the only one in training; "const" is a fixed draw of it. `noise_strength` is times what
+        was learnt.
         """
         if transform is not None:
             raise ValueError("transform: expected none, because the first layer's pixels cannot be moved")

@@ -273,8 +273,8 @@ def spatial_noise(
     generator: torch.Generator | None,
     scale: float = 1.0,
 ) -> Tensor | None:
-    """Noise to add to every channel, [H, W] or [N, 1, H, W], or None (StyleGAN, section 2). `scale` is the user's, times
-    the learnt strength.
+    """Noise to add to every channel, [H, W] or [N, 1, H, W], or None (StyleGAN, section 2). `scale` is the user's, by
+    which the learnt strength is multiplied.
     """
     if mode == "none" or scale == 0.0:
         return None

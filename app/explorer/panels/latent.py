@@ -8,18 +8,18 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
 from app.explorer.actions import by_id
-from app.explorer.glossary import PSI
+from app.explorer.glossary import CUTOFF, PSI
 from app.explorer.history import History
 from app.explorer.panels.layer_psi import LayerPsi
 from app.explorer.session import Session
 from app.explorer.widgets import (
-    action_button,
     edit_number,
     end_of_edit,
     reset_button,
     reset_width,
     row_label,
     slider_row,
+    square_button,
     tooltip,
 )
 from core.request import LAYER_LIMIT, PSI_LIMIT, SEED_LIMIT, NoiseMode
@@ -44,7 +44,6 @@ class LatentPanel:
 
     def draw(self, history: History) -> None:
         self._seed(history)
-        action_button(self._session, by_id("surprise"), f"{icons.ICON_FA_DICE}  Surprise me###surprise")
         slider_row(history, "psi", "psi", -1.0, 2.0, PSI, limit=(-PSI_LIMIT, PSI_LIMIT))
         info = self._session.info
         self._cutoff(history, info.num_ws if info is not None else LAYER_LIMIT)
@@ -56,8 +55,8 @@ class LatentPanel:
 
     def _seed(self, history: History) -> None:
         row_label("seed x, y", SEED_HELP)
-        spacing = 6.0
-        width = (imgui.get_content_region_avail().x - reset_width() - 4 - spacing) / 2
+        spacing, square = 6.0, imgui.get_frame_height()
+        width = (imgui.get_content_region_avail().x - reset_width() - 4 - square - 2 * spacing) / 2
         limit = float(SEED_LIMIT)
         for field in ("seed_x", "seed_y"):
             imgui.set_next_item_width(width)
@@ -66,13 +65,16 @@ class LatentPanel:
                 edit_number(history, field, "seed", value, -limit, limit)
             end_of_edit(history)
             tooltip(SEED_HELP)
-            if field == "seed_x":
-                imgui.same_line(0, spacing)
+            imgui.same_line(0, spacing)
+        surprise = by_id("surprise")
+        if square_button(f"{icons.ICON_FA_DICE}###surprise"):
+            surprise.run(self._session)
+        tooltip(f"{surprise.label(self._session)}: {surprise.tooltip} ({surprise.shortcut})")
         reset_button(history, "seed", "seed_x", "seed_y")
 
     def _cutoff(self, history: History, layers: int) -> None:
         """The last place of the slider is "all layers", whatever the model has."""
-        row_label("cutoff", CUTOFF_HELP)
+        row_label("cutoff", CUTOFF)
         imgui.set_next_item_width(-reset_width() - 4)
         cutoff = min(history.scene.cutoff, layers)
         shown = "all layers" if cutoff == layers else "no layer" if cutoff == 0 else f"%d of {layers} layers"
@@ -81,7 +83,7 @@ class LatentPanel:
             wanted = LAYER_LIMIT if value >= layers else value
             history.apply("cutoff", lambda scene: replace(scene, cutoff=wanted))
         end_of_edit(history)
-        tooltip(CUTOFF_HELP)
+        tooltip(CUTOFF)
         reset_button(history, "cutoff", "cutoff")
 
     def _noise(self, history: History) -> None:

@@ -98,6 +98,8 @@ def _paint(origin: ImVec2, size: ImVec2, first: int, stop: int, count: int, *, l
         handle = theme.TEXT if lit else theme.ACCENT_HOVER
         draw_list.add_rect_filled(ImVec2(x - 2, origin.y - 1), ImVec2(x + 2, origin.y + size.y + 1), _u32(handle), 2.0)
     text = f"layer {first}" if stop - first == 1 else f"layers {first} to {stop - 1}"
+    if imgui.calc_text_size(text).x + 12 > (stop - first) * cell:
+        text = f"{first}" if stop - first == 1 else f"{first}-{stop - 1}"
     room = imgui.calc_text_size(text)
     middle = origin.x + (first + stop) / 2 * cell - room.x / 2
     middle = min(max(middle, origin.x + 6), origin.x + size.x - room.x - 6)

@@ -22,8 +22,8 @@ COUNTS = (9, 16, 25, 49, 100)
 LIST_SHARE = 0.32
 SPECTRUM_EM = 8.0
 SPECTRUM_HELP = (
-    "How much of each spatial frequency the maps have, on a logarithmic scale: the middle is coarse, the rim as fine as "
-    "pixels can be. The curve is its mean over rings, from coarse to fine."
+    "How much of each spatial frequency the maps have, on a logarithmic scale: the middle is coarse, the rim as fine "
+    "as pixels can be. The curve is its mean over rings, from coarse to fine."
 )
 
 
@@ -80,9 +80,11 @@ class LayersPanel:
         imgui.table_setup_column("layer", imgui.TableColumnFlags_.width_stretch)
         for title in ("size", "channels", "type"):
             imgui.table_setup_column(title)
-        imgui.push_style_color(imgui.Col_.text, theme.FAINT)
+        imgui.push_style_color(imgui.Col_.text, theme.DIM)
+        imgui.push_style_color(imgui.Col_.table_header_bg, theme.FRAME)
         imgui.table_headers_row()
-        imgui.pop_style_color()
+        imgui.pop_style_color(2)
+        imgui.push_style_color(imgui.Col_.header, theme.ACCENT_DIM)
         types = self._look.types
         for layer in layers:
             imgui.table_next_row()
@@ -99,6 +101,7 @@ class LayersPanel:
             for text in (f"{layer.size[1]} × {layer.size[0]}", str(layer.channels), types.get(layer.name, "")):
                 imgui.table_next_column()
                 dim_text(text)
+        imgui.pop_style_color()
         imgui.end_table()
 
     def _choose(self, layer: Any) -> None:
@@ -145,7 +148,7 @@ class LayersPanel:
         imgui.push_style_color(imgui.Col_.plot_lines, theme.ACCENT_HOVER)
         low, high = float(view.profile.min()), float(view.profile.max())
         room = max(high - low, 1e-3) * 0.08
-        label = "spectrum of this channel" if alone else "spectrum, all channels"
+        label = "spectrum of this channel, coarse to fine" if alone else "spectrum of all channels, coarse to fine"
         width = max(imgui.get_content_region_avail().x, 40.0)
         values = np.ascontiguousarray(view.profile if len(view.profile) > 1 else view.profile.repeat(2))
         imgui.plot_lines("##profile", values, 0, label, low - room, high + room, ImVec2(width, side))

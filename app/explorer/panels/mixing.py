@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
-from imgui_bundle import imgui
 
 from app.classes import class_title
 from app.explorer import mixing, theme
@@ -72,10 +72,11 @@ class MixingPanel:
         if imgui.is_item_deactivated():
             history.end_gesture()
         tooltip(RANGE_HELP)
+        imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(7, imgui.get_style().frame_padding.y))
         for place, (name, (low, high)) in enumerate(presets(count).items()):
             if place:
                 imgui.same_line(0, GAP)
-            if imgui.small_button(f"{name}###{name}"):
+            if imgui.button(f"{name}###{name}"):
                 self._edit(
                     history,
                     index,
@@ -84,7 +85,8 @@ class MixingPanel:
                 )
                 history.end_gesture()
             tooltip(f"Layers {low} to {high - 1} of {count}.")
-        imgui.same_line(0, 3 * GAP)
+        imgui.pop_style_var()
+        imgui.same_line(0, 2 * GAP)
         imgui.set_next_item_width(-1)
         moved, amount = imgui.slider_float(
             "##amount",

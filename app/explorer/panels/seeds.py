@@ -22,7 +22,10 @@ from core.request import SEED_LIMIT
 Shown = tuple[Pixels | None, bool]
 """A small picture and whether it is the one that the scene asks for."""
 
-CELL_EM = 4.6
+# Of a cell's side.
+SMALLEST_EM, LARGEST_EM = 3.4, 7.0
+# Columns, and rows.
+MOST = 21
 GAP = 2
 # Farther than this, in pixels, a click is a drag.
 CLICK = 4.0
@@ -60,10 +63,7 @@ class SeedsPanel:
             imgui.same_line(0, 8)
             dim_text("waits while play runs", theme.FAINT)
         area = imgui.get_content_region_avail()
-        cell = imgui.get_font_size() * CELL_EM
-        columns, rows = _odd(area.x / cell), _odd(area.y / cell)
-        # The cells fill the panel's shorter way, so that no strip stays empty.
-        cell = max(math.floor(min(area.x / columns, area.y / rows)), 8)
+        columns, rows, cell = _shape(area.x, area.y, imgui.get_font_size())
         size = ImVec2(cell * columns, cell * rows)
         corner = imgui.get_cursor_screen_pos()
         origin = ImVec2(math.floor(corner.x + max(area.x - size.x, 0) / 2), corner.y)
@@ -165,10 +165,16 @@ def _nearest(scene: Scene) -> tuple[int, int]:
     return math.floor(scene.seed_x + 0.5), math.floor(scene.seed_y + 0.5)
 
 
-def _odd(count: float) -> int:
-    """The nearest odd number not above, at least 3: so that one is in the middle."""
-    whole = max(int(count), 3)
-    return whole if whole % 2 else whole - 1
+def _shape(width: float, height: float, em: float) -> tuple[int, int, int]:
+    """(columns, rows, side of a cell): odd numbers, so that one is in the middle, that fill the panel best."""
+
+    def cell(columns: int, rows: int) -> int:
+        return max(math.floor(min(width / columns, height / rows, LARGEST_EM * em)), 8)
+
+    shapes = [(columns, rows) for columns in range(3, MOST + 1, 2) for rows in range(3, MOST + 1, 2)]
+    roomy = [shape for shape in shapes if cell(*shape) >= SMALLEST_EM * em] or shapes[:1]
+    columns, rows = max(roomy, key=lambda shape: (cell(*shape) ** 2 * shape[0] * shape[1], -shape[0] * shape[1]))
+    return columns, rows, cell(columns, rows)
 
 
 def _places(middle: tuple[int, int], columns: int, rows: int) -> list[tuple[int, int]]:

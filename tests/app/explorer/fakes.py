@@ -51,9 +51,19 @@ class SlowEngine:
         self.size = size
         self.rendered: list[RenderRequest] = []
         self.vectors: dict[str, Any] = {}
+        self.looked: list[tuple[RenderRequest, str]] = []
 
     def know(self, vectors: Any) -> None:
         self.vectors.update(vectors)
+
+    def features(self, request: RenderRequest, layer: str) -> Any:
+        self.looked.append((request, layer))
+        info = next(info for info in self.info.layers if info.name == layer)
+        rng = np.random.default_rng(abs(hash((request, layer))) % 2**32)
+        return rng.normal(size=(info.channels, *info.size)).astype(np.float32)
+
+    def layer_types(self) -> dict[str, str]:
+        return {layer.name: self.info.precision for layer in self.info.layers}
 
     def render(self, request: RenderRequest) -> Frame:
         self.rendered.append(request)
