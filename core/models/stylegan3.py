@@ -402,8 +402,8 @@ class Synthesis(nn.Module):
         """[N, W] or per-layer [N, num_ws, W] -> pictures [N, 3, H, W], about [-1, 1], unclamped.
 
         `transform`, [3, 3] or [N, 3, 3], acts on the input's coordinates. `dtype` is the type of the convolutions;
-        pictures come in that of the parameters. There is no noise: `noise`, `generator` and
-        `noise_strength` change nothing.
+        pictures come in that of the parameters. There is no noise: `noise`, `generator` and `noise_strength` change
+        nothing.
         """
         styles = styles_by_layer(ws, self.num_ws)
         x = self.input(styles[0], transform)

@@ -60,7 +60,11 @@ def test_fast_is_plain(path: Path, noise: NoiseMode, strength: float) -> None:
     with torch.inference_mode():
         expected = generator.synthesis(ws, generator=torch.Generator().manual_seed(5), **inputs)  # type: ignore[arg-type]
         got = fast(ws, generator=torch.Generator().manual_seed(5), **inputs)  # type: ignore[arg-type]
-    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+        silent = generator.synthesis(ws, noise="none")
+    # What tiny instance norms make of rounding is far below what the noise does.
+    torch.testing.assert_close(got, expected, rtol=2e-3, atol=2e-3)
+    if generator.has_noise and strength:
+        assert (expected - silent).abs().max() > 0.02
 
 
 def test_the_engine_follows_the_request(path: Path) -> None:
