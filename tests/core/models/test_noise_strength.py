@@ -54,6 +54,9 @@ def test_strength_scales_the_noise(path: Path, noise: NoiseMode) -> None:
 def test_fast_is_plain(path: Path, noise: NoiseMode, strength: float) -> None:
     checkpoint = load(path)
     generator = load_generator(checkpoint)
+    for name, tensor in generator.state_dict().items():
+        if name.endswith("input.const"):
+            tensor.normal_()  # instance normalisation makes noise of a flat one's rounding
     fast = registry.synthesis(checkpoint.header.family, generator, torch.float32)
     ws = torch.randn(1, generator.num_ws, generator.w_dim, generator=torch.Generator().manual_seed(2))
     inputs = {"noise": noise, "noise_strength": strength}
@@ -61,8 +64,7 @@ def test_fast_is_plain(path: Path, noise: NoiseMode, strength: float) -> None:
         expected = generator.synthesis(ws, generator=torch.Generator().manual_seed(5), **inputs)  # type: ignore[arg-type]
         got = fast(ws, generator=torch.Generator().manual_seed(5), **inputs)  # type: ignore[arg-type]
         silent = generator.synthesis(ws, noise="none")
-    # What tiny instance norms make of rounding is far below what the noise does.
-    torch.testing.assert_close(got, expected, rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
     if generator.has_noise and strength:
         assert (expected - silent).abs().max() > 0.02
 
