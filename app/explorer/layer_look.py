@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,7 @@ class LayerLook:
             try:
                 self._maps = (request, layer, maps.result())
                 self.problem = None
-            except (ValueError, OSError, RuntimeError) as error:
+            except (ValueError, OSError, RuntimeError, CancelledError) as error:
                 self._failed = (request, layer)
                 self.problem = str(error)
         if self._looking is not None and self._looking[1].done():

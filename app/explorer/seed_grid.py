@@ -81,7 +81,7 @@ class SeedGrid:
         if session.info is None or session.transport.playing:
             return
         requests = list(requests)
-        if any(request not in self._kept for request in requests):
+        if (session.settled or self._answer is not None) and any(request not in self._kept for request in requests):
             session.keep_awake()
         if not self._rested() or self._answer is not None:
             return

@@ -20,6 +20,7 @@ from app.explorer.widgets import dim_text, fitted, quiet_button, tooltip, wrappe
 
 COUNTS = (9, 16, 25, 49, 100)
 LIST_SHARE = 0.32
+ENOUGH = 0.8
 SPECTRUM_EM = 8.0
 SPECTRUM_HELP = (
     "How much of each spatial frequency the maps have, on a logarithmic scale: the middle is coarse, the rim as fine "
@@ -175,7 +176,7 @@ class LayersPanel:
 
 
 class _Shown:
-    """A picture in a box, enlarged by whole pixels if it is smaller."""
+    """A picture in a box, enlarged by whole pixels if it is much smaller."""
 
     def __init__(self, new_texture: Callable[[], Texture]) -> None:
         self._new_texture = new_texture
@@ -196,9 +197,11 @@ class _Shown:
         if fill:
             size = box
         else:
-            if zoom >= 1.0:
-                zoom = float(math.floor(zoom))
-                texture = self._texture.sharp(Region(0, 0, width, height), int(zoom))
+            whole = math.floor(zoom)
+            # Square pixels, where that does not leave much of the box empty.
+            if whole >= ENOUGH * zoom:
+                zoom = float(whole)
+                texture = self._texture.sharp(Region(0, 0, width, height), whole)
             size = ImVec2(width * zoom / scale, height * zoom / scale)
         corner = imgui.get_cursor_screen_pos()
         origin = ImVec2(math.floor(corner.x * scale) / scale, math.floor(corner.y * scale) / scale)

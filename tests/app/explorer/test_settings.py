@@ -19,6 +19,8 @@ def test_settings_round_trip(tmp_path: Path) -> None:
         vsync=False,
         device="cuda:1",
         precision="bfloat16",
+        walk_step=0.25,
+        snap_seeds=True,
     )
     assert store.save_settings(settings) is None
     assert store.load_settings() == (settings, None)
@@ -61,6 +63,9 @@ def test_recents_are_unique_newest_first_and_bounded() -> None:
         '{"device": "cuda:x"}',
         '{"device": 0}',
         '{"precision": "float8"}',
+        '{"walk_step": 0}',
+        '{"walk_step": "x"}',
+        '{"snap_seeds": 1}',
     ],
 )
 def test_damaged_settings_give_defaults_and_a_message(tmp_path: Path, text: str) -> None:
