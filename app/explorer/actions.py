@@ -481,6 +481,8 @@ MENUS = tuple(dict.fromkeys(action.menu.partition("/")[0] for action in ACTIONS)
 
 GESTURES: tuple[tuple[str, str], ...] = (
     ("Drag the picture", "walk through the seeds"),
+    ("Drag it with Alt, Ctrl or Shift", "move, turn or scale its content, where the model can"),
+    ("Turn the wheel over the picture", "walk in finer or coarser steps"),
     ("Drag a slider", "change it; the whole drag is one step to undo"),
     ("Ctrl or Alt while dragging a slider", "ten times finer"),
     ("Double-click a slider", "type a value; it may go beyond the slider's ends"),

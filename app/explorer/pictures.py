@@ -73,12 +73,13 @@ class Pictures:
             wanted = [request for request in self._wanted if request not in self._kept]
             if wanted:
                 side = self._side
-                self._running = (wanted[0], self._render.call(lambda engine: _pixels(engine, wanted[0], side)))
+                self._running = (wanted[0], self._render.call(lambda engine: render_small(engine, wanted[0], side)))
         # What is still looked for will be asked for again.
         self._wanted.clear()
 
 
-def _pixels(engine: Any, request: RenderRequest, side: int | None) -> Pixels:
+def render_small(engine: Any, request: RenderRequest, side: int | None) -> Pixels:
+    """A picture, made smaller where its longer side is more than `side` pixels."""
     frame: Frame = engine.render(request)
     if side is None or max(frame.width, frame.height) <= side:
         return frame.pixels

@@ -12,12 +12,9 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
+from app.explorer.pictures import Pixels, render_small
 from app.explorer.session import Session
-from core.request import Frame, RenderRequest
+from core.request import RenderRequest
 
 SIDE = 96
 """Of a small picture, in pixels: the longer side is at most this."""
@@ -25,22 +22,10 @@ KEPT = 600
 # How long the picture must have stood still, in seconds.
 REST_S = 0.2
 
-Pixels = NDArray[np.uint8]
-
 
 def request_at(base: RenderRequest, x: int, y: int) -> RenderRequest:
     """The picture of a whole seed, with all else as in `base`."""
     return replace(base, seed_x=float(x), seed_y=float(y), origin=None, arrived=1.0)
-
-
-def small(pixels: Pixels) -> Pixels:
-    """At most `SIDE` on the longer side; small ones stay as they are."""
-    height, width = pixels.shape[:2]
-    if max(height, width) <= SIDE:
-        return pixels
-    scale = SIDE / max(height, width)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
 
 
 class SeedGrid:
@@ -55,7 +40,7 @@ class SeedGrid:
         """What each seed showed before something else changed."""
         self._model: Any = None
         self._asked: tuple[RenderRequest, Any] | None = None
-        self._answer: Future[Frame] | None = None
+        self._answer: Future[Pixels] | None = None
         self._settled_at: float | None = None
 
     def get(self, request: RenderRequest) -> tuple[Pixels | None, bool]:
@@ -88,7 +73,7 @@ class SeedGrid:
         for request in requests:
             if request not in self._kept:
                 self._asked = (request, session.info)
-                self._answer = session.render.call(lambda engine, request=request: _draw(engine, request))
+                self._answer = session.render.call(lambda engine, request=request: render_small(engine, request, SIDE))
                 return
             self._kept.move_to_end(request)
 
@@ -110,8 +95,7 @@ class SeedGrid:
         if model is not self._session.info:
             return  # of a model that has gone
         try:
-            pixels = answer.result().pixels
-            self._kept[request] = self._last[request.seed_x, request.seed_y] = pixels
+            self._kept[request] = self._last[request.seed_x, request.seed_y] = answer.result()
         except (ValueError, RuntimeError, CancelledError):
             # What is wrong with it, the picture itself says when one goes there.
             self._kept[request] = None
@@ -119,8 +103,3 @@ class SeedGrid:
             self._last.pop(next(iter(self._last)))
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-
-
-def _draw(engine: Any, request: RenderRequest) -> Frame:
-    frame: Frame = engine.render(request)
-    return replace(frame, pixels=small(frame.pixels))

@@ -9,6 +9,7 @@ from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.explorer import theme
+from app.explorer.glossary import W
 from app.explorer.history import History
 from app.explorer.scene import Scene
 from app.explorer.session import Session
@@ -17,10 +18,7 @@ from app.explorer.widgets import reset_button, reset_width, row_label, tooltip
 LOW, HIGH = -1.0, 2.0
 HEIGHT_EM = 5.0
 STEP_NAME = "psi of layers"
-HELP = (
-    "w is the list of numbers that a seed and prompt become; each layer draws with one, coarse shapes first, textures "
-    "last. Here each layer's w gets a psi of its own."
-)
+HELP = f"w: {W} Here the w of each layer gets a psi of its own."
 
 
 def with_layer(scene: Scene, layer: int, psi: float | None) -> Scene:
@@ -50,12 +48,12 @@ class LayerPsi:
 
     def draw(self, history: History) -> None:
         info = self._session.info
-        if info is None:
-            return
+        imgui.begin_disabled(info is None)
         row_label("layers", HELP)
-        own = sum(psi is not None for psi in history.scene.layer_psi[: info.num_ws])
+        count = info.num_ws if info is not None else 0
+        own = sum(psi is not None for psi in history.scene.layer_psi[:count])
         icon = icons.ICON_FA_CHEVRON_DOWN if self._open else icons.ICON_FA_CHEVRON_RIGHT
-        says = f"{own} of {info.num_ws} with their own psi" if own else "all follow psi"
+        says = f"{own} of {count} with their own psi" if own else "all follow psi"
         imgui.push_style_var(imgui.StyleVar_.button_text_align, ImVec2(0.0, 0.5))
         width = imgui.get_content_region_avail().x - reset_width() - 4
         if imgui.button(f"{icon}  {says}###layer psi", ImVec2(width, 0)):
@@ -63,7 +61,8 @@ class LayerPsi:
         imgui.pop_style_var()
         tooltip(HELP)
         reset_button(history, "psi of layers", "layer_psi")
-        if self._open:
+        imgui.end_disabled()
+        if self._open and info is not None:
             self._bars(history)
 
     def _bars(self, history: History) -> None:
@@ -133,21 +132,21 @@ class LayerPsi:
             return float(origin.y + share * size.y)
 
         def colour(value: ImVec4, alpha: float = 1.0) -> int:
-            return int(imgui.color_convert_float4_to_u32(ImVec4(value.x, value.y, value.z, alpha)))
+            return int(imgui.color_convert_float4_to_u32(theme.faded(value, alpha)))
 
         for layer in range(count):
             left, right = math.floor(origin.x + layer * width), math.floor(origin.x + (layer + 1) * width - gap)
-            background = theme.FRAME_HOVER if layer == hovered else theme.FRAME
+            background = theme.colour.frame_hover if layer == hovered else theme.colour.frame
             draw_list.add_rect_filled(ImVec2(left, origin.y), ImVec2(right, origin.y + size.y), colour(background), 3.0)
             own = layer < len(scene.layer_psi) and scene.layer_psi[layer] is not None
             psi = place(effective_psi(scene, layer))
             top, bottom = min(psi, place(0.0)), max(psi, place(0.0))
-            fill = colour(theme.ACCENT) if own else colour(theme.FAINT, 0.45)
+            fill = colour(theme.colour.accent) if own else colour(theme.colour.faint, 0.45)
             draw_list.add_rect_filled(ImVec2(left, top), ImVec2(right, max(bottom, top + 2)), fill, 2.0)
         for psi in (0.0, 1.0):
             line = place(psi)
             draw_list.add_line(
-                ImVec2(origin.x, line), ImVec2(origin.x + size.x - gap, line), colour(theme.TEXT, 0.25), 1.0
+                ImVec2(origin.x, line), ImVec2(origin.x + size.x - gap, line), colour(theme.colour.text, 0.25), 1.0
             )
 
     def _column(self, x: float, origin: ImVec2, size: ImVec2, count: int) -> int:

@@ -87,15 +87,15 @@ def _paint(origin: ImVec2, size: ImVec2, first: int, stop: int, count: int, *, l
     gap = 2.0 if cell > 6 else 1.0
     for layer in range(count):
         inside = first <= layer < stop
-        tint = theme.ACCENT if inside else theme.TEXT
-        colour = ImVec4(tint.x, tint.y, tint.z, 0.45 if inside else 0.09)
+        tint = theme.colour.accent if inside else theme.colour.text
+        colour = theme.faded(tint, 0.45 if inside else 0.09)
         left = origin.x + layer * cell
         draw_list.add_rect_filled(
             ImVec2(left, origin.y), ImVec2(left + cell - gap, origin.y + size.y), _u32(colour), 3.0
         )
     for end in (first, stop):
         x = min(max(origin.x + end * cell - gap / 2, origin.x + 2), origin.x + size.x - 2)
-        handle = theme.TEXT if lit else theme.ACCENT_HOVER
+        handle = theme.colour.text if lit else theme.colour.accent_hover
         draw_list.add_rect_filled(ImVec2(x - 2, origin.y - 1), ImVec2(x + 2, origin.y + size.y + 1), _u32(handle), 2.0)
     text = f"layer {first}" if stop - first == 1 else f"layers {first} to {stop - 1}"
     if imgui.calc_text_size(text).x + 12 > (stop - first) * cell:
@@ -103,7 +103,7 @@ def _paint(origin: ImVec2, size: ImVec2, first: int, stop: int, count: int, *, l
     room = imgui.calc_text_size(text)
     middle = origin.x + (first + stop) / 2 * cell - room.x / 2
     middle = min(max(middle, origin.x + 6), origin.x + size.x - room.x - 6)
-    draw_list.add_text(ImVec2(middle, origin.y + (size.y - room.y) / 2), _u32(theme.TEXT), text)
+    draw_list.add_text(ImVec2(middle, origin.y + (size.y - room.y) / 2), _u32(theme.colour.text), text)
 
 
 def _u32(colour: ImVec4) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.explorer import theme
@@ -66,11 +66,11 @@ class LayersPanel:
         )
         self._choose(layer)
         if self._look.problem is not None:
-            wrapped_text(self._look.problem, theme.RED)
+            wrapped_text(self._look.problem, theme.colour.red)
         elif self._look.shown is not None and self._look.shown[0].layer == layer.name:
             self._view(self._look.shown[1], alone=self._look.shown[0].channel is not None)
         else:
-            dim_text("looking…", theme.FAINT)
+            dim_text("looking…", theme.colour.faint)
         imgui.end_child()
 
     def _list(self, layers: tuple[Any, ...]) -> None:
@@ -81,11 +81,11 @@ class LayersPanel:
         imgui.table_setup_column("layer", imgui.TableColumnFlags_.width_stretch)
         for title in ("size", "channels", "type"):
             imgui.table_setup_column(title)
-        imgui.push_style_color(imgui.Col_.text, theme.DIM)
-        imgui.push_style_color(imgui.Col_.table_header_bg, theme.FRAME)
+        imgui.push_style_color(imgui.Col_.text, theme.colour.dim)
+        imgui.push_style_color(imgui.Col_.table_header_bg, theme.colour.frame)
         imgui.table_headers_row()
         imgui.pop_style_color(2)
-        imgui.push_style_color(imgui.Col_.header, theme.ACCENT_DIM)
+        imgui.push_style_color(imgui.Col_.header, theme.colour.accent_dim)
         types = self._look.types
         for layer in layers:
             imgui.table_next_row()
@@ -146,7 +146,7 @@ class LayersPanel:
         self._spectrum.draw("##spectrum", view.spectrum, ImVec2(side, side), fill=True)
         tooltip(SPECTRUM_HELP)
         imgui.set_cursor_screen_pos(ImVec2(corner.x + side + 10, corner.y))
-        imgui.push_style_color(imgui.Col_.plot_lines, theme.ACCENT_HOVER)
+        imgui.push_style_color(imgui.Col_.plot_lines, theme.colour.accent_hover)
         low, high = float(view.profile.min()), float(view.profile.max())
         room = max(high - low, 1e-3) * 0.08
         label = "spectrum of this channel, coarse to fine" if alone else "spectrum of all channels, coarse to fine"
@@ -169,7 +169,7 @@ class LayersPanel:
         imgui.set_tooltip(f"channel {view.channels[place]}")
         left, top = origin.x + column * wide * unit, origin.y + row * tall * unit
         right, bottom = min(left + wide * unit, origin.x + size.x), min(top + tall * unit, origin.y + height * unit)
-        colour = imgui.color_convert_float4_to_u32(ImVec4(1, 1, 1, 0.8))
+        colour = imgui.color_convert_float4_to_u32(theme.colour.text)
         imgui.get_window_draw_list().add_rect(ImVec2(left, top), ImVec2(right, bottom), colour, thickness=1.5)
         if imgui.is_item_clicked():
             self._channel = view.channels[place]

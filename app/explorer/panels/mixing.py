@@ -45,11 +45,11 @@ class MixingPanel:
             dim_text("There is no model yet.")
             return
         if info.num_ws < 2:
-            wrapped_text("This model draws all layers with one style, so that there is nothing to mix.", theme.DIM)
+            wrapped_text("This model draws all layers with one style: there is nothing to mix.", theme.colour.dim)
             return
         mixes = history.scene.mixes
         if not mixes:
-            wrapped_text(HELP, theme.DIM)
+            wrapped_text(HELP, theme.colour.dim)
         for index, mix in enumerate(mixes):
             imgui.push_id(index)
             self._entry(history, index, mix, info.num_ws)
@@ -137,7 +137,7 @@ class MixingPanel:
             self._class(history, index, mix, width)
         else:
             imgui.align_text_to_frame_padding()
-            dim_text(fitted(mix.latent.rsplit("@")[0], width), theme.TEXT)
+            dim_text(fitted(mix.latent.rsplit("@")[0], width), theme.colour.text)
             tooltip("A saved latent.")
         self._buttons(history, index, square)
         if kind in ("prompt", "class") and mix.seed_x is not None:

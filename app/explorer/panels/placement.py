@@ -56,14 +56,14 @@ class PlacementPanel:
         info = self._session.info
         can = info is None or info.has_transform
         if not can:
-            wrapped_text("The pictures of this model cannot be moved: it draws from a fixed input.", theme.DIM)
+            wrapped_text("The pictures of this model cannot be moved: it draws from a fixed input.", theme.colour.dim)
             return
         for row in self._rows:
             self._slider(history, row)
         action_button(
             self._session, by_id("reset_placement"), f"{icons.ICON_FA_ARROW_ROTATE_LEFT}  Reset placement###reset all"
         )
-        wrapped_text("On the picture: drag with Alt to move, with Ctrl to turn, with Shift to scale.", theme.FAINT)
+        wrapped_text("On the picture: drag with Alt to move, Ctrl to turn, Shift to scale.", theme.colour.faint)
 
     def _slider(self, history: History, row: _Row) -> None:
         control = row.control
@@ -86,7 +86,7 @@ class PlacementPanel:
         imgui.same_line(0, 4)
         imgui.begin_disabled(at_default)
         imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
-        imgui.push_style_color(imgui.Col_.text, theme.FAINT if at_default else theme.DIM)
+        imgui.push_style_color(imgui.Col_.text, theme.colour.faint if at_default else theme.colour.dim)
         if square_button(f"{icons.ICON_FA_ARROW_ROTATE_LEFT}###reset {control.label}"):
             history.step(f"reset {control.label}", lambda scene: control.set(scene, default))
         imgui.pop_style_color(2)

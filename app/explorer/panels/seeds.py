@@ -11,8 +11,9 @@ from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.explorer import theme
 from app.explorer.history import History
+from app.explorer.pictures import Pixels
 from app.explorer.scene import Scene
-from app.explorer.seed_grid import Pixels, SeedGrid, request_at
+from app.explorer.seed_grid import SeedGrid, request_at
 from app.explorer.seed_plane import at
 from app.explorer.session import Session
 from app.explorer.texture import Texture
@@ -42,7 +43,7 @@ class SeedsPanel:
         self._grid = SeedGrid(session)
         self._new_texture = new_texture
         self._texture: Texture | None = None
-        self._uploaded: tuple[list[Shown], tuple[int, int]] | None = None
+        self._uploaded: tuple[list[Shown], tuple[tuple[int, int], str]] | None = None
         self._pan: tuple[int, int] | None = None
         """The seed in the middle once one has looked elsewhere; None follows the picture."""
         self._travel = (0.0, 0.0)
@@ -61,7 +62,7 @@ class SeedsPanel:
                 middle = _nearest(scene)
         if session.transport.playing:
             imgui.same_line(0, 8)
-            dim_text("waits while play runs", theme.FAINT)
+            dim_text("waits while play runs", theme.colour.faint)
         area = imgui.get_content_region_avail()
         columns, rows, cell = _shape(area.x, area.y, imgui.get_font_size())
         size = ImVec2(cell * columns, cell * rows)
@@ -110,14 +111,10 @@ class SeedsPanel:
         """All small pictures are one texture, made anew when one of them changed."""
         if self._texture is None:
             self._texture = self._new_texture()
-        before = self._uploaded
-        if (
-            before is None
-            or before[1] != shape
-            or any(a[0] is not b[0] or a[1] != b[1] for a, b in zip(before[0], pictures, strict=True))
-        ):
+        behind = (shape, self._session.settings.theme)
+        if self._uploaded is None or self._uploaded[1] != behind or _other(self._uploaded[0], pictures):
             self._texture.upload(joined(pictures, *shape))
-            self._uploaded = (pictures, shape)
+            self._uploaded = (pictures, behind)
         corner = ImVec2(origin.x + size.x, origin.y + size.y)
         imgui.get_window_draw_list().add_image(imgui.ImTextureRef(self._texture.smooth()), origin, corner)
 
@@ -129,7 +126,7 @@ class SeedsPanel:
         x = origin.x + (scene.seed_x - middle[0] + columns // 2) * cell
         y = origin.y + (scene.seed_y - middle[1] + rows // 2) * cell
         draw_list.push_clip_rect(origin, ImVec2(origin.x + columns * cell, origin.y + rows * cell), True)
-        for grown, colour in ((1.0, ImVec4(0, 0, 0, 0.5)), (0.0, theme.ACCENT_HOVER)):
+        for grown, colour in ((1.0, theme.colour.shade), (0.0, theme.colour.accent_hover)):
             draw_list.add_rect(
                 ImVec2(x - grown, y - grown),
                 ImVec2(x + cell - GAP + grown, y + cell - GAP + grown),
@@ -147,8 +144,7 @@ def joined(pictures: list[Shown], columns: int, rows: int) -> Pixels:
     side = max(height, width)
     # The gap in pixels of the texture: about that of the window.
     gap = max(round(GAP * side / 72), 1)
-    empty = np.array([round(255 * part) for part in (theme.FRAME.x, theme.FRAME.y, theme.FRAME.z)], dtype=np.uint8)
-    behind = np.array([round(255 * part) for part in (theme.PANEL.x, theme.PANEL.y, theme.PANEL.z)], dtype=np.uint8)
+    empty, behind = _bytes(theme.colour.frame), _bytes(theme.colour.panel)
     sheet = np.empty((rows * (side + gap), columns * (side + gap), 3), dtype=np.uint8)
     sheet[:] = behind
     for index, (picture, current) in enumerate(pictures):
@@ -159,6 +155,14 @@ def joined(pictures: list[Shown], columns: int, rows: int) -> Pixels:
             y, x = top + (side - h) // 2, left + (side - w) // 2
             sheet[y : y + h, x : x + w] = picture if current else picture // 2
     return sheet
+
+
+def _other(before: list[Shown], now: list[Shown]) -> bool:
+    return any(a[0] is not b[0] or a[1] != b[1] for a, b in zip(before, now, strict=True))
+
+
+def _bytes(colour: ImVec4) -> Pixels:
+    return np.array([round(255 * part) for part in (colour.x, colour.y, colour.z)], dtype=np.uint8)
 
 
 def _nearest(scene: Scene) -> tuple[int, int]:
