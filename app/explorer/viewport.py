@@ -115,20 +115,24 @@ class Viewport:
             imgui.text_unformatted(f"{icons.ICON_FA_CIRCLE}  {word}  {recorder.seconds:.1f} s")
             imgui.pop_style_color()
         if session.frame is not None:
-            hint = "drag the picture to walk through the seeds"
-            if session.info is not None and session.info.has_transform:
-                hint += "; Alt moves, Ctrl turns, Shift scales it"
-            width = imgui.calc_text_size(hint).x
-            if imgui.get_content_region_avail().x > width:
-                imgui.same_line()
-                right = imgui.get_window_width() - width - 16
-                if right > imgui.get_cursor_pos_x() + 12:
-                    imgui.set_cursor_pos_x(right)
-                    imgui.align_text_to_frame_padding()
-                    imgui.text_colored(theme.colour.faint, hint)
-                else:
-                    imgui.new_line()
+            self._hint()
         imgui.set_cursor_pos_y(imgui.get_cursor_pos_y() + 2)
+
+    def _hint(self) -> None:
+        """At the right end, what can be done on the picture: as much of it as there is room for."""
+        info = self._session.info
+        hints = ["drag the picture to walk through the seeds"]
+        if info is not None and info.has_transform:
+            hints.insert(0, f"{hints[0]}; Alt moves, Ctrl turns, Shift scales it")
+        imgui.same_line()
+        for hint in hints:
+            right = imgui.get_window_width() - imgui.calc_text_size(hint).x - 16
+            if right > imgui.get_cursor_pos_x() + 12:
+                imgui.set_cursor_pos_x(right)
+                imgui.align_text_to_frame_padding()
+                imgui.text_colored(theme.colour.faint, hint)
+                return
+        imgui.new_line()
 
     def _picture(self, history: History, origin: ImVec2, area: ImVec2) -> None:
         session, scene = self._session, history.scene

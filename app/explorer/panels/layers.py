@@ -124,7 +124,7 @@ class LayersPanel:
         elif quiet_button(f"{icons.ICON_FA_TABLE_CELLS}  all channels###sheet"):
             self._channel = None
         imgui.same_line(0, 6)
-        imgui.set_next_item_width(em * 6)
+        imgui.set_next_item_width(min(em * 6, imgui.get_content_region_avail().x))
         last = layer.channels - 1
         shown = "%d" if self._channel is not None else "choose"
         changed, value = imgui.drag_int("##channel", self._channel or 0, 0.1, 0, last, shown)
@@ -151,6 +151,7 @@ class LayersPanel:
         room = max(high - low, 1e-3) * 0.08
         label = "spectrum of this channel, coarse to fine" if alone else "spectrum of all channels, coarse to fine"
         width = max(imgui.get_content_region_avail().x, 40.0)
+        label = fitted(label, width - 8)
         values = np.ascontiguousarray(view.profile if len(view.profile) > 1 else view.profile.repeat(2))
         imgui.plot_lines("##profile", values, 0, label, low - room, high + room, ImVec2(width, side))
         imgui.pop_style_color()

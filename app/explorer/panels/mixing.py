@@ -115,7 +115,7 @@ class MixingPanel:
             history.end_gesture()
         tooltip("Switch this mix on or off.")
         imgui.same_line(0, GAP)
-        imgui.set_next_item_width(imgui.get_font_size() * 5.4)
+        imgui.set_next_item_width(-3 * (square + GAP))
         if imgui.begin_combo("##kind", KIND_LABELS[kind]):
             for choice in self._kinds():
                 if imgui.selectable(f"{KIND_LABELS[choice]}###kind {choice}", choice == kind)[0] and choice != kind:
@@ -127,8 +127,8 @@ class MixingPanel:
                     )
             imgui.end_combo()
         tooltip("What the styles come from.")
-        imgui.same_line(0, GAP)
-        width = imgui.get_content_region_avail().x - 3 * (square + GAP)
+        self._buttons(history, index)
+        width = imgui.get_content_region_avail().x
         if kind == "seed":
             self._seed(history, index, mix, width)
         elif kind == "prompt":
@@ -136,10 +136,8 @@ class MixingPanel:
         elif kind == "class":
             self._class(history, index, mix, width)
         else:
-            imgui.align_text_to_frame_padding()
             dim_text(fitted(mix.latent.rsplit("@")[0], width), theme.colour.text)
             tooltip("A saved latent.")
-        self._buttons(history, index, square)
         if kind in ("prompt", "class") and mix.seed_x is not None:
             dim_text(f"with the seed {mix.seed_x:g}, {mix.seed_y or 0.0:g}")
 
@@ -148,8 +146,8 @@ class MixingPanel:
         subject: dict[str, tuple[Kind, ...]] = {"text": ("prompt",), "class": ("class",)}
         return ("seed", *subject.get(conditioning, ()))
 
-    def _buttons(self, history: History, index: int, square: float) -> None:
-        imgui.same_line(imgui.get_window_width() - imgui.get_style().window_padding.x - 3 * square - 2 * GAP - _bar())
+    def _buttons(self, history: History, index: int) -> None:
+        imgui.same_line(0, GAP)
         last = len(history.scene.mixes) - 1
         for name, icon, by, possible in (
             ("earlier", icons.ICON_FA_CHEVRON_UP, -1, index > 0),
@@ -224,8 +222,3 @@ class MixingPanel:
 
 def _in_layers(mix: Mix, first: int, stop: int, count: int) -> Mix:
     return replace(mix, first=first, stop=to_last(stop, count))
-
-
-def _bar() -> float:
-    """Width that a scroll bar takes, if there is one."""
-    return float(imgui.get_style().scrollbar_size) if imgui.get_scroll_max_y() > 0 else 0.0
