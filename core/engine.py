@@ -22,9 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.checkpoints import Checkpoint, CheckpointError
+from core.checkpoints import Checkpoint, CheckpointError, native
 from core.checkpoints.importing import Progress, load_any
 from core.latents import blend_embeddings, lerp, seed_corners, seed_to_z
+from core.layer_view import LayerView
 from core.models import registry
 from core.models.family import Conditioning, Generator, LayerInfo
 from core.request import IDENTITY_TRANSFORM, Frame, Mix, RenderRequest
@@ -118,6 +119,9 @@ class Engine:
         self._z_dim, self._num_ws, self._map = generator.z_dim, generator.num_ws, generator.map
         self._latents: OrderedDict[Hashable, Tensor] = OrderedDict()
         self._vectors: dict[str, Tensor] = {}
+        # Where the plain synthesis is in use, it can be looked into as it is.
+        plain = exact or registry.FAMILIES[header.family].fast is None
+        self._layer_view = LayerView(generator, DTYPES[precision]) if plain else None
         classes = generator.c_dim if generator.conditioning == "class" else 0
         self.info = ModelInfo(
             name=header.name,
@@ -213,6 +217,31 @@ class Engine:
         rows: NDArray[np.float32] = torch.stack([embed(self._text, prompt) for prompt in prompts]).cpu().numpy()
         return rows
 
+    def features(self, request: RenderRequest, layer: str) -> NDArray[np.float32]:
+        """[C, H, W]: what a layer, by its `LayerInfo.name`, puts out on the way to the picture of a request.
+
+        The first call reads the weights again where a fast synthesis has used them up. Raises `CheckpointError` when
+        the file has gone or is another by now, `EngineError` for a layer that is not there.
+        """
+        if layer not in [info.name for info in self.info.layers]:
+            raise EngineError(f"layer: {self.info.name} has none of the name {layer!r}")
+        with torch.inference_mode(), self._reproducible():
+            return self._looking_in().maps(layer, self.ws(request), **self._inputs(request))
+
+    def layer_types(self) -> dict[str, str]:
+        """By layer, the number type of what it puts out: "float32", "bfloat16" or "float16". Raises as `features`."""
+        with torch.inference_mode(), self._reproducible():
+            return self._looking_in().types(self.ws(RenderRequest()))
+
+    def _looking_in(self) -> LayerView:
+        if self._layer_view is None:
+            checkpoint = native.load(self.info.path)
+            if checkpoint.sha256 != self.info.sha256:
+                raise CheckpointError(f"{self.info.path}: the file has changed since it was opened; open it again")
+            generator = load_generator(checkpoint).to(self.device)
+            self._layer_view = LayerView(generator, DTYPES[self.info.precision])
+        return self._layer_view
+
     def ws(self, request: RenderRequest) -> Tensor:
         """The styles of a request, one for each layer: [1, num_ws, w_dim] float32 on the engine's device.
 
@@ -223,6 +252,8 @@ class Engine:
             if request.mixes or request.pushes:
                 ws_1LW = ws_1LW.clone()
             for mix in request.mixes:
+                if mix.amount == 0.0:
+                    continue  # switched off: what it would take from need not be there
                 layers = slice(mix.first, mix.stop)
                 ws_1LW[:, layers] = lerp(ws_1LW[:, layers], self._mixed_in(mix, request)[:, layers], mix.amount)
             for push in request.pushes:
@@ -270,13 +301,22 @@ class Engine:
         return self._vectors[name].expand(1, self._num_ws, -1)
 
     def _synthesise(self, request: RenderRequest) -> Tensor:
+        return self._synthesis(self.ws(request), **self._inputs(request))
+
+    def _inputs(self, request: RenderRequest) -> dict[str, Any]:
+        """What the synthesis takes beside the styles."""
         generator: torch.Generator | None = None
         if request.noise == "random":
             generator = torch.Generator("cpu").manual_seed(request.noise_seed)
         transform: Tensor | None = None
         if self.info.has_transform and request.transform != IDENTITY_TRANSFORM:
             transform = torch.tensor(request.transform, dtype=torch.float32, device=self.device).view(3, 3)
-        return self._synthesis(self.ws(request), noise=request.noise, transform=transform, generator=generator)
+        return {
+            "noise": request.noise,
+            "transform": transform,
+            "generator": generator,
+            "noise_strength": request.noise_strength,
+        }
 
     def _reproducible(self) -> AbstractContextManager[None]:
         """On CUDA: only algorithms that give the same bits each time, and float32 that is float32."""

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.explorer import snapshots
+from app.explorer import seed_plane, snapshots
+from app.explorer.controls import Placement
 from app.explorer.desk import OTHER_MONITOR, WINDOWED, DeleteLayout, ShowOutput, ShowPanel, UseLayout, Wish
 from app.explorer.prompt_words import WEIGHT_STEP
 from app.explorer.scene import QUICK_PROMPTS, ZOOM_LIMIT, Scene
 from app.explorer.session import DialogWish, Session
 from core.prompts import plain
+from core.request import IDENTITY_TRANSFORM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,10 @@ def _reset(session: Session) -> None:
     fresh = Scene(**kept)
     session.transport.rewind()
     session.history.step("reset controls", lambda _: fresh)
+
+
+def _step_seed(dx: int, dy: int) -> Callable[[Session], None]:
+    return lambda session: session.history.step("seed", lambda scene: seed_plane.stepped(scene, dx, dy))
 
 
 def _subject(scene: Scene, which: str = "") -> tuple[str, int]:
@@ -424,6 +430,62 @@ ACTIONS: tuple[Action, ...] = (
     *(_use_quick(index) for index in range(QUICK_PROMPTS)),
     *(_store_quick(index) for index in range(QUICK_PROMPTS)),
     Action(
+        id="reset_placement",
+        menu="Edit",
+        label=_says("Reset placement"),
+        run=lambda session: session.history.step("reset placement", Placement().applied),
+        enabled=lambda session: session.history.scene.transform != IDENTITY_TRANSFORM,
+        tooltip="The picture's content back to where it was: not moved, turned or scaled.",
+    ),
+    Action(
+        id="reset_layer_psi",
+        menu="Edit",
+        label=_says("Clear psi of layers"),
+        run=lambda session: session.history.step("clear layers", lambda scene: replace(scene, layer_psi=())),
+        enabled=lambda session: bool(session.history.scene.layer_psi),
+        tooltip="Every layer follows psi and cutoff again.",
+    ),
+    Action(
+        id="seed_right",
+        menu="Seed",
+        label=_says("Next seed"),
+        run=_step_seed(1, 0),
+        shortcut="Right",
+        tooltip="To the next whole seed.",
+        repeat=True,
+    ),
+    Action(
+        id="seed_left", menu="Seed", label=_says("Previous seed"), run=_step_seed(-1, 0), shortcut="Left", repeat=True
+    ),
+    Action(id="seed_up", menu="Seed", label=_says("A row up"), run=_step_seed(0, -1), shortcut="Up", repeat=True),
+    Action(id="seed_down", menu="Seed", label=_says("A row down"), run=_step_seed(0, 1), shortcut="Down", repeat=True),
+    Action(
+        id="seed_home",
+        menu="Seed",
+        label=_says("To seed 0"),
+        run=lambda session: session.history.step("seed 0", lambda scene: replace(scene, seed_x=0.0, seed_y=0.0)),
+        shortcut="Shift+Home",
+        enabled=lambda session: (session.history.scene.seed_x, session.history.scene.seed_y) != (0.0, 0.0),
+    ),
+    Action(
+        id="snap",
+        menu="Seed",
+        label=_says("Snap to whole seeds"),
+        run=lambda session: session.set_walk(snap=not session.settings.snap_seeds),
+        shortcut="S",
+        checked=lambda session: session.settings.snap_seeds,
+        tooltip="A drag across the picture stops at whole seeds only.",
+        separator=True,
+    ),
+    Action(
+        id="reset_step",
+        menu="Seed",
+        label=lambda session: f"Reset the step ({seed_plane.step_text(session.settings.walk_step)})",
+        run=lambda session: session.set_walk(step=seed_plane.STEP),
+        enabled=lambda session: session.settings.walk_step != seed_plane.STEP,
+        tooltip="How far a drag across the picture goes; the wheel over the picture changes it.",
+    ),
+    Action(
         id="play",
         menu="Play",
         label=lambda session: "Pause" if session.transport.playing else "Play",
@@ -622,6 +684,8 @@ GESTURES: tuple[tuple[str, str], ...] = (
     ("Wheel over a word of the prompt", "change its weight"),
     ("Right click on a word of the prompt", "mute it, or give it a list of your own"),
     ("Double-click the pad", "back to the first prompt"),
+    ("Drag it with Alt, Ctrl or Shift", "move, turn or scale its content, where the model can"),
+    ("Turn the wheel over the picture", "walk in finer or coarser steps"),
     ("Drag a slider", "change it; the whole drag is one step to undo"),
     ("Ctrl or Alt while dragging a slider", "ten times finer"),
     ("Double-click a slider", "type a value; it may go beyond the slider's ends"),

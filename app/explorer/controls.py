@@ -13,6 +13,10 @@ from typing import Literal
 from app.explorer.scene import LONGEST_CROSSFADE_S, Scene
 from core.request import LAYER_LIMIT, SEED_LIMIT, Push
 
+# How far a placement goes: content much smaller or farther away would only show the input repeating itself.
+MIN_SCALE = 0.05
+MAX_MOVE = 4.0
+
 Needs = Literal["any", "text", "subject", "noise", "transform"]
 """What the model must have for a control to do anything; "subject" is a prompt or a class."""
 
@@ -46,26 +50,57 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """How the input of a generator is moved: a similarity, which a `RenderRequest` holds as a matrix."""
+    """Where the picture's content is put, by moving the input of a generator.
+
+    First it is scaled and turned about the picture's middle, then moved. A `RenderRequest` holds the inverse of that as
+    a matrix: it says for each place in the picture where the generator is to look.
+    """
 
     x: float = 0.0
     """In widths of the picture, to the right."""
     y: float = 0.0
+    """In widths of the picture, downwards."""
     turn: float = 0.0
-    """Degrees, -180 to 180."""
+    """Degrees clockwise, -180 to 180."""
     scale: float = 1.0
 
     @classmethod
     def of(cls, scene: Scene) -> Placement:
-        """The placement of a scene; exact for every matrix that `applied` made."""
-        a, b, x, _, _, y = scene.transform[:6]
-        return cls(x=x, y=y, turn=math.degrees(math.atan2(-b, a)), scale=math.hypot(a, b))
+        """The placement of a scene, for every matrix that `applied` made; of others what they have in common."""
+        a, b, u, _, _, v = scene.transform[:6]
+        power = a * a + b * b
+        if not MIN_SCALE**2 <= power <= MIN_SCALE**-2:
+            return cls()
+        x, y = -(a * u - b * v) / power, -(b * u + a * v) / power
+        # Zeros without a sign.
+        return cls(x=x + 0.0, y=y + 0.0, turn=math.degrees(math.atan2(b, a)) + 0.0, scale=1 / math.sqrt(power))
 
     def applied(self, scene: Scene) -> Scene:
         """`scene` with this placement."""
+        return replace(scene, transform=self.matrix())
+
+    def matrix(self) -> tuple[float, ...]:
+        """What a `RenderRequest` takes as its `transform`."""
         angle = math.radians(self.turn)
-        a, b = self.scale * math.cos(angle), self.scale * math.sin(angle)
-        return replace(scene, transform=(a, -b, self.x, b, a, self.y, 0.0, 0.0, 1.0))
+        a, b = math.cos(angle) / self.scale, math.sin(angle) / self.scale
+        return (a, b, -(a * self.x + b * self.y) + 0.0, -b + 0.0, a, b * self.x - a * self.y + 0.0, 0.0, 0.0, 1.0)
+
+    def moved(self, dx: float, dy: float) -> Placement:
+        """With the content moved by so many widths."""
+        low, high = -MAX_MOVE, MAX_MOVE
+        return replace(self, x=min(max(self.x + dx, low), high), y=min(max(self.y + dy, low), high))
+
+    def turned(self, degrees: float, factor: float = 1.0) -> Placement:
+        """With all content turned and scaled further about the picture's middle."""
+        angle, scale = math.radians(degrees), min(max(self.scale * factor, MIN_SCALE), 1 / MIN_SCALE)
+        c, s = math.cos(angle) * scale / self.scale, math.sin(angle) * scale / self.scale
+        turned = Placement(
+            x=c * self.x - s * self.y,
+            y=s * self.x + c * self.y,
+            turn=(self.turn + degrees + 180.0) % 360.0 - 180.0,
+            scale=scale,
+        )
+        return turned.moved(0.0, 0.0)
 
 
 def _field(
@@ -125,11 +160,12 @@ CONTROLS: tuple[Control, ...] = (
     _field("crossfade", "crossfade", 0.0, LONGEST_CROSSFADE_S, "Seconds to go over to another prompt."),
     _field("noise_strength", "noise strength", 0.0, 2.0, "Times the strength the model learnt.", needs="noise"),
     _field("noise_seed", "noise seed", 0.0, 1000.0, "Which random noise.", whole=True, needs="noise"),
-    _placement("x", "move x", -1.0, 1.0, "Moves the picture's content sideways, in widths."),
-    _placement("y", "move y", -1.0, 1.0, "Moves the picture's content up and down, in widths."),
-    _placement("turn", "turn", -180.0, 180.0, "Turns the picture's content, in degrees."),
-    _placement("scale", "scale", 0.25, 4.0, "Scales the coordinates that the picture is drawn from."),
+    _placement("x", "move x", -1.0, 1.0, "Moves the picture's content to the right, in widths."),
+    _placement("y", "move y", -1.0, 1.0, "Moves the picture's content downwards, in widths."),
+    _placement("turn", "turn", -180.0, 180.0, "Turns the picture's content clockwise, in degrees."),
+    _placement("scale", "scale", 0.25, 4.0, "Makes the picture's content larger or smaller."),
     _field("path_size", "reach", 0.0, 10.0, "How far play goes from the seed, in seeds.", limit=(0.0, 1000.0)),
+    _field("path_seed", "path seed", 0.0, 1000.0, "Which random walk or noise loop.", whole=True),
     _field("loop_seconds", "seconds a round", 1.0, 60.0, "How long one round of play takes.", limit=(0.1, 3600.0)),
 )
 

@@ -7,15 +7,16 @@ own, numbers move too.
 
 from __future__ import annotations
 
-from core.request import RenderRequest
+from core.request import Mix, RenderRequest
 from core.timeline import EASINGS, LONGEST_WALK, EasingName, fade, interpolate
 
 _JUMPS = (
     *(f"{name}{which}" for name in ("prompt", "label") for which in ("", "_b", "_c", "_d")),
-    "mixes",
-    "layer_psi",
     "cutoff",
 )
+# Of a mix, in one frame of the window.
+LARGEST_DRAG = 0.5
+_JUMPS_OF_MIX = ("first", "stop", "prompt", "label", "latent")
 
 
 def jumps(a: RenderRequest, b: RenderRequest) -> bool:
@@ -24,7 +25,21 @@ def jumps(a: RenderRequest, b: RenderRequest) -> bool:
         return True
     if {push.direction for push in a.pushes} != {push.direction for push in b.pushes}:
         return True
+    if len(a.mixes) != len(b.mixes) or any(_jumps_in(*pair) for pair in zip(a.mixes, b.mixes, strict=True)):
+        return True
     return max(abs(a.seed_x - b.seed_x), abs(a.seed_y - b.seed_y)) > LONGEST_WALK
+
+
+def _jumps_in(a: Mix, b: Mix) -> bool:
+    """The same for one mix, whose amount and seed are dragged."""
+    if any(getattr(a, name) != getattr(b, name) for name in _JUMPS_OF_MIX):
+        return True
+    if abs(a.amount - b.amount) > LARGEST_DRAG:  # switched on or off
+        return True
+    seeds = ((a.seed_x, b.seed_x), (a.seed_y, b.seed_y))
+    if any((x is None) != (y is None) for x, y in seeds):
+        return True
+    return any(x is not None and y is not None and abs(x - y) > LONGEST_WALK for x, y in seeds)
 
 
 class Crossfade:

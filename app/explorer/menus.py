@@ -17,6 +17,10 @@ _KEYS = {
     ",": imgui.Key.comma,
     ".": imgui.Key.period,
     "`": imgui.Key.grave_accent,
+    "Left": imgui.Key.left_arrow,
+    "Right": imgui.Key.right_arrow,
+    "Up": imgui.Key.up_arrow,
+    "Down": imgui.Key.down_arrow,
     **{str(i): getattr(imgui.Key, f"_{i}") for i in range(10)},
     **{name: getattr(imgui.Key, f"{name.lower()}_arrow") for name in ("Left", "Right", "Up", "Down")},
 }

@@ -16,14 +16,18 @@ from app.explorer.panels.contact_sheet import ContactSheetPanel
 from app.explorer.panels.directions import DirectionsPanel
 from app.explorer.panels.exports import ExportsPanel
 from app.explorer.panels.latent import LatentPanel
+from app.explorer.panels.layers import LayersPanel
 from app.explorer.panels.library import LibraryPanel
 from app.explorer.panels.live import LivePanel
 from app.explorer.panels.log import LogPanel
+from app.explorer.panels.mixing import MixingPanel
 from app.explorer.panels.motion import MotionPanel
 from app.explorer.panels.output import OutputPanel
 from app.explorer.panels.performance import PerformancePanel
+from app.explorer.panels.placement import PlacementPanel
 from app.explorer.panels.prompt import PromptPanel
 from app.explorer.panels.saved_latents import SavedLatentsPanel
+from app.explorer.panels.seeds import SeedsPanel
 from app.explorer.panels.snapshots import SnapshotsPanel
 from app.explorer.panels.sweep import SweepPanel
 from app.explorer.panels.timeline import TimelinePanel
@@ -74,6 +78,20 @@ PANELS: tuple[PanelEntry, ...] = (
     PanelEntry(
         title=ExportsPanel.title,
         make=lambda parts: ExportsPanel(parts.session, show_in_folder, time.monotonic),
+        place="side",
+        shown=False,
+    ),
+    PanelEntry(
+        title=SeedsPanel.title,
+        make=lambda parts: SeedsPanel(parts.session, parts.new_texture),
+        place="side",
+        shown=False,
+    ),
+    PanelEntry(title=MixingPanel.title, make=lambda parts: MixingPanel(parts.session), place="side", shown=False),
+    PanelEntry(title=PlacementPanel.title, make=lambda parts: PlacementPanel(parts.session), place="side", shown=False),
+    PanelEntry(
+        title=LayersPanel.title,
+        make=lambda parts: LayersPanel(parts.session, parts.new_texture),
         place="side",
         shown=False,
     ),

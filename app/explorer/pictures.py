@@ -88,12 +88,13 @@ class Pictures:
             if wanted:
                 side = self._side
                 fitted = self._fitting(wanted[0])
-                self._running = (wanted[0], self._render.call(lambda engine: _pixels(engine, fitted, side)))
+                self._running = (wanted[0], self._render.call(lambda engine: render_small(engine, fitted, side)))
         # What is still looked for will be asked for again.
         self._wanted.clear()
 
 
-def _pixels(engine: Any, request: RenderRequest, side: int | None) -> Pixels:
+def render_small(engine: Any, request: RenderRequest, side: int | None) -> Pixels:
+    """A picture, made smaller where its longer side is more than `side` pixels."""
     frame: Frame = engine.render(request)
     if side is None or max(frame.width, frame.height) <= side:
         return frame.pixels

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
+from app.explorer import paths
 from app.explorer.scene_parts import LONGEST_S, MARKS, SceneKeyframe, Snapshot, Track, check_easing, check_rising
 from core import values
 from core.request import SEED_LIMIT, RenderRequest
@@ -18,7 +19,7 @@ from core.timeline import EasingName
 
 SCHEMA_VERSION = 2
 
-PathShape = Literal["circle", "eight", "line", "blend", "still"]
+PathShape = Literal["circle", "eight", "line", "walk", "noise", "blend", "still"]
 PATH_SHAPES: tuple[PathShape, ...] = get_args(PathShape)
 Compare = Literal["off", "side", "wipe"]
 COMPARES: tuple[Compare, ...] = get_args(Compare)
@@ -45,10 +46,13 @@ class Scene(RenderRequest):
     crossfade: float = 0.25
     """Seconds in which the picture goes over to another prompt, class or snapshot; 0 cuts."""
     path: PathShape = "circle"
-    """The closed path that play follows: over the seed plane from (seed_x, seed_y) and back, or from A to B and back.
-    """
+    """The way that play takes: over the seed plane from (seed_x, seed_y) and back, or from A to B and back."""
     path_size: float = 1.0
     """How far the path goes, in seeds: the circle's radius, half of the line's length."""
+    path_seed: int = 0
+    """Which random walk or noise loop."""
+    path_loops: bool = True
+    """Whether a random walk comes back after each round; else it goes on for ever. Other paths always do."""
     loop_seconds: float = 8.0
     """Seconds for one round."""
     zoom: int = 0
@@ -99,6 +103,7 @@ class Scene(RenderRequest):
             ("crossfade", 0.0, LONGEST_CROSSFADE_S),
             ("path_size", 0.0, 1000.0),
             ("loop_seconds", 0.1, 3600.0),
+            ("path_seed", 0, SEED_LIMIT - 1),
             ("zoom", 0, ZOOM_LIMIT),
         ):
             value = getattr(self, name)
@@ -149,7 +154,7 @@ class Scene(RenderRequest):
         """The picture at `time` seconds along the path; at 0, and after every whole round, the controls' own."""
         still = self.controls_request()
         phase = self._phase(time)
-        if phase == 0.0:
+        if phase == 0.0 and (self.closed or time == 0.0):
             return still
         dx, dy = self.path_offset(time)
         limit = float(SEED_LIMIT)
@@ -167,13 +172,26 @@ class Scene(RenderRequest):
     def path_offset(self, time: float) -> tuple[float, float]:
         """Where the path is at `time` seconds, in seeds, relative to (seed_x, seed_y)."""
         phase = self._phase(time)
-        if phase == 0.0 or self.path in ("blend", "still"):
+        if not self.closed:
+            x, y = paths.roam(time / self.loop_seconds * paths.CORNERS, self.path_seed)
+        elif phase == 0.0 or self.path in ("blend", "still"):
             return 0.0, 0.0
-        if self.path == "circle":
-            return self.path_size * math.sin(phase), self.path_size * (1.0 - math.cos(phase))
-        if self.path == "eight":
-            return self.path_size * math.sin(phase), 0.5 * self.path_size * math.sin(2.0 * phase)
-        return self.path_size * (1.0 - math.cos(phase)), 0.0
+        elif self.path == "circle":
+            x, y = paths.circle(phase)
+        elif self.path == "eight":
+            x, y = paths.eight(phase)
+        elif self.path == "walk":
+            x, y = paths.random_walk(phase, self.path_seed)
+        elif self.path == "noise":
+            x, y = paths.noise_loop(phase, self.path_seed)
+        else:
+            x, y = paths.there_and_back(phase)
+        return self.path_size * x, self.path_size * y
+
+    @property
+    def closed(self) -> bool:
+        """Whether the path comes back to its start after every round."""
+        return self.path != "walk" or self.path_loops
 
     def _blend_at(self, phase: float) -> float:
         if self.path != "blend":

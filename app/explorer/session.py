@@ -52,6 +52,7 @@ from core.request import SEEDS_PER_ROW, Frame, RenderRequest
 log = logging.getLogger(__name__)
 
 AUTOSAVE_PAUSE_S = 0.5
+AWAKE_S = 0.3
 TOAST_S = 6.0
 ERROR_TOAST_S = 20.0
 QUESTION_TOAST_S = 90.0
@@ -165,6 +166,7 @@ class Session:
         self.frame: Frame | None = None
         """The picture on screen."""
         self.frame_count = 0
+        self._awake_until = 0.0
         self.failed_load: str | None = None
         """Why the last checkpoint asked for did not load; None once one does."""
         self.meter = Meter()
@@ -278,7 +280,8 @@ class Session:
         seconds = self.history.scene.loop_seconds
         if seconds != self._loop_seconds:
             if not self.history.scene.has_timeline:
-                self.transport.time = (self.transport.time % self._loop_seconds) / self._loop_seconds * seconds
+                time = self.transport.time % self._loop_seconds if self.history.scene.closed else self.transport.time
+                self.transport.time = time / self._loop_seconds * seconds
             self._loop_seconds = seconds
 
     def stand_at(self, time: float | None) -> None:
@@ -291,6 +294,10 @@ class Session:
             self.lead.show_controls()
         else:
             self.lead.show_timeline()
+
+    def keep_awake(self) -> None:
+        """For a panel that has something under way: the window is not to doze for the moment."""
+        self._awake_until = self._clock() + AWAKE_S
 
     @property
     def lively(self) -> bool:
@@ -311,6 +318,7 @@ class Session:
             or self.exports.busy
             or self.shelf.busy
             or self.finder.running
+            or self._clock() < self._awake_until
         )
 
     @property
@@ -596,6 +604,16 @@ class Session:
     def keep_settings(self, settings: Settings) -> None:
         """These are the settings from now on."""
         self.settings = settings
+        self._save_settings()
+
+    def set_walk(self, *, step: float | None = None, snap: bool | None = None) -> None:
+        """How a drag across the picture walks: seeds for each pixel, and whether at whole seeds only."""
+        settings = self.settings
+        self.settings = replace(
+            settings,
+            walk_step=settings.walk_step if step is None else step,
+            snap_seeds=settings.snap_seeds if snap is None else snap,
+        )
         self._save_settings()
 
     def _save_settings(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 
 from app.explorer.prompt_past import PAST_PROMPTS
 from app.explorer.scene import Scene, SceneError
+from app.explorer.seed_plane import COARSEST_STEP, FINEST_STEP, STEP
 from app.live.settings import LiveSettings
 from core import values
 
@@ -75,6 +76,10 @@ class Settings:
     """Prompts used before, newest first."""
     word_lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For a word, in lower case, what it is to be swapped for."""
+    walk_step: float = STEP
+    """Seeds for each pixel of a drag across the picture."""
+    snap_seeds: bool = False
+    """Whether such a drag stops at whole seeds only."""
 
     def with_recent(self, path: Path) -> Settings:
         name = str(path)
@@ -216,6 +221,12 @@ def _settings_from(data: object) -> Settings:
         isinstance(words, list) and all(isinstance(word, str) for word in words) for words in word_lists.values()
     ):
         raise ValueError(f"word_lists: expected a list of texts for each word, got {word_lists!r}")
+    walk_step = data.get("walk_step", default.walk_step)
+    if not isinstance(walk_step, int | float) or not FINEST_STEP <= walk_step <= COARSEST_STEP:
+        raise ValueError(f"walk_step: expected a number from {FINEST_STEP:g} to {COARSEST_STEP:g}, got {walk_step!r}")
+    snap_seeds = data.get("snap_seeds", default.snap_seeds)
+    if type(snap_seeds) is not bool:
+        raise ValueError(f"snap_seeds: expected true or false, got {snap_seeds!r}")
     return Settings(
         recents=tuple(recents[:RECENTS]),
         output_dir=output_dir,
@@ -229,4 +240,6 @@ def _settings_from(data: object) -> Settings:
         live=values.from_json(LiveSettings, data.get("live", {}), "live"),
         past_prompts=tuple(past_prompts[:PAST_PROMPTS]),
         word_lists={word: tuple(words) for word, words in word_lists.items()},
+        walk_step=float(walk_step),
+        snap_seeds=snap_seeds,
     )

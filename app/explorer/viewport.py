@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from imgui_bundle import ImVec2, ImVec4, imgui, imspinner
 from imgui_bundle import icons_fontawesome_6 as icons
@@ -15,13 +14,10 @@ from app.explorer import theme
 from app.explorer.actions import by_id
 from app.explorer.compare import Box, Comparison
 from app.explorer.history import History
+from app.explorer.picture_drag import PictureDrag
 from app.explorer.session import Message, Session
 from app.explorer.texture import Region, Texture
 from app.explorer.widgets import tooltip
-from core.request import SEED_LIMIT
-
-# Dragging across this many pixels of an unscaled screen goes one seed further.
-PIXELS_PER_SEED = 180.0
 
 ZOOMS = (0, 1, 2, 3, 4, 6, 8, 10, 12, 16)
 
@@ -70,6 +66,7 @@ class Viewport:
         self._comparison = Comparison(session, new_texture)
         self._open_folder = open_folder
         self._uploaded = 0
+        self._drag = PictureDrag(session)
         self.placement: Placement | None = None
         """Where the picture was drawn last; for the tests that compare pixels."""
 
@@ -104,6 +101,11 @@ class Viewport:
         if changed:
             history.step("smooth", lambda scene: replace(scene, smooth=smooth))
         tooltip(by_id("smooth").tooltip)
+        imgui.same_line()
+        snap = by_id("snap")
+        if imgui.checkbox("snap", snap.checked(session))[0]:
+            snap.run(session)
+        tooltip(f"{snap.tooltip} ({snap.shortcut})")
         recorder = session.recorder
         if recorder is not None:
             imgui.same_line(0, 24)
@@ -113,18 +115,24 @@ class Viewport:
             imgui.text_unformatted(f"{icons.ICON_FA_CIRCLE}  {word}  {recorder.seconds:.1f} s")
             imgui.pop_style_color()
         if session.frame is not None:
-            hint = "drag the picture to walk through the seeds"
-            width = imgui.calc_text_size(hint).x
-            if imgui.get_content_region_avail().x > width:
-                imgui.same_line()
-                right = imgui.get_window_width() - width - 16
-                if right > imgui.get_cursor_pos_x() + 12:
-                    imgui.set_cursor_pos_x(right)
-                    imgui.align_text_to_frame_padding()
-                    imgui.text_colored(theme.colour.faint, hint)
-                else:
-                    imgui.new_line()
+            self._hint()
         imgui.set_cursor_pos_y(imgui.get_cursor_pos_y() + 2)
+
+    def _hint(self) -> None:
+        """At the right end, what can be done on the picture: as much of it as there is room for."""
+        info = self._session.info
+        hints = ["drag the picture to walk through the seeds"]
+        if info is not None and info.has_transform:
+            hints.insert(0, f"{hints[0]}; Alt moves, Ctrl turns, Shift scales it")
+        imgui.same_line()
+        for hint in hints:
+            right = imgui.get_window_width() - imgui.calc_text_size(hint).x - 16
+            if right > imgui.get_cursor_pos_x() + 12:
+                imgui.set_cursor_pos_x(right)
+                imgui.align_text_to_frame_padding()
+                imgui.text_colored(theme.colour.faint, hint)
+                return
+        imgui.new_line()
 
     def _picture(self, history: History, origin: ImVec2, area: ImVec2) -> None:
         session, scene = self._session, history.scene
@@ -175,7 +183,7 @@ class Viewport:
         if how == "wipe":
             imgui.set_next_item_allow_overlap()
         imgui.invisible_button("##canvas", ImVec2(max(right - left, 1.0), max(bottom - top, 1.0)))
-        self._walk(history)
+        self._drag.follow(history, place.origin, place.area)
         if how == "wipe":
             self._comparison.line(history, place)
         if how != "off":
@@ -212,28 +220,6 @@ class Viewport:
 
     def _draw_texture(self, texture_id: int, left: float, top: float, right: float, bottom: float) -> None:
         imgui.get_window_draw_list().add_image(imgui.ImTextureRef(texture_id), ImVec2(left, top), ImVec2(right, bottom))
-
-    def _walk(self, history: History) -> None:
-        """A drag on the picture moves over the seed plane: one undo step."""
-        if imgui.is_item_hovered() or imgui.is_item_active():
-            imgui.set_mouse_cursor(imgui.MouseCursor_.hand)
-        if imgui.is_item_active() and imgui.is_mouse_dragging(0, 1.0):
-            dx, dy = imgui.get_io().mouse_delta.x, imgui.get_io().mouse_delta.y
-            if dx or dy:
-                step = 1.0 / (PIXELS_PER_SEED * imgui.get_font_size() / theme.FONT_SIZE)
-                limit = float(SEED_LIMIT)
-
-                def move(scene: Any) -> Any:
-                    return replace(
-                        scene,
-                        seed_x=min(max(scene.seed_x + dx * step, -limit), limit),
-                        seed_y=min(max(scene.seed_y + dy * step, -limit), limit),
-                    )
-
-                history.apply("walk", move)
-            imgui.set_tooltip(f"{history.scene.seed_x:.2f}, {history.scene.seed_y:.2f}")
-        if imgui.is_item_deactivated():
-            history.end_gesture()
 
     def _placeholder(self, origin: ImVec2, area: ImVec2) -> None:
         """No picture yet: it is on its way, or why it is not."""

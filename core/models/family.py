@@ -43,13 +43,15 @@ class Synthesis(Protocol):
         noise: NoiseMode = "const",
         transform: Tensor | None = None,
         generator: torch.Generator | None = None,
+        noise_strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W], or one for each layer [N, num_ws, W] -> pictures [N, 3, H, W], about [-1, 1], unclamped.
 
-        `noise` and `generator`, which draws noise of mode "random", do nothing without `has_noise`. `transform`,
-        [3, 3] or [N, 3, 3], acts on the input's coordinates; it raises `ValueError` without `has_transform`. `dtype` is
-        that of the convolutions; pictures come in that of the parameters.
+        `noise`, `generator`, which draws noise of mode "random", and `noise_strength`, by which the learnt strength is
+        multiplied, do nothing without `has_noise`. `transform`, [3, 3] or [N, 3, 3], acts on the input's coordinates;
+        it raises `ValueError` without `has_transform`. `dtype` is that of the convolutions; pictures come in that of
+        the parameters.
         """
         ...
 

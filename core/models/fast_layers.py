@@ -109,18 +109,18 @@ class FastConvolution:
             # One plane for all channels: [1, 1, H, W].
             self._noise = (field_HW * strength).to(dtype)[None, None], strength
 
-    def noise(self, mode: NoiseMode, generator: torch.Generator | None) -> Tensor | None:
+    def noise(self, mode: NoiseMode, generator: torch.Generator | None, scale: float = 1.0) -> Tensor | None:
         """What to add in a frame, [1, 1, H, W], or None. Mode "random" draws it from `generator`."""
-        if mode == "none" or self._noise is None:
+        if mode == "none" or scale == 0.0 or self._noise is None:
             return None
         const, strength = self._noise
         if mode == "const":
-            return None if self._silent else const
+            return None if self._silent else const if scale == 1.0 else const * scale
         # Drawn where the generator lives, and even where the strength is zero: the next layer's noise must not depend
         # on it.
         device = generator.device if generator is not None else const.device
         drawn = torch.randn(const.shape, generator=generator, device=device)
-        return None if self._silent else (drawn.to(const.device) * strength).to(self._dtype)
+        return None if self._silent else (drawn.to(const.device) * (strength * scale)).to(self._dtype)
 
     def __call__(self, x: Tensor, factors: Factors, noise: Tensor | None, *, overwrite: bool) -> Tensor:
         """[1, I, H, W] in channels_last order -> [1, O, H, W], which is the caller's. `overwrite` leaves anything in

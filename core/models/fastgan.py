@@ -208,6 +208,7 @@ class UpBlock(nn.Module):
         y_NE: Tensor | None = None,
         noise: NoiseMode = "const",
         generator: torch.Generator | None = None,
+        noise_strength: float = 1.0,
     ) -> Tensor:
         """[N, I, H, W] and the class [N, E], if there are classes -> [N, O, 2H, 2W]."""
         x = F.interpolate(x, scale_factor=2)
@@ -215,7 +216,8 @@ class UpBlock(nn.Module):
             x = self.get_submodule(convolution)(x)
             if strength is not None:
                 weight = self.get_submodule(strength).get_parameter("weight")
-                field = spatial_noise(self.get_buffer(f"noise_const{index}"), weight, len(x), noise, generator)
+                const = self.get_buffer(f"noise_const{index}")
+                field = spatial_noise(const, weight, len(x), noise, generator, noise_strength)
                 if field is not None:
                     x = x + field.to(x.dtype)
             x = F.glu(self.get_submodule(norm)(x, y_NE), dim=1)
@@ -265,12 +267,14 @@ class Synthesis(nn.Module):
         noise: NoiseMode = "const",
         transform: Tensor | None = None,
         generator: torch.Generator | None = None,
+        noise_strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W] or [N, 1, W] as `Generator.map` gives it -> pictures [N, 3, H, W], about [-1, 1], unclamped.
 
         `dtype` is the type of the convolutions; pictures come in that of the parameters. `generator` draws the noise of
-        mode "random", which was the only one in training; "const" is a fixed draw of it.
+        mode "random", which was the only one in training; "const" is a fixed draw of it. `noise_strength` is times what
+        was learnt.
         """
         if transform is not None:
             raise ValueError("transform: expected none, because the first layer's pixels cannot be moved")
@@ -280,7 +284,7 @@ class Synthesis(nn.Module):
         y = w[:, self.z_dim :] if self.width > self.z_dim else None
         features = {4: self.init(w[:, : self.z_dim], dtype)}
         for side in self.sides:
-            x = self.get_submodule(f"feat_{side}")(features[side // 2], y, noise, generator)
+            x = self.get_submodule(f"feat_{side}")(features[side // 2], y, noise, generator, noise_strength)
             if side in _GATED:
                 x = self.get_submodule(f"se_{side}")(features[side // 16], x)
             features[side] = x

@@ -271,11 +271,19 @@ def modulated_conv2d(
 
 
 def spatial_noise(
-    const_HW: Tensor, strength: Tensor, batch: int, mode: NoiseMode, generator: torch.Generator | None
+    const_HW: Tensor,
+    strength: Tensor,
+    batch: int,
+    mode: NoiseMode,
+    generator: torch.Generator | None,
+    scale: float = 1.0,
 ) -> Tensor | None:
-    """Noise to add to every channel, [H, W] or [N, 1, H, W], or None (StyleGAN, section 2)."""
-    if mode == "none":
+    """Noise to add to every channel, [H, W] or [N, 1, H, W], or None (StyleGAN, section 2). `scale` is the user's, by
+    which the learnt strength is multiplied.
+    """
+    if mode == "none" or scale == 0.0:
         return None
+    strength = strength * scale
     if mode == "const":
         return const_HW * strength
     # Drawn where the generator lives, so that a seed gives the same noise on every device.

@@ -67,11 +67,16 @@ class _FastEnd:
         self._direct = layer.bias.device.type == "cpu"
 
     def __call__(
-        self, x: Tensor, style: tuple[Tensor, Tensor], noise: NoiseMode, generator: torch.Generator | None
+        self,
+        x: Tensor,
+        style: tuple[Tensor, Tensor],
+        noise: NoiseMode,
+        generator: torch.Generator | None,
+        scale: float,
     ) -> Tensor:
         """[1, C, H, W] -> [1, C, H, W]. Overwrites `x`."""
-        if noise != "none":
-            x.add_((self._field(noise, generator) * self._strength).to(self._dtype))
+        if noise != "none" and scale != 0.0:
+            x.add_((self._field(noise, generator) * (self._strength * scale)).to(self._dtype))
         F.leaky_relu_(x.add_(self._bias), LEAK)
         source = x if self._direct else x.float()
         return F.group_norm(source, self._channels, *style, _EPS).to(self._dtype)
@@ -127,6 +132,7 @@ class FastSynthesis:
         noise: NoiseMode = "const",
         transform: Tensor | None = None,
         generator: torch.Generator | None = None,
+        noise_strength: float = 1.0,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
         """The same as `Synthesis` for one picture: [1, W] or per-layer [1, num_ws, W] -> [1, 3, R, R] float32. `dtype`
@@ -135,9 +141,9 @@ class FastSynthesis:
         if transform is not None:
             raise ValueError("transform: expected none, because a constant input cannot be moved")
         styles = self._modulation(self._modulate, styles_of_one(ws, self._num_ws, dtype, self._dtype))
-        x = self._first(self._const.clone(), styles[0], noise, generator)
+        x = self._first(self._const.clone(), styles[0], noise, generator, noise_strength)
         for (kernel, end), style in zip(self._layers, styles[1:], strict=True):
-            x = end(kernel(x), style, noise, generator)
+            x = end(kernel(x), style, noise, generator, noise_strength)
         return self._rgb(x).float().add_(self._rgb_bias)
 
     def _modulate(self, w_LW: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -113,6 +113,7 @@ class FastSynthesis:
         noise: NoiseMode = "const",
         transform: Tensor | None = None,
         generator: torch.Generator | None = None,
+        noise_strength: float = 1.0,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
         """The same as `Synthesis` for one picture: [1, W] or per-layer [1, num_ws, W] -> [1, 3, H, W] float32. `dtype`
@@ -127,7 +128,9 @@ class FastSynthesis:
         for block, (factors, rgb_weight) in zip(self._blocks, modulation, strict=True):
             skip = block.skip(x) if block.skip is not None else None
             for convolution, pair in zip(block.convolutions, factors, strict=True):
-                x = convolution(x, pair, convolution.noise(noise, generator), overwrite=x is not self._const)
+                x = convolution(
+                    x, pair, convolution.noise(noise, generator, noise_strength), overwrite=x is not self._const
+                )
             if skip is not None:
                 x.add_(skip)
             if block.rgb is not None and rgb_weight is not None:

@@ -396,12 +396,14 @@ class Synthesis(nn.Module):
         noise: NoiseMode = "const",
         transform: Tensor | None = None,
         generator: torch.Generator | None = None,
+        noise_strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W] or per-layer [N, num_ws, W] -> pictures [N, 3, H, W], about [-1, 1], unclamped.
 
         `transform`, [3, 3] or [N, 3, 3], acts on the input's coordinates. `dtype` is the type of the convolutions;
-        pictures come in that of the parameters. There is no noise: `noise` and `generator` change nothing.
+        pictures come in that of the parameters. There is no noise: `noise`, `generator` and `noise_strength` change
+        nothing.
         """
         styles = styles_by_layer(ws, self.num_ws)
         x = self.input(styles[0], transform)

@@ -113,10 +113,11 @@ class FastSynthesis:
         noise: NoiseMode = "const",
         transform: Tensor | None = None,
         generator: torch.Generator | None = None,
+        noise_strength: float = 1.0,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
         """The same as `Synthesis` for one picture: [1, W] or per-layer [1, num_ws, W] -> [1, 3, H, W] float32. `dtype`
-        is the one it was prepared for. There is no noise: `noise` and `generator` change nothing.
+        is the one it was prepared for. There is no noise: `noise`, `generator` and `noise_strength` change nothing.
         """
         w_LW = styles_of_one(ws, self._num_ws, dtype, self._dtype)
         x: Tensor = self._input(w_LW[:1], transform).to(self._dtype).contiguous(memory_format=torch.channels_last)

@@ -172,16 +172,23 @@ class Convolution(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
 
-    def noise(self, batch: int, mode: NoiseMode, generator: torch.Generator | None) -> Tensor | None:
+    def noise(
+        self, batch: int, mode: NoiseMode, generator: torch.Generator | None, strength: float = 1.0
+    ) -> Tensor | None:
         """[H, W] or [N, 1, H, W] to add, or None."""
-        return spatial_noise(self.noise_const, self.noise_strength, batch, mode, generator)
+        return spatial_noise(self.noise_const, self.noise_strength, batch, mode, generator, strength)
 
     def forward(
-        self, x: Tensor, w_NW: Tensor, noise: NoiseMode = "const", generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        w_NW: Tensor,
+        noise: NoiseMode = "const",
+        generator: torch.Generator | None = None,
+        strength: float = 1.0,
     ) -> Tensor:
         """[N, I, H, W] -> [N, O, H, W] ([N, O, 2H, 2W] with `up`)."""
         y = modulated_conv2d(x, self.weight, self.style(w_NW), up=self.up)
-        field = self.noise(len(x), noise, generator)
+        field = self.noise(len(x), noise, generator, strength)
         if field is not None:
             y = y.add_(field.to(y.dtype))
         # The clamp is at +-256 outside blocks and +-256 sqrt 1/2 inside them.
@@ -202,11 +209,16 @@ class ResidualConvolution(nn.Module):
         self.gamma = nn.Parameter(torch.full((channels,), LAYER_SCALE_START))
 
     def forward(
-        self, x: Tensor, w_NW: Tensor, noise: NoiseMode = "const", generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        w_NW: Tensor,
+        noise: NoiseMode = "const",
+        generator: torch.Generator | None = None,
+        strength: float = 1.0,
     ) -> Tensor:
         """[N, C, H, W] -> [N, C, H, W]."""
         h = self.norm(x.float()).to(x.dtype)
-        y = self.conv(h, w_NW, noise, generator)
+        y = self.conv(h, w_NW, noise, generator, strength)
         root = math.sqrt(2)
         return torch.addcmul(h * root, y, (self.gamma * root).to(x.dtype)[:, None, None])
 
@@ -337,12 +349,13 @@ class Generator(nn.Module):
         noise: NoiseMode = "const",
         transform: Tensor | None = None,
         generator: torch.Generator | None = None,
+        noise_strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W] or per-layer [N, num_ws, W] -> pictures [N, 3, R, R] in float32, about [-1, 1], unclamped.
 
         `dtype` is the type of the convolutions; RGB skips are summed in float32. `generator` draws the noise of mode
-        "random".
+        "random"; `noise_strength` is times what was learnt.
         """
         styles = styles_by_layer(w, self.num_ws)
         x = self.input(styles[0], transform).to(dtype).contiguous(memory_format=torch.channels_last)
@@ -351,7 +364,7 @@ class Generator(nn.Module):
         for block in self.blocks:
             assert isinstance(block, Block)
             for layer in block.layers:
-                x = layer(x, styles[index], noise, generator)
+                x = layer(x, styles[index], noise, generator, noise_strength)
                 index += 1
             skip = block.to_rgb(x, styles[index])
             rgb = skip if rgb is None else upsample(rgb) + skip

@@ -131,6 +131,7 @@ class FastSynthesis:
         noise: NoiseMode = "const",
         transform: Tensor | None = None,
         generator: torch.Generator | None = None,
+        noise_strength: float = 1.0,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
         """The same as `Generator.synthesis` for one picture: [1, W] or per-layer [1, num_ws, W] -> [1, 3, R, R]
@@ -142,7 +143,7 @@ class FastSynthesis:
         modulation = self._modulation(self._modulate, w_LW)
         for (layers, rgb), (factors, rgb_weight) in zip(self._blocks, modulation, strict=True):
             for layer, pair in zip(layers, factors, strict=True):
-                x = layer(x, pair, layer.convolution.noise(noise, generator))
+                x = layer(x, pair, layer.convolution.noise(noise, generator, noise_strength))
             skip = rgb(x, rgb_weight, skip)
         assert skip is not None
         return skip[None]

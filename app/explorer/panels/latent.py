@@ -1,4 +1,4 @@
-"""Which picture of the prompt: the place on the seed plane, truncation and noise."""
+"""Which picture of the prompt: the place on the seed plane, truncation by layers, and noise."""
 
 from __future__ import annotations
 
@@ -8,50 +8,55 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
 from app.explorer.actions import by_id
-from app.explorer.glossary import PSI
+from app.explorer.glossary import CUTOFF, PSI
 from app.explorer.history import History
+from app.explorer.panels.layer_psi import LayerPsi
 from app.explorer.session import Session
 from app.explorer.widgets import (
-    action_button,
     edit_number,
     end_of_edit,
     reset_button,
     reset_width,
     row_label,
     slider_row,
+    square_button,
     tooltip,
 )
-from core.request import PSI_LIMIT, SEED_LIMIT, NoiseMode
+from core.request import LAYER_LIMIT, PSI_LIMIT, SEED_LIMIT, NoiseMode
 
 SEED_HELP = (
     "The seed picks one of the many pictures of a prompt; between whole numbers the picture glides from one to the "
-    "next. Drag the picture itself to walk."
+    "next. Drag the picture itself to walk, or step with the arrow keys."
 )
+STRENGTH_HELP = "How strong the grain is, times what the model learnt; 0 is without."
 NOISE_HELP = "Fine grain that the generator adds at every layer: the same for all pictures, drawn from a seed, or none."
 NOISE_LABELS: dict[NoiseMode, str] = {"const": "constant", "random": "random", "none": "off"}
 
 
 class LatentPanel:
-    """Seed, psi, noise."""
+    """Seed, psi, cutoff, psi by layer, noise."""
 
     title = "Picture controls"
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._layer_psi = LayerPsi(session)
 
     def draw(self, history: History) -> None:
         self._seed(history)
-        action_button(self._session, by_id("surprise"), f"{icons.ICON_FA_DICE}  Surprise me###surprise")
         slider_row(history, "psi", "psi", -1.0, 2.0, PSI, limit=(-PSI_LIMIT, PSI_LIMIT))
         info = self._session.info
+        self._cutoff(history, info.num_ws if info is not None else LAYER_LIMIT)
+        self._layer_psi.draw(history)
         imgui.begin_disabled(info is not None and not info.has_noise)
         self._noise(history)
+        slider_row(history, "noise_strength", "strength", 0.0, 2.0, STRENGTH_HELP, limit=(0.0, 10.0))
         imgui.end_disabled()
 
     def _seed(self, history: History) -> None:
         row_label("seed x, y", SEED_HELP)
-        spacing = 6.0
-        width = (imgui.get_content_region_avail().x - reset_width() - 4 - spacing) / 2
+        spacing, square = 6.0, imgui.get_frame_height()
+        width = (imgui.get_content_region_avail().x - reset_width() - 4 - square - 2 * spacing) / 2
         limit = float(SEED_LIMIT)
         for field in ("seed_x", "seed_y"):
             imgui.set_next_item_width(width)
@@ -60,9 +65,26 @@ class LatentPanel:
                 edit_number(history, field, "seed", value, -limit, limit)
             end_of_edit(history)
             tooltip(SEED_HELP)
-            if field == "seed_x":
-                imgui.same_line(0, spacing)
+            imgui.same_line(0, spacing)
+        surprise = by_id("surprise")
+        if square_button(f"{icons.ICON_FA_DICE}###surprise"):
+            surprise.run(self._session)
+        tooltip(f"{surprise.label(self._session)}: {surprise.tooltip} ({surprise.shortcut})")
         reset_button(history, "seed", "seed_x", "seed_y")
+
+    def _cutoff(self, history: History, layers: int) -> None:
+        """The last place of the slider is "all layers", whatever the model has."""
+        row_label("cutoff", CUTOFF)
+        imgui.set_next_item_width(-reset_width() - 4)
+        cutoff = min(history.scene.cutoff, layers)
+        shown = "all layers" if cutoff == layers else "no layer" if cutoff == 0 else f"%d of {layers} layers"
+        changed, value = imgui.slider_int("##cutoff", cutoff, 0, layers, shown, imgui.SliderFlags_.always_clamp)
+        if changed:
+            wanted = LAYER_LIMIT if value >= layers else value
+            history.apply("cutoff", lambda scene: replace(scene, cutoff=wanted))
+        end_of_edit(history)
+        tooltip(CUTOFF)
+        reset_button(history, "cutoff", "cutoff")
 
     def _noise(self, history: History) -> None:
         scene = history.scene

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 from imgui_bundle import ImVec2, imgui
@@ -11,13 +12,29 @@ from app.explorer.actions import by_id
 from app.explorer.history import History
 from app.explorer.scene import PathShape
 from app.explorer.session import Session
-from app.explorer.widgets import action_button, reset_button, reset_width, row_label, slider_row, square_button, tooltip
+from app.explorer.widgets import (
+    action_button,
+    end_of_edit,
+    reset_button,
+    reset_width,
+    row_label,
+    slider_row,
+    square_button,
+    tooltip,
+)
 
-PATH_HELP = "The way play takes: through the seeds, or from A to B. Every path is closed: the end meets the beginning."
+PATH_HELP = (
+    "The way play takes: through the seeds, or from A to B. Every path is closed, the end meets the beginning; only a "
+    "random walk can go on for ever."
+)
+SEED_HELP = "Which of the many random paths; equal seeds give equal paths."
+LARGEST = 2**31 - 1  # of the widget; a scene may hold larger ones
 PATH_LABELS: dict[PathShape, str] = {
     "circle": "circle",
     "eight": "figure eight",
     "line": "there and back",
+    "walk": "random walk",
+    "noise": "noise loop",
     "blend": "A to B and back",
     "still": "stand still",
 }
@@ -50,12 +67,15 @@ class MotionPanel:
         row_label("position", "Where the picture is along the path; drag to scrub.")
         imgui.set_next_item_width(-reset_width() - 4)
         position = transport.time % seconds
+        endless = not scene.closed and not scene.has_timeline
+        past = transport.time - position if endless else 0.0
+        shown = f"{transport.time:.1f} s" if endless else f"%.1f of {seconds:.1f} s"
         changed, position = imgui.slider_float(
-            "##position", position, 0.0, seconds, f"%.1f of {seconds:.1f} s", imgui.SliderFlags_.always_clamp
+            "##position", position, 0.0, seconds, shown, imgui.SliderFlags_.always_clamp
         )
         if changed:
             # A full turn is the start again; inside the loop the slider stays at its right end while it is held.
-            transport.time = min(position, seconds * (1 - 1e-6))
+            transport.time = past + min(position, seconds * (1 - 1e-6))
             session.lead.show_timeline()
         tooltip(
             "Where the picture is along the path; drag to scrub. Not a change of the scene, so undo leaves it alone."
@@ -70,6 +90,8 @@ class MotionPanel:
             imgui.end_combo()
         tooltip(PATH_HELP)
         reset_button(history, "path", "path")
+        if scene.path in ("walk", "noise"):
+            self._seed(history)
         imgui.begin_disabled(scene.path == "blend")
         slider_row(
             history,
@@ -77,7 +99,7 @@ class MotionPanel:
             "reach",
             0.1,
             10.0,
-            "How far from the seed the path goes, in seeds.",
+            "How far from the seed the path goes, in seeds; an endless walk goes about this far in a round.",
             limit=(0.0, 1000.0),
             shown="%.1f seeds",
         )
@@ -93,3 +115,32 @@ class MotionPanel:
             shown="%.1f s a round",
             logarithmic=True,
         )
+
+    def _seed(self, history: History) -> None:
+        """Which of the random paths, and whether it comes back."""
+        scene = history.scene
+        row_label("path seed", SEED_HELP)
+        loops = scene.path == "walk"
+        gap, square = 6.0, imgui.get_frame_height()
+        taken = reset_width() + 4 + square + gap
+        if loops:
+            taken += imgui.calc_text_size("loop").x + square + imgui.get_style().item_inner_spacing.x + gap
+        imgui.set_next_item_width(-taken)
+        changed, value = imgui.drag_int("##path_seed", min(scene.path_seed, LARGEST), 0.1, 0, LARGEST)
+        if changed:
+            seed = min(max(value, 0), LARGEST)
+            history.apply("path seed", lambda scene: replace(scene, path_seed=seed))
+        end_of_edit(history)
+        tooltip(SEED_HELP)
+        imgui.same_line(0, gap)
+        if square_button(f"{icons.ICON_FA_DICE}###another path"):
+            another = random.randrange(10_000)
+            history.step("another path", lambda scene: replace(scene, path_seed=another))
+        tooltip("Another path.")
+        if loops:
+            imgui.same_line(0, gap)
+            toggled, closed = imgui.checkbox("loop", scene.path_loops)
+            if toggled:
+                history.step("loop", lambda scene: replace(scene, path_loops=closed))
+            tooltip("Come back to the start after every round; without it the walk goes on for ever.")
+        reset_button(history, "path seed", "path_seed", "path_loops")

@@ -83,10 +83,13 @@ def test_every_enabled_action_does_something(session: Session) -> None:
             snapshots=SNAPSHOTS,
             keyframes=KEYFRAMES,
             quick_prompts=tuple("bcdefghij"),
+            layer_psi=(0.5,),
+            transform=(2.0,) * 9,
         )
         session.history.step("test", lambda _, scene=scene: scene)
         session.timeline.select(1)
         session.prompts.words.select(0 if action.id not in ("next_word", "previous_word") else None)
+        session.set_walk(step=0.01)
         session.history.step("test", lambda scene: replace(scene, seed_x=scene.seed_x + 1, prompt_b="b"))
         if action.id == "redo":
             session.history.undo()

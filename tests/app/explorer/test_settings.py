@@ -19,6 +19,8 @@ def test_settings_round_trip(tmp_path: Path) -> None:
         vsync=False,
         device="cuda:1",
         precision="bfloat16",
+        walk_step=0.25,
+        snap_seeds=True,
     )
     assert store.save_settings(settings) is None
     assert store.load_settings() == (settings, None)
@@ -63,6 +65,9 @@ def test_recents_are_unique_newest_first_and_bounded() -> None:
         '{"precision": "float8"}',
         '{"live": {"osc": {"port": 5}}}',
         '{"live": {"mappings": [{"source": {"kind": "eval", "name": "x"}, "control": "psi"}]}}',
+        '{"walk_step": 0}',
+        '{"walk_step": "x"}',
+        '{"snap_seeds": 1}',
     ],
 )
 def test_damaged_settings_give_defaults_and_a_message(tmp_path: Path, text: str) -> None:
