@@ -30,6 +30,7 @@ from core.models import registry
 from core.models.family import Conditioning, Generator, LayerInfo
 from core.request import IDENTITY_TRANSFORM, Frame, Mix, RenderRequest
 from core.text import TextEncoder, TextEncoderError, load_text_encoder
+from core.vectors import name_of
 from core.weighting import embed
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -296,7 +297,7 @@ class Engine:
         """[1, L, W]: a saved direction or latent."""
         if name not in self._vectors:
             raise EngineError(
-                f"direction {name.rsplit('@')[0]!r} is not known for {self.info.name}; compute it again, or take it off"
+                f"{self.info.name} knows no direction or latent {name_of(name)!r}; load or compute it, or take it off"
             )
         return self._vectors[name].expand(1, self._num_ws, -1)
 

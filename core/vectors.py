@@ -115,6 +115,11 @@ def digest_of(vector_id: str) -> str:
     return vector_id.rpartition("@")[2]
 
 
+def name_of(vector_id: str) -> str:
+    """The name in an id, "name@digest"."""
+    return vector_id.rpartition("@")[0]
+
+
 def merged(kept: Sequence[Vector], added: Iterable[Vector]) -> tuple[Vector, ...]:
     """Both, the new ones last. Values that are there already stay as they are called; a new vector whose name is taken
     gets a number.

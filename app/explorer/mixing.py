@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -23,15 +23,17 @@ def kind_of(mix: Mix) -> Kind:
     return "class" if mix.label is not None else "seed"
 
 
-def of_kind(mix: Mix, kind: Kind, scene: Scene) -> Mix:
+def of_kind(mix: Mix, kind: Kind, scene: Scene, latents: Sequence[str] = ()) -> Mix:
     """With the layers and the amount of `mix`, taking from something else: at first what the scene itself has, and for
-    a seed the next one, so that there is something to see.
+    a seed the next one, so that there is something to see; for a latent the first of `latents`, ids of saved ones.
     """
     bare = Mix(first=mix.first, stop=mix.stop, amount=mix.amount)
     if kind == "prompt":
         return replace(bare, prompt=scene.prompt)
     if kind == "class":
         return replace(bare, label=scene.label)
+    if kind == "latent" and latents:
+        return replace(bare, latent=latents[0])
     return replace(bare, seed_x=float(math.floor(scene.seed_x) + 1), seed_y=float(math.floor(scene.seed_y)))
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from app.vectors import Known, kept_path, known_vectors, read_for
 from core.request import RenderRequest
-from core.vectors import Vector, VectorError, digest_of, free_name, load_vectors, merged, save_vectors
+from core.vectors import Vector, VectorError, digest_of, free_name, load_vectors, merged, name_of, save_vectors
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ class Shelf:
             new = [name for name in missing if name not in self._told]
             if new:
                 self._told.update(new)
-                names = _listed({name.rpartition("@")[0] for name in new})
+                names = _listed({name_of(name) for name in new})
                 it = "it" if len(new) == 1 else "them"
                 self._teller.tell_error(
                     f"{self._info.name} has no saved {names}: the picture is drawn without {it}. "

@@ -223,7 +223,7 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 def test_a_fault_of_ours_is_one_line_too(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("app.commands.info._start", lambda path: {}["a\nb"])
+    monkeypatch.setattr("app.media.first_bytes", lambda path: {}["a\nb"])
     assert run("info", tmp_path) == 1
     err = capsys.readouterr().err
     assert err.startswith("glissando: unexpected KeyError")

@@ -354,7 +354,7 @@ def test_saved_vectors_push_and_replace(engine: Engine) -> None:
     assert torch.equal(pushed[:2], own[:2])
     torch.testing.assert_close(pushed[2:4], own[2:4] - 2.0 * torch.from_numpy(step))
     assert torch.equal(pushed[4:], own[4:])
-    with pytest.raises(EngineError, match="direction 'snow' is not known for tiny"):
+    with pytest.raises(EngineError, match="tiny knows no direction or latent 'snow'"):
         styles(engine, pushes=(Push(direction="snow@ffff"),))
     with pytest.raises(EngineError, match=rf"expected \[{width}\] or \[{layers}, {width}\] numbers"):
         engine.know({"odd@3": latent[:, :-1]})

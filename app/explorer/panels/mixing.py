@@ -17,6 +17,7 @@ from app.explorer.panels.layer_range import clamped, layer_range, presets, to_la
 from app.explorer.session import Session
 from app.explorer.widgets import dim_text, end_of_edit, fitted, square_button, tooltip, wrapped_text
 from core.request import SEED_LIMIT, SEEDS_PER_ROW, Mix
+from core.vectors import name_of
 
 GAP = 4.0
 TYPING_PAUSE_S = 1.0
@@ -122,7 +123,7 @@ class MixingPanel:
                     history.step(
                         "mix source",
                         lambda scene, choice=choice: mixing.changed(  # type: ignore[misc]
-                            scene, index, lambda mix: mixing.of_kind(mix, choice, scene)
+                            scene, index, lambda mix: mixing.of_kind(mix, choice, scene, self._latents())
                         ),
                     )
             imgui.end_combo()
@@ -136,15 +137,15 @@ class MixingPanel:
         elif kind == "class":
             self._class(history, index, mix, width)
         else:
-            dim_text(fitted(mix.latent.rsplit("@")[0], width), theme.colour.text)
-            tooltip("A saved latent.")
+            self._latent(history, index, mix, width)
         if kind in ("prompt", "class") and mix.seed_x is not None:
             dim_text(f"with the seed {mix.seed_x:g}, {mix.seed_y or 0.0:g}")
 
     def _kinds(self) -> tuple[Kind, ...]:
         conditioning = self._session.conditioning
         subject: dict[str, tuple[Kind, ...]] = {"text": ("prompt",), "class": ("class",)}
-        return ("seed", *subject.get(conditioning, ()))
+        saved: tuple[Kind, ...] = ("latent",) if self._session.shelf.latents else ()
+        return ("seed", *subject.get(conditioning, ()), *saved)
 
     def _buttons(self, history: History, index: int) -> None:
         imgui.same_line(0, GAP)
@@ -214,6 +215,26 @@ class MixingPanel:
             self._edit(history, index, "mix class", lambda mix: replace(mix, label=chosen))
         end_of_edit(history)
         tooltip("Drag, or double-click and type a class number.")
+
+    def _latent(self, history: History, index: int, mix: Mix, width: float) -> None:
+        imgui.set_next_item_width(width)
+        shown = self._session.shelf.find(mix.latent)
+        name = shown.name if shown is not None else f"{name_of(mix.latent)} (not saved here)"
+        if imgui.begin_combo("##latent", fitted(name, width - 2 * imgui.get_frame_height())):
+            for vector in self._session.shelf.latents:
+                chosen = shown is not None and vector.id == shown.id
+                if imgui.selectable(f"{vector.name}###{vector.id}", chosen)[0] and not chosen:
+                    history.step(
+                        "mix latent",
+                        lambda scene, vector=vector: mixing.changed(  # type: ignore[misc]
+                            scene, index, lambda mix: replace(mix, latent=vector.id)
+                        ),
+                    )
+            imgui.end_combo()
+        tooltip("A latent of the Saved latents panel.")
+
+    def _latents(self) -> tuple[str, ...]:
+        return tuple(vector.id for vector in self._session.shelf.latents)
 
     def _edit(self, history: History, index: int, name: str, change: Callable[[Mix], Mix]) -> None:
         """Within a gesture, one mix."""

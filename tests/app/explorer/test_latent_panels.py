@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("imgui_bundle")
@@ -18,6 +19,7 @@ from app.explorer.controls import Placement
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from core.request import LAYER_LIMIT, Mix
+from core.vectors import Vector
 from tests.app.explorer.fakes import SlowEngine
 from tests.app.explorer.nullwindow import Context, drive, settle, until
 
@@ -338,9 +340,11 @@ def test_a_mix_is_added_ranged_and_removed(tmp_path: Path) -> None:
 def test_mixes_change_their_source_their_order_and_rest(tmp_path: Path) -> None:
     @with_mixing
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
+        face, hand = (Vector(name=name, kind="latent", values=np.full(6, n)) for n, name in enumerate(("face", "hand")))
+        session.shelf.add([face, hand])
         first, second = (
             Mix(first=0, stop=2, seed_x=4.0, seed_y=0.0, amount=0.5),
-            Mix(first=5, latent="face@12", amount=0.0),
+            Mix(first=5, latent=face.id, amount=0.0),
         )
         session.history.step("mixes", lambda scene: replace(scene, mixes=(first, second)))
         ctx.yield_(3)
@@ -365,8 +369,17 @@ def test_mixes_change_their_source_their_order_and_rest(tmp_path: Path) -> None:
         ctx.key_press(imgui.Key.enter)
         ctx.yield_(2)
         assert session.history.scene.mixes[1].prompt == "sea"
-        # The latent that is not known here is only shown; nothing touches it.
         assert session.history.scene.mixes[0] == second
+        ctx.item_click(f"{MIXING}/$$0/##latent")
+        ctx.yield_(2)
+        ctx.item_click(f"//$FOCUSED/###{hand.id}")
+        ctx.yield_(2)
+        assert session.history.scene.mixes[0] == replace(second, latent=hand.id)
+        ctx.item_click(f"{MIXING}/$$1/##kind")
+        ctx.yield_(2)
+        ctx.item_click("//$FOCUSED/###kind latent")
+        ctx.yield_(2)
+        assert session.history.scene.mixes[1] == Mix(first=0, stop=2, amount=0.5, latent=face.id)
 
     drive(tmp_path, script, open_engine=eight_layers)
 

@@ -39,7 +39,7 @@ def test_everything_is_found_by_its_name(tmp_path: Path) -> None:
             found = find(session, action.label(session))
             best = [entry.action.id for entry in found if entry.score == found[0].score]
             assert action.id in best, action.label(session)
-        assert find(session, "file save")[0].action.id in ("save", "save_as")
+        assert find(session, "file save")[0].action.id in ("save", "save_as", "save_scene")
         assert find(session, "show log")[0].action.id == "show Log"
         assert find(session, "qqqq") == []
     finally:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message_builder import OscMessageBuilder
@@ -20,8 +21,11 @@ from app.live.addresses import LIVE_ACTIONS, addresses
 from app.live.packets import OscMessage, decode
 from app.live.settings import OscSettings
 from core.request import Push
+from core.vectors import Vector
 from tests.app.explorer.fakes import settle, wait_until
 from tests.app.live.fakes import Clock, live_session
+
+DIRECTIONS = (("snow", 1.0), ("sea", 2.0))
 
 
 def free_port() -> int:
@@ -118,9 +122,9 @@ def test_a_control_is_set(remote: Remote) -> None:
 
 def test_every_control_has_an_address_that_sets_it(remote: Remote) -> None:
     session = remote.session
-    session.history.step(
-        "push", lambda scene: replace(scene, pushes=(Push(direction="snow@1"), Push(direction="sea@1")))
-    )
+    session.shelf.add([Vector(name=name, kind="direction", values=np.ones(6) * scale) for name, scale in DIRECTIONS])
+    pushes = tuple(Push(direction=vector.id) for vector in session.shelf.directions)
+    session.history.step("push", lambda scene: replace(scene, pushes=pushes))
     session.tick()
     wanted = {control.id: control.low + 0.25 * (control.high - control.low) for control in CONTROLS}
     wanted |= {"direction_1": 2.5, "direction_2": -1.5, "cutoff": 12, "noise_seed": 3}
