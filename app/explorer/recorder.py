@@ -42,8 +42,8 @@ class Writer(Protocol):
     def close(self) -> None: ...
 
 
-OpenWriter = Callable[[Path, int, tuple[int, int]], Writer]
-"""(path, frames a second, (width, height)) -> Writer."""
+OpenWriter = Callable[[Path, int, tuple[int, int], str], Writer]
+"""(path, frames a second, (width, height), what the file says of itself) -> Writer."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,14 @@ class Recorder:
         *,
         fps: int = FPS,
         smooth: bool = False,
+        comment: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self._open_writer = open_writer
         self._fps = fps
         self._smooth = smooth
+        self._comment = comment
         self._clock = clock
         self._start = clock()
         self._stop: float | None = None
@@ -163,7 +165,7 @@ class Recorder:
                 for at, pixels in entries:
                     if writer is None:
                         size = video_size(pixels.shape[1], pixels.shape[0])
-                        writer = self._open_writer(self.path, self._fps, size)
+                        writer = self._open_writer(self.path, self._fps, size, self._comment)
                     if shown is not None:
                         self._hold(writer, shown, until=at)
                     shown = scaled(pixels, size, smooth=self._smooth)

@@ -46,6 +46,7 @@ from app.explorer.timeline_edit import TimelineEditor
 from app.explorer.transport import Transport
 from app.live.control import LiveControl, LiveServices
 from app.live.settings import LiveSettings
+from app.provenance import document, document_text
 from core.prompts import plain
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest
 
@@ -534,10 +535,20 @@ class Session:
             self._tell_unwritable(error)
             return
         scene = self.history.scene
-        plays = not scene.has_timeline or self.lead.follows_timeline(scene)
-        at = self.transport.time if plays else None
-        future = self._saver.submit(self._services.write_image, target, frame, info, scene, at)
+        future = self._saver.submit(self._services.write_image, target, frame, info, scene, self._play_time)
         self._saving.append((target, future))
+
+    @property
+    def _play_time(self) -> float | None:
+        """Where the scene's play is shown; None where its controls are."""
+        scene = self.history.scene
+        plays = not scene.has_timeline or self.lead.follows_timeline(scene)
+        return self.transport.time if plays else None
+
+    def _provenance(self, request: RenderRequest) -> str:
+        """What a video says of itself that begins with this picture."""
+        scene = self.history.scene.to_json()
+        return document_text(document(request, self.info, scene=scene, time=self._play_time))
 
     def save_sheet(self, sheet: Callable[[], NDArray[np.uint8]], subject: str) -> None:
         """Make a page of pictures and write it as PNG, off the UI thread, under a fresh name in the folder."""
@@ -551,7 +562,7 @@ class Session:
         """Glide through pictures in a video, off the UI thread, under a fresh name in the folder."""
         if self.strip is not None and not self.strip.ended.is_set():
             return
-        self.strip = StripExport(self.render, self._services.open_writer, requests)
+        self.strip = StripExport(self.render, self._services.open_writer, requests, self._provenance(requests[0]))
         if not self._save_fresh(subject, ".mp4", self.strip.write):
             self.strip = None
 
@@ -577,7 +588,13 @@ class Session:
         except OSError as error:
             self._tell_unwritable(error)
             return
-        self.recorder = Recorder(path, self._services.open_writer, smooth=self.history.scene.smooth, clock=self._clock)
+        self.recorder = Recorder(
+            path,
+            self._services.open_writer,
+            smooth=self.history.scene.smooth,
+            comment=self._provenance(self.frame.request),
+            clock=self._clock,
+        )
         self.taking.begin(path, self.recorder.offer(self.frame.pixels), self.frame.request)
 
     def set_output_dir(self, folder: Path) -> None:

@@ -46,9 +46,12 @@ def with_strip(scene: Scene, requests: Sequence[RenderRequest]) -> Scene:
 class StripExport:
     """One video; `write` it on a thread of its own, `cancel` it from any. What a cancelled one wrote can be played."""
 
-    def __init__(self, calls: Calls, open_writer: OpenWriter, requests: Sequence[RenderRequest]) -> None:
+    def __init__(
+        self, calls: Calls, open_writer: OpenWriter, requests: Sequence[RenderRequest], comment: str = ""
+    ) -> None:
         self._calls = calls
         self._open_writer = open_writer
+        self._comment = comment
         self._timeline = strip_of(requests)
         self.total = round(self._timeline.duration * FPS)
         self.done = 0
@@ -68,7 +71,7 @@ class StripExport:
                     break
                 if writer is None:
                     scale = max(1, SIDE // max(frame.width, frame.height))
-                    writer = self._open_writer(path, FPS, (frame.width * scale, frame.height * scale))
+                    writer = self._open_writer(path, FPS, (frame.width * scale, frame.height * scale), self._comment)
                 writer.write(frame.pixels)
                 self.done += 1
         finally:

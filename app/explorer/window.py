@@ -379,10 +379,10 @@ def _keep_triton_out() -> None:
         sys.modules["triton"] = None  # type: ignore[assignment]  # an import of it now raises ImportError
 
 
-def _open_writer(path: Path, fps: int, size: tuple[int, int]) -> Any:
+def _open_writer(path: Path, fps: int, size: tuple[int, int], comment: str) -> Any:
     from app.video import VideoWriter
 
-    return VideoWriter(path, fps, size)
+    return VideoWriter(path, fps, size, comment=comment)
 
 
 def _write_image(path: Path, frame: Frame, info: Any, scene: Scene, time: float | None) -> None:

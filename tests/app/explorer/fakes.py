@@ -98,8 +98,8 @@ def open_slow_engine(path: Path, report: Any = None) -> SlowEngine:
 class ListWriter:
     """A video writer that keeps its frames."""
 
-    def __init__(self, path: Path, fps: int, size: tuple[int, int]) -> None:
-        self.path, self.fps, self.size = path, fps, size
+    def __init__(self, path: Path, fps: int, size: tuple[int, int], comment: str) -> None:
+        self.path, self.fps, self.size, self.comment = path, fps, size, comment
         self.frames: list[Any] = []
         self.closed = False
 

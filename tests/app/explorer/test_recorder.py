@@ -29,8 +29,8 @@ class Writers:
     def __init__(self) -> None:
         self.all: list[ListWriter] = []
 
-    def __call__(self, path: Path, fps: int, size: tuple[int, int]) -> ListWriter:
-        self.all.append(ListWriter(path, fps, size))
+    def __call__(self, path: Path, fps: int, size: tuple[int, int], comment: str) -> ListWriter:
+        self.all.append(ListWriter(path, fps, size, comment))
         return self.all[-1]
 
 
@@ -98,8 +98,8 @@ def test_a_slow_encoder_never_blocks_the_window_and_is_told(monkeypatch: pytest.
 
     made: list[SlowWriter] = []
 
-    def open_writer(path: Path, fps: int, size: tuple[int, int]) -> SlowWriter:
-        made.append(SlowWriter(path, fps, size))
+    def open_writer(path: Path, fps: int, size: tuple[int, int], comment: str) -> SlowWriter:
+        made.append(SlowWriter(path, fps, size, comment))
         return made[-1]
 
     recorder = Recorder(Path("x.mp4"), open_writer, fps=8, clock=clock)
@@ -128,8 +128,8 @@ def test_an_error_of_the_writer_ends_the_recording_with_its_message() -> None:
 
     made: list[FullDisk] = []
 
-    def open_writer(path: Path, fps: int, size: tuple[int, int]) -> FullDisk:
-        made.append(FullDisk(path, fps, size))
+    def open_writer(path: Path, fps: int, size: tuple[int, int], comment: str) -> FullDisk:
+        made.append(FullDisk(path, fps, size, comment))
         return made[-1]
 
     clock = Clock()

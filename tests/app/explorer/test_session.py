@@ -12,6 +12,7 @@ import pytest
 from app.explorer.scene import Scene
 from app.explorer.session import ERROR_TOAST_S, EngineChoice, Session, file_stem, first_scene
 from app.explorer.settings import Store
+from app.provenance import read_document
 from core.request import Frame, RenderRequest
 from tests.app.explorer.fakes import ListWriter, SlowEngine, make_session, settle, wait_until
 
@@ -308,8 +309,8 @@ def test_a_picture_that_cannot_be_written_is_told(open_session: Callable[..., Se
 def test_recording_takes_what_is_shown(open_session: Callable[..., Session], tmp_path: Path) -> None:
     writers: list[ListWriter] = []
 
-    def open_writer(path: Path, fps: int, size: tuple[int, int]) -> ListWriter:
-        writers.append(ListWriter(path, fps, size))
+    def open_writer(path: Path, fps: int, size: tuple[int, int], comment: str) -> ListWriter:
+        writers.append(ListWriter(path, fps, size, comment))
         return writers[-1]
 
     session = open_session(open_writer=open_writer)
@@ -332,13 +333,18 @@ def test_recording_takes_what_is_shown(open_session: Callable[..., Session], tmp
     assert any("Recorded" in message.text for message in session.messages)
     assert first is not None
     assert second is not None
+    about = read_document(Path("x.mp4"), writers[0].comment, width=512, height=512)
+    assert about.request == first.request
+    assert about.scene is not None
+    assert about.scene["prompt"] == first.request.prompt
+    assert about.checkpoint["sha256"] == session.info.sha256
     factor = 64  # 8 px to 512
     for frame, shown in ((first, writers[0].frames[0]), (second, writers[0].frames[-1])):
         np.testing.assert_array_equal(shown, frame.pixels.repeat(factor, 0).repeat(factor, 1))
 
 
 def test_a_recording_that_fails_is_told(open_session: Callable[..., Session]) -> None:
-    def open_writer(path: Path, fps: int, size: tuple[int, int]) -> ListWriter:
+    def open_writer(path: Path, fps: int, size: tuple[int, int], comment: str) -> ListWriter:
         raise OSError(28, "No space left on device")
 
     session = open_session(open_writer=open_writer)
@@ -351,8 +357,8 @@ def test_a_recording_that_fails_is_told(open_session: Callable[..., Session]) ->
 def test_closing_while_recording_closes_the_file(open_session: Callable[..., Session]) -> None:
     writers: list[ListWriter] = []
 
-    def open_writer(path: Path, fps: int, size: tuple[int, int]) -> ListWriter:
-        writers.append(ListWriter(path, fps, size))
+    def open_writer(path: Path, fps: int, size: tuple[int, int], comment: str) -> ListWriter:
+        writers.append(ListWriter(path, fps, size, comment))
         return writers[-1]
 
     session = open_session(open_writer=open_writer)

@@ -93,8 +93,8 @@ def test_a_prompt_that_fails_is_said_and_not_tried_again() -> None:
 def test_a_strip_glides_through_all_and_back() -> None:
     engine, written = SlowEngine(Path("model")), []
 
-    def open_writer(path: Path, fps: int, size: tuple[int, int]) -> ListWriter:
-        written.append(ListWriter(path, fps, size))
+    def open_writer(path: Path, fps: int, size: tuple[int, int], comment: str) -> ListWriter:
+        written.append(ListWriter(path, fps, size, comment))
         return written[0]
 
     requests = [RenderRequest(prompt=prompt) for prompt in "abc"]
