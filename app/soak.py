@@ -6,6 +6,7 @@ the program says to a person about bad input is no error; what it logs with a tr
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import re
@@ -16,7 +17,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ class JournalledHistory(History):
         self._catch_up(0)
         return self._replay.scene
 
-    @contextmanager
+    @contextlib.contextmanager
     def _noted(self, operation: Callable[[History], object]) -> Iterator[None]:
         """Operations that call others are noted once."""
         if self._inside:
@@ -233,10 +233,18 @@ def soak(
 
     Raises `app.errors.UserError` where no window can be opened and `headless` is false.
     """
-    with tempfile.TemporaryDirectory(prefix="glissando-soak-") as folder, _problems() as problems:
-        session = Session(real_services(), Store(Path(folder) / "config"), checkpoint)
+    checkpoint = checkpoint and checkpoint.resolve()
+    # The monkey types file names, too: those without a folder belong into this one.
+    with (
+        tempfile.TemporaryDirectory(prefix="glissando-soak-") as folder,
+        contextlib.chdir(folder),
+        _problems() as problems,
+    ):
+        services = replace(real_services(), make_history=JournalledHistory)
+        session = Session(services, Store(Path(folder) / "config"), checkpoint)
         session.set_output_dir(Path(folder) / "out")
-        history = session.history = JournalledHistory(session.history.scene, time.monotonic)
+        history = session.history
+        assert isinstance(history, JournalledHistory)
         explorer = Explorer(
             session,
             texture=NoTexture() if headless else None,
@@ -329,7 +337,7 @@ def _resident_mib() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-@contextmanager
+@contextlib.contextmanager
 def _problems() -> Iterator[list[str]]:
     """Collects what no person's action should bring about: logged exceptions, and threads that die."""
     problems: list[str] = []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 from pathlib import Path
 
 from app import display
@@ -43,15 +41,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(display.install_advice(missing))
     from app.soak import soak
 
-    checkpoint = args.checkpoint and args.checkpoint.resolve()
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="glissando-soak-") as folder:
-        # The monkey types file names, too.
-        os.chdir(folder)
-        try:
-            report = soak(args.minutes, args.seed, headless=args.headless, checkpoint=checkpoint)
-        finally:
-            os.chdir(before)
+    report = soak(args.minutes, args.seed, headless=args.headless, checkpoint=args.checkpoint)
     print(
         f"{report.minutes:g} minutes, seed {report.seed}: {report.actions} actions in {report.frames} frames, "
         f"{report.steps} edits, {report.messages} messages"

@@ -122,6 +122,8 @@ class Services:
     live: LiveServices = field(default_factory=LiveServices)
     find_directions: tuple[str, ...] = COMMAND
     """The command that `Finder` runs."""
+    make_history: Callable[..., History] = History
+    """(scene, clock=): what keeps the scene."""
     clock: Callable[[], float] = time.monotonic
 
 
@@ -152,7 +154,7 @@ class Session:
         scene = first_scene() if restored is None else restored
         if checkpoint is not None:
             scene = replace(scene, checkpoint=str(checkpoint.resolve()))
-        self.history = History(scene, clock=self._clock)
+        self.history = services.make_history(scene, clock=self._clock)
         self.transport = Transport()
         self.crossfade = Crossfade()
         self.lead = Lead()
