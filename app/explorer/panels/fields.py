@@ -51,6 +51,8 @@ class PromptField:
             state = imgui.internal.get_input_text_state(self._id)
             if state is not None:
                 state.reload_user_buf_and_move_to_end()
+                # Its own "end" lies beyond a text that became shorter, which stops the program (ImGui 1.92).
+                state.reload_selection_start = state.reload_selection_end = len(text.encode())
         height = imgui.get_text_line_height() * (lines or self._lines) + imgui.get_style().frame_padding.y * 2
         origin = imgui.get_cursor_screen_pos()
         flags = (

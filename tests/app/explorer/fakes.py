@@ -154,6 +154,11 @@ def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
         time.sleep(0.002)
 
 
+def errors(session: Session) -> list[str]:
+    """What the window said went wrong."""
+    return [message.text for message in session.messages if message.level == "error"]
+
+
 def settle(session: Session) -> None:
     """Tick until the picture is the scene's and nothing is under way."""
 

@@ -62,14 +62,10 @@ from imgui_bundle import imgui  # noqa: E402
 from app.explorer.desk import ShowPanel  # noqa: E402
 from app.explorer.session import Session  # noqa: E402
 from app.explorer.window import Explorer  # noqa: E402
-from tests.app.explorer.fakes import SlowEngine  # noqa: E402
+from tests.app.explorer.fakes import SlowEngine, errors  # noqa: E402
 from tests.app.explorer.nullwindow import Context, drive, settle, until  # noqa: E402
 
 PANEL = "//Contact sheet"
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def panel(explorer: Explorer) -> Any:

@@ -12,13 +12,10 @@ pytest.importorskip("imgui_bundle")
 from app.explorer.exports import STOPPED, Job, Report
 from app.explorer.session import Session
 from app.explorer.window import Explorer
+from tests.app.explorer.fakes import errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
 
 PANEL = "//Exports"
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def show(ctx: Context, session: Session) -> None:

@@ -20,16 +20,12 @@ from app.explorer.session import Session
 from app.explorer.window import Explorer
 from core.request import LAYER_LIMIT, Mix
 from core.vectors import Vector
-from tests.app.explorer.fakes import SlowEngine
+from tests.app.explorer.fakes import SlowEngine, errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
 
 CONTROLS = "//Picture controls"
 CANVAS = "//Picture/##canvas"
 BARS = f"{CONTROLS}/##layer psi bars"
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def drag_from(ctx: Context, start: ImVec2, *stops: tuple[float, float], held: Any = None) -> None:

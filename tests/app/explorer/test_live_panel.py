@@ -18,6 +18,7 @@ from app.explorer.session import Session
 from app.explorer.window import Explorer
 from app.live.control import LiveServices
 from app.live.mapping import Mapping, Source, Trigger
+from tests.app.explorer.fakes import errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
 from tests.app.live.fakes import FakeMidi, FakeSound
 from tests.app.live.test_audio import sine
@@ -25,10 +26,6 @@ from tests.app.live.test_osc import Remote, free_port
 
 LIVE = "//Live/**"
 KNOB = Source(kind="midi", name="cc 1/74", device="Keys")
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def show(ctx: Context, session: Session, tab: str = "OSC") -> None:

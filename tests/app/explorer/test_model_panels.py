@@ -13,16 +13,12 @@ from imgui_bundle import imgui
 
 from app.explorer.session import Session
 from app.explorer.window import Explorer
-from tests.app.explorer.fakes import SlowEngine
+from tests.app.explorer.fakes import SlowEngine, errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
 
 PROMPT = "//Prompt/##prompt"
 PROMPT_B = "//Prompt/##prompt_b"
 CONTROLS = "//Picture controls"
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 # Models that take something else than a prompt

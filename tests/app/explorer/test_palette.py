@@ -16,14 +16,10 @@ from app.explorer.menus import key_chord
 from app.explorer.palette import find
 from app.explorer.session import Session
 from app.explorer.window import Explorer
-from tests.app.explorer.fakes import make_session
+from tests.app.explorer.fakes import errors, make_session
 from tests.app.explorer.nullwindow import Context, drive, settle
 
 CTRL_K = imgui.Key.mod_ctrl | imgui.Key.k
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def test_everything_is_found_by_its_name(tmp_path: Path) -> None:

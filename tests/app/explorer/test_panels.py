@@ -18,7 +18,7 @@ from app.explorer.panels.prompt import EXAMPLES
 from app.explorer.scene import Scene
 from app.explorer.session import Session, first_scene
 from app.explorer.window import Explorer
-from tests.app.explorer.fakes import SlowEngine
+from tests.app.explorer.fakes import SlowEngine, errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
 
 PROMPT = "//Prompt/##prompt"
@@ -29,10 +29,6 @@ SAVE = "//Save"
 CANVAS = "//Picture/##canvas"
 CTRL = imgui.Key.mod_ctrl
 SHIFT = imgui.Key.mod_shift
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def drag(ctx: Context, item: str, x: float, y: float = 0.0) -> None:

@@ -12,14 +12,10 @@ pytest.importorskip("imgui_bundle")
 from app.explorer.desk import ShowPanel
 from app.explorer.session import EngineChoice, Session
 from app.explorer.window import Explorer
-from tests.app.explorer.fakes import SlowEngine
+from tests.app.explorer.fakes import SlowEngine, errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
 
 PANEL = "//Performance"
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def choose(ctx: Context, item: str) -> None:

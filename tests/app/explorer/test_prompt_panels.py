@@ -15,16 +15,12 @@ from imgui_bundle import ImVec2, imgui
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from core.request import Mix
-from tests.app.explorer.fakes import SlowEngine
+from tests.app.explorer.fakes import SlowEngine, errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
 
 PROMPT = "//Prompt/##prompt"
 KEY = imgui.Key
 START = "snowy mountains at sunset, watercolor"
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def prompt_of(session: Session) -> str:

@@ -25,7 +25,7 @@ from app.provenance import document, document_text
 from app.takes import TakeCheckpoint, TakeHeader, TakeRecorder
 from app.video import VideoWriter
 from core.request import Frame, RenderRequest
-from tests.app.explorer.fakes import SlowEngine, make_session, settle, wait_until
+from tests.app.explorer.fakes import SlowEngine, errors, make_session, settle, wait_until
 from tests.app.test_parameters import FOREIGN
 
 SCENE = Scene(prompt="a house 日落", psi=0.4, seed_x=2.5, path="eight", loop_seconds=3.0, crossfade=0.0, smooth=True)
@@ -57,10 +57,6 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
     yield session
     session.close()
     assert session.render.close(timeout=10.0)
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def drop(session: Session, path: Path) -> None:

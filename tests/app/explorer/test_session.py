@@ -14,7 +14,7 @@ from app.explorer.session import ERROR_TOAST_S, EngineChoice, Session, file_stem
 from app.explorer.settings import Store
 from app.provenance import read_document
 from core.request import Frame, RenderRequest
-from tests.app.explorer.fakes import ListWriter, SlowEngine, make_session, settle, wait_until
+from tests.app.explorer.fakes import ListWriter, SlowEngine, errors, make_session, settle, wait_until
 
 
 @pytest.fixture
@@ -30,10 +30,6 @@ def open_session(tmp_path: Path) -> Iterator[Callable[..., Session]]:
     for session in sessions:
         session.close()
         assert session.render.close(timeout=10.0)
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def tick_until(session: Session, condition: Callable[[], bool]) -> None:

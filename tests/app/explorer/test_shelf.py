@@ -14,7 +14,7 @@ from app.explorer.session import Session
 from app.vectors import kept_path
 from core.request import Mix, Push, RenderRequest
 from core.vectors import Vector, load_vectors, save_vectors
-from tests.app.explorer.fakes import SlowEngine, make_session, settle, wait_until
+from tests.app.explorer.fakes import SlowEngine, errors, make_session, settle, wait_until
 
 SHA = "ab" * 32  # of every fake model, unless it says otherwise
 OTHER = "cd" * 32
@@ -52,10 +52,6 @@ def session(tmp_path: Path) -> Iterator[Session]:
     yield session
     session.close()
     assert session.render.close(timeout=10.0)
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def keep(folder: Path, *vectors: Vector, sha256: str = SHA) -> Path:

@@ -14,11 +14,8 @@ from imgui_bundle import ImVec4, imgui
 from app.explorer import theme
 from app.explorer.session import Session
 from app.explorer.window import Explorer
+from tests.app.explorer.fakes import errors
 from tests.app.explorer.nullwindow import Context, drive, settle
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def over(front: ImVec4, back: ImVec4) -> list[float]:

@@ -17,14 +17,11 @@ from app.explorer import snapshots
 from app.explorer.scene import Scene
 from app.explorer.session import Session
 from app.explorer.window import Explorer
+from tests.app.explorer.fakes import errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
 
 TIMELINE = "//Timeline"
 STRIP = "//Snapshots/**/"
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def mouse() -> ImVec2:

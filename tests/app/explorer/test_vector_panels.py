@@ -19,16 +19,12 @@ from app.explorer.window import Explorer
 from app.vectors import kept_path
 from core.request import LAYER_LIMIT, Push
 from core.vectors import Vector, load_vectors, save_vectors
-from tests.app.explorer.fakes import SlowEngine
+from tests.app.explorer.fakes import SlowEngine, errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
 
 SHA = "ab" * 32  # of the fake model
 DIRECTIONS = "//Directions"
 LATENTS = "//Saved latents"
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def direction(name: str, seed: int = 0, **fields: Any) -> Vector:

@@ -13,13 +13,10 @@ from imgui_bundle import ImVec2, imgui
 
 from app.explorer.session import Session, first_scene
 from app.explorer.window import Explorer
+from tests.app.explorer.fakes import errors
 from tests.app.explorer.nullwindow import Context, drive, settle
 
 PSI = "//Picture controls/##psi"
-
-
-def errors(session: Session) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
 
 
 def test_a_double_click_types_a_value_as_one_step(tmp_path: Path) -> None:
