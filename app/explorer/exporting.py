@@ -40,7 +40,7 @@ def add_export(session: Session, take: Path | None, settings: ExportSettings) ->
         if take is not None:
             title = stem_of(take)
         else:
-            title = session.file_stem(session.history.scene)
+            title = session.saving.stem(session.history.scene)
         job = Job(title=title, source="", out=str(_free(folder, title, settings, queue.jobs)), settings=settings)
         source = take
         if source is None:
@@ -51,6 +51,16 @@ def add_export(session: Session, take: Path | None, settings: ExportSettings) ->
         session.tell_error(f"The output folder {folder} cannot be used: {reason(error)}; choose another one.")
     except ValueError as error:
         session.tell_error(str(error))
+
+
+def tell_of_export(session: Session, ended: Job | None) -> None:
+    """Say how an export ended, if one did."""
+    if ended is None or ended.state == "cancelled":
+        return
+    if ended.state == "done":
+        session.tell(f"Exported {ended.out}", Path(ended.out))
+    else:
+        session.tell_error(f"The export of {ended.title} failed: {ended.message}")
 
 
 def _free(folder: Path, stem: str, settings: ExportSettings, jobs: tuple[Job, ...]) -> Path:

@@ -69,7 +69,7 @@ def performance(tmp_path, tiny_checkpoint):
     )
     try:
         settle(session)
-        session.toggle_recording()
+        session.recording.toggle()
         shown.append((0.0, session.frame.pixels))
         session.transport.toggle()
         for step in range(1, 25):
@@ -90,7 +90,7 @@ def performance(tmp_path, tiny_checkpoint):
             wait_until(arrived)
             shown.append((now[0], session.frame.pixels))
         now[0] += 0.05
-        session.toggle_recording()
+        session.recording.toggle()
         wait_until(lambda: session.tick() or session.recorder is None)
         assert [message.text for message in session.messages if message.level == "error"] == []
     finally:

@@ -5,7 +5,7 @@ No GUI here: shortcuts are texts that the window translates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from app.explorer.actions import edit, file, help, play, prompt, seed, view
 from app.explorer.actions.action import Action, ask_window, says
@@ -19,7 +19,7 @@ ACTIONS: tuple[Action, ...] = tuple(action for module in _MODULES for action in 
 
 MENUS = tuple(dict.fromkeys(action.menu.partition("/")[0] for action in ACTIONS))
 
-_FOLLOWED_BY: dict[str, Callable[[Session], Iterable[Action]]] = file.FOLLOWED_BY | view.FOLLOWED_BY
+_FOLLOWED_BY: Mapping[str, Callable[[Session], Iterable[Action]]] = {**file.FOLLOWED_BY, **view.FOLLOWED_BY}
 """After some actions, those that depend on what there is."""
 
 

@@ -27,7 +27,12 @@ ACTIONS: tuple[Action, ...] = (
         shortcut="Ctrl+O",
         tooltip="Load another model, ours or a published .pkl; dropping its file on the window does the same.",
     ),
-    Action(id="open_bundled", menu="File", label=says("Open the bundled checkpoint"), run=Session.open_bundled),
+    Action(
+        id="open_bundled",
+        menu="File",
+        label=says("Open the bundled checkpoint"),
+        run=lambda session: session.models.open_bundled(),
+    ),
     Action(
         id="library_folder",
         menu="File",
@@ -63,7 +68,7 @@ ACTIONS: tuple[Action, ...] = (
         id="save",
         menu="File",
         label=says("Save picture"),
-        run=lambda session: session.save_picture(),
+        run=lambda session: session.saving.picture(),
         shortcut="Ctrl+S",
         enabled=lambda session: session.frame is not None,
         tooltip="Write the picture as PNG; prompt, seed, psi and checkpoint are kept inside the file.",
@@ -81,7 +86,7 @@ ACTIONS: tuple[Action, ...] = (
         id="record",
         menu="File",
         label=lambda session: "Stop recording" if session.recorder is not None else "Record video",
-        run=Session.toggle_recording,
+        run=lambda session: session.recording.toggle(),
         shortcut="Ctrl+R",
         enabled=lambda session: (
             session.frame is not None and not (session.recorder is not None and session.recorder.stopping)
@@ -115,7 +120,7 @@ def _recents(session: Session) -> Iterable[Action]:
             id=name,
             menu="File/Open recent",
             label=says(Path(name).name),
-            run=lambda session, name=name: session.open_checkpoint(Path(name)),
+            run=lambda session, name=name: session.models.open(Path(name)),
             tooltip=name,
         )
 

@@ -163,7 +163,7 @@ class ContactSheetPanel:
     def _prompts(self, which: str, axis: Axis) -> None:
         """The prompts of an axis, one a line."""
         if not axis.prompts:
-            axis = replace(axis, prompts=tuple((self._session.examples or EXAMPLES)[:4]))
+            axis = replace(axis, prompts=tuple((self._session.models.examples or EXAMPLES)[:4]))
         imgui.same_line()
         height = imgui.get_text_line_height() * 4 + imgui.get_style().frame_padding.y * 2
         changed, text = imgui.input_text_multiline(

@@ -84,7 +84,7 @@ def starts_word(old: str, new: str) -> bool:
 
 def unknown_row(session: Session, prompt: str) -> None:
     """The words that no training caption had, if there are any."""
-    unknown = unknown_words(prompt, session.vocabulary)
+    unknown = unknown_words(prompt, session.models.vocabulary)
     if not unknown:
         return
     shown = [word if len(word) <= 24 else word[:23] + "…" for word in unknown[:SHOWN_UNKNOWN]]

@@ -35,7 +35,7 @@ class LibraryPanel:
     def draw(self, history: History) -> None:
         session = self._session
         if not self._looked:
-            session.look_for_models()
+            session.models.fill_library()
             self._looked = True
         add = by_id("library_folder")
         if imgui.button(f"{icons.ICON_FA_FOLDER_PLUS}  {add.label(session)}###add folder"):
@@ -43,7 +43,7 @@ class LibraryPanel:
         tooltip(add.tooltip)
         imgui.same_line()
         if imgui.button(f"{icons.ICON_FA_ROTATE}###look again"):
-            session.look_for_models(retry=True)
+            session.models.fill_library(retry=True)
         tooltip("Look for new files, and try those again that have no picture.")
         if session.library.busy:
             imgui.same_line()
@@ -59,11 +59,11 @@ class LibraryPanel:
 
     def _tile(self, index: int, entry: Entry, side: float) -> None:
         session = self._session
-        shown = session.info is not None and session.shown_path == entry.path
+        shown = session.info is not None and session.models.path == entry.path
         imgui.begin_group()
         origin = imgui.get_cursor_screen_pos()
         if imgui.invisible_button(f"##tile {index}", ImVec2(side, side)):
-            session.open_checkpoint(entry.path)
+            session.models.open(entry.path)
         hovered = imgui.is_item_hovered()
         tooltip(f"{entry.path}" + (f"\n{entry.problem}" if entry.problem else ""))
         corner = ImVec2(origin.x + side, origin.y + side)

@@ -128,7 +128,7 @@ class SweepPanel:
         drawn = [self._sweep.picture(index) for index in range(len(pairs))]
         pictures = [pixels for pixels in drawn if pixels is not None]
         captions = [value for value, _ in pairs]
-        self._session.save_sheet(lambda: contact_sheet(pictures, captions=captions), f"sweep {self._template}")
+        self._session.saving.sheet(lambda: contact_sheet(pictures, captions=captions), f"sweep {self._template}")
 
     def _tile(self, history: History, index: int, value: str, prompt: str, side: float) -> None:
         imgui.begin_group()

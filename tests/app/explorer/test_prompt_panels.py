@@ -227,7 +227,7 @@ def test_quick_prompts_on_their_keys(tmp_path: Path) -> None:
 
 def test_a_past_prompt_is_found_and_used(tmp_path: Path) -> None:
     def before(session: Session) -> None:
-        session.keep_settings(replace(session.settings, past_prompts=("a sea", "old hills", "hills at sea")))
+        session.preferences.keep(replace(session.settings, past_prompts=("a sea", "old hills", "hills at sea")))
 
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)

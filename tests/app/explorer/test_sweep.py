@@ -140,7 +140,7 @@ def test_a_strip_in_a_session(tmp_path: Path, finish: bool) -> None:
         settle(session)
         session.save_strip([replace(session.history.scene.request(), prompt=prompt) for prompt in "ab"], "sweep a")
         if finish:
-            wait_until(lambda: (session.tick(), not session._saving)[1], timeout=60.0)
+            wait_until(lambda: (session.tick(), not session.saving.busy)[1], timeout=60.0)
             assert session.strip is not None
             assert session.strip.done == session.strip.total
             assert session.messages[-1].text.startswith("Saved")
