@@ -44,7 +44,7 @@ def _quick_label(index: int) -> Callable[[Session], str]:
 
 def _use_quick(index: int) -> Action:
     return Action(
-        id=f"quick {index + 1}",
+        id=f"use_quick_{index + 1}",
         menu="Prompt/Quick prompts",
         label=_quick_label(index),
         run=lambda session: session.prompts.use_quick(index),
@@ -56,7 +56,7 @@ def _use_quick(index: int) -> Action:
 
 def _store_quick(index: int) -> Action:
     return Action(
-        id=f"store quick {index + 1}",
+        id=f"store_quick_{index + 1}",
         menu="Prompt/Store the prompt",
         label=says(f"Store as quick prompt {index + 1}"),
         run=lambda session: session.prompts.store_quick(index, session.history.scene.prompt),

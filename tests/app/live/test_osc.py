@@ -282,6 +282,19 @@ def test_a_class_that_the_model_lacks_is_refused(remote: Remote) -> None:
         table["/glissando/class"].parse((10,))
 
 
+def test_quick_prompts_are_switched(remote: Remote) -> None:
+    session = remote.session
+    session.tick()
+    session.history.step("prompts", lambda scene: replace(scene, quick_prompts=("a sea", "", "a wood")))
+    for place, prompt in ((3, "a wood"), (1, "a sea"), (2, "a sea"), (9, "a sea")):
+        remote.send(f"/glissando/action/use_quick_{place}", 1.0)
+        remote.arrive()
+        session.tick()
+        run_live(session)
+        assert session.history.scene.prompt == prompt, place
+    assert messages(session) == []
+
+
 def test_actions_are_pressed_and_let_go(remote: Remote) -> None:
     session = remote.session
     remote.send("/glissando/action/play", 1.0)
