@@ -330,7 +330,7 @@ class Session:
             self.shelf.stayed(more=self.render.loading is not None)
             self.models.did_not_load(event)
         else:
-            self.tell_error(event.message)
+            self._messages.keep_telling(event.message)  # a fade submits the same failing prompt again and again
 
     def _other_model(self, event: Loaded) -> None:
         """What was drawn with another model is of no use from here on."""

@@ -241,11 +241,14 @@ def test_no_bundled_checkpoint_is_told(open_session: Callable[..., Session]) -> 
 
 
 def test_a_render_error_is_told_once_and_the_picture_stays(open_session: Callable[..., Session]) -> None:
-    session = open_session()
+    engine = SlowEngine(Path("faces"))
+    session = open_session(open_engine=lambda path, report: engine)
     settle(session)
-    session.history.step("prompt", lambda scene: replace(scene, prompt="fail"))
-    tick_until(session, lambda: bool(errors(session)))
+    session.history.step("prompt", lambda scene: replace(scene, prompt="fail", crossfade=5.0))
+    # Every picture of the fade fails.
+    tick_until(session, lambda: sum(request.prompt == "fail" for request in engine.rendered) > 3)
     assert errors(session) == ["RuntimeError: the engine failed"]
+    assert [toast.text for toast in session.toasts] == errors(session)
     assert session.frame is not None
     assert session.frame.request == first_scene().request()
     session.history.undo()
