@@ -40,12 +40,12 @@ class Recordings:
             path,
             self._services.open_writer,
             smooth=session.history.scene.smooth,
-            comment=self.provenance(session.frame.request),
+            comment=self._provenance(session.frame.request),
             clock=self._services.clock,
         )
         self.taking.begin(path, self.recorder.offer(session.frame.pixels), session.frame.request)
 
-    def provenance(self, request: RenderRequest) -> str:
+    def _provenance(self, request: RenderRequest) -> str:
         """What a video says of itself that begins with this picture."""
         session = self._session
         scene = session.history.scene.to_json()

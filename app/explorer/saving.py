@@ -48,18 +48,18 @@ class Saving:
         if target is None:
             return
         at = session.play_time
-        self.write(target, lambda: self._services.write_image(target, frame, info, scene, at))
+        self._write(target, lambda: self._services.write_image(target, frame, info, scene, at))
 
     def sheet(self, sheet: Callable[[], NDArray[np.uint8]], subject: str) -> None:
         """Make a page of pictures and write it as PNG, under a fresh name in the folder."""
         target = self.fresh_path(file_stem(plain(subject), self._session.history.scene), ".png")
         if target is not None:
-            self.write(target, lambda: self._services.write_page(target, sheet()))
+            self._write(target, lambda: self._services.write_page(target, sheet()))
 
     def scene(self, path: Path) -> None:
         """Write the scene to a file of its own."""
         scene, info = self._session.history.scene, self._session.info
-        self.write(path, lambda: save_scene_file(path, scene, info))
+        self._write(path, lambda: save_scene_file(path, scene, info))
 
     def stem(self, request: RenderRequest) -> str:
         """What to call a file with this picture: the subject, as far as the model takes one, and the seed."""
@@ -108,8 +108,7 @@ class Saving:
         self._thread.shutdown(wait=True)
         self.tick()
 
-    def write(self, path: Path, write: Callable[[], None]) -> None:
-        """Write a file, and say so."""
+    def _write(self, path: Path, write: Callable[[], None]) -> None:
         self._under_way.append((path, self._thread.submit(write)))
 
 

@@ -32,16 +32,14 @@ from app.explorer.recorder import Recorder
 from app.explorer.recordings import Recordings
 from app.explorer.render_thread import Failed, Loaded, RenderThread
 from app.explorer.restoring import Restorer
-from app.explorer.saving import Saving, file_stem
+from app.explorer.saving import Saving
 from app.explorer.scene import Scene
 from app.explorer.services import Services
 from app.explorer.settings import Settings, Store
-from app.explorer.strip import StripExport
 from app.explorer.timeline_edit import TimelineEditor
 from app.explorer.transport import Transport
 from app.explorer.vector_desk import VectorDesk
 from app.live.control import LiveControl
-from core.prompts import plain
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest
 
 log = logging.getLogger(__name__)
@@ -68,7 +66,6 @@ class Session:
     """The explorer without its window. Belongs to the UI thread; `close` it."""
 
     def __init__(self, services: Services, store: Store, checkpoint: Path | None = None) -> None:
-        self._services = services
         self._clock = services.clock
         self._messages = Messages(services.clock)
         self.dialog_wish: DialogWish | None = None
@@ -92,8 +89,6 @@ class Session:
         self.crossfade = Crossfade()
         self.lead = Lead()
         self.timeline = TimelineEditor(self.history, self.transport, self.lead)
-        self.strip: StripExport | None = None
-        """The video of a sweep that is being written, or was last."""
         self.frame: Frame | None = None
         """The picture on screen."""
         self.frame_count = 0
@@ -352,17 +347,6 @@ class Session:
             lambda scene: replace(scene, seed_x=float(seed % SEEDS_PER_ROW), seed_y=float(seed // SEEDS_PER_ROW)),
         )
 
-    def save_strip(self, requests: Sequence[RenderRequest], subject: str) -> None:
-        """Glide through pictures in a video, off the UI thread, under a fresh name in the folder."""
-        if self.strip is not None and not self.strip.ended.is_set():
-            return
-        comment = self.recording.provenance(requests[0])
-        strip = StripExport(self.render, self._services.open_writer, requests, comment)
-        path = self.saving.fresh_path(file_stem(plain(subject), self.history.scene), ".mp4")
-        if path is not None:
-            self.strip = strip
-            self.saving.write(path, lambda: strip.write(path))
-
     # Keeping
 
     def start_afresh(self) -> None:
@@ -380,8 +364,6 @@ class Session:
         self.restorer.close()
         self.exports.close()
         self.vectors.close()
-        if self.strip is not None:
-            self.strip.cancel()
         self.render.close(timeout=0.0)  # it is no daemon: the interpreter waits for it, the window need not
         self.recording.close()
         self.saving.close()

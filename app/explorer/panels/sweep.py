@@ -10,6 +10,7 @@ from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.explorer import theme
+from app.explorer.exporting import add_strip
 from app.explorer.history import History
 from app.explorer.pictures import Pixels
 from app.explorer.session import Session
@@ -35,6 +36,8 @@ class SweepPanel:
         self._sweep = Sweep(session.render)
         self._template: str | None = None
         self._lines = FIRST_LINES
+        self._video = ""
+        """The export of the last video, by its id."""
         self._textures = Textures(new_texture)
         self._enlarged: dict[int, tuple[Pixels, Pixels]] = {}
 
@@ -91,8 +94,8 @@ class SweepPanel:
         self._session.lead.show_timeline()
 
     def _buttons(self, history: History, pairs: list[tuple[str, str]]) -> None:
-        session, strip = self._session, self._session.strip
-        writing = strip is not None and not strip.ended.is_set()
+        session = self._session
+        video = session.exports.find(self._video)
         ready = bool(pairs) and not self._sweep.missing and self._sweep.problem is None
         imgui.begin_disabled(not ready)
         if imgui.button(f"{icons.ICON_FA_TABLE_CELLS}  Sheet###sheet"):
@@ -106,18 +109,20 @@ class SweepPanel:
         imgui.end_disabled()
         tooltip("Glide from picture to picture and back to the first: the strip becomes the scene's timeline.")
         imgui.same_line()
-        if writing:
-            assert strip is not None
+        if video is not None and video.state in ("waiting", "running"):
             if imgui.button(f"{icons.ICON_FA_XMARK}  Stop###stop strip"):
-                strip.cancel()
+                session.exports.cancel(video.id)
             imgui.same_line()
-            imgui.progress_bar(strip.done / strip.total, ImVec2(imgui.get_font_size() * 8, 0))
+            imgui.progress_bar(video.done / max(video.total, 1), ImVec2(imgui.get_font_size() * 8, 0))
         else:
             imgui.begin_disabled(not ready or len(pairs) < 2)
             if imgui.button(f"{icons.ICON_FA_FILM}  Video###strip"):
-                session.save_strip(self._sweep.requests, f"sweep {self._template}")
+                job = add_strip(session, self._sweep.requests, f"sweep {self._template}")
+                self._video = "" if job is None else job.id
             imgui.end_disabled()
-            tooltip("Save a video that glides from picture to picture and back to the first.")
+            tooltip(
+                "Export a video that glides from picture to picture and back to the first; the Exports panel lists it."
+            )
         if self._sweep.missing:
             imgui.same_line()
             dim_text(f"{self._sweep.missing} to draw…")
