@@ -254,9 +254,9 @@ class Viewport:
         size = imgui.calc_text_size(text)
         at = ImVec2(origin.x + 12, origin.y + 8)
         draw_list = imgui.get_window_draw_list()
-        background = imgui.color_convert_float4_to_u32(theme.faded(theme.colour.popup, 0.9))
+        background = theme.u32(theme.faded(theme.colour.popup, 0.9))
         draw_list.add_rect_filled(at, ImVec2(at.x + size.x + 24, at.y + size.y + 12), background, 6.0)
-        draw_list.add_text(ImVec2(at.x + 12, at.y + 6), imgui.color_convert_float4_to_u32(theme.colour.text), text)
+        draw_list.add_text(ImVec2(at.x + 12, at.y + 6), theme.u32(theme.colour.text), text)
 
     def _toasts(self, origin: ImVec2, area: ImVec2) -> None:
         """Messages at the lower right of the picture's window, newest lowest; above everything, taking no focus."""

@@ -16,7 +16,7 @@ from app.explorer.history import History
 from app.explorer.library import Entry
 from app.explorer.session import Session
 from app.explorer.texture import Texture
-from app.explorer.widgets import dim_text, fitted, flow, tooltip, wrapped_text
+from app.explorer.widgets import dim_text, fitted, flow, no_picture, tooltip, wrapped_text
 
 TILE_EM = 7.0
 
@@ -72,13 +72,9 @@ class LibraryPanel:
         if texture is not None:
             draw_list.add_image(imgui.ImTextureRef(texture.smooth()), origin, corner)
         else:
-            draw_list.add_rect_filled(origin, corner, imgui.color_convert_float4_to_u32(theme.colour.frame), 4.0)
-            icon = icons.ICON_FA_TRIANGLE_EXCLAMATION if entry.problem else icons.ICON_FA_HOURGLASS_HALF
-            size = imgui.calc_text_size(icon)
-            colour = imgui.color_convert_float4_to_u32(theme.colour.amber if entry.problem else theme.colour.faint)
-            draw_list.add_text(ImVec2(origin.x + (side - size.x) / 2, origin.y + (side - size.y) / 2), colour, icon)
+            no_picture(draw_list, origin, corner, failed=bool(entry.problem))
         if shown or hovered:
-            colour = imgui.color_convert_float4_to_u32(theme.colour.accent if shown else theme.colour.dim)
+            colour = theme.u32(theme.colour.accent if shown else theme.colour.dim)
             draw_list.add_rect(origin, corner, colour, rounding=4.0, thickness=2.0)
         dim_text(fitted(entry.path.stem, side))
         imgui.end_group()

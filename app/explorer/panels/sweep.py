@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.explorer import theme
@@ -18,7 +18,16 @@ from app.explorer.strip import with_strip
 from app.explorer.sweep import SLOT, Sweep, filled, lines_of, template_of
 from app.explorer.texture import Texture
 from app.explorer.textures import Textures
-from app.explorer.widgets import dim_text, fitted, flow, square_button, tooltip, wrapped_text
+from app.explorer.widgets import (
+    dim_text,
+    fitted,
+    fitted_picture,
+    flow,
+    no_picture,
+    square_button,
+    tooltip,
+    wrapped_text,
+)
 from core.request import RenderRequest
 
 TILE_EM = 8.0
@@ -146,19 +155,13 @@ class SweepPanel:
         draw_list = imgui.get_window_draw_list()
         pixels = self._sweep.picture(index)
         if pixels is None:
-            draw_list.add_rect_filled(origin, corner, _u32(theme.colour.frame), 4.0)
-            icon = icons.ICON_FA_HOURGLASS_HALF
-            size = imgui.calc_text_size(icon)
-            middle = ImVec2(origin.x + (side - size.x) / 2, origin.y + (side - size.y) / 2)
-            draw_list.add_text(middle, _u32(theme.colour.faint), icon)
+            no_picture(draw_list, origin, corner)
         else:
-            width, height = _within(pixels, side)
-            left, top = origin.x + (side - width) / 2, origin.y + (side - height) / 2
             texture = imgui.ImTextureRef(self._texture(index, pixels, side).smooth())
-            draw_list.add_image(texture, ImVec2(left, top), ImVec2(left + width, top + height))
+            draw_list.add_image(texture, *fitted_picture(pixels, origin, side))
         if hovered or _adopted(history, prompt):
             colour = theme.faded(theme.WHITE, 0.5) if hovered else theme.colour.accent
-            draw_list.add_rect(origin, corner, _u32(colour), rounding=3.0, thickness=2.0)
+            draw_list.add_rect(origin, corner, theme.u32(colour), rounding=3.0, thickness=2.0)
         dim_text(fitted(value, side))
         imgui.end_group()
 
@@ -175,13 +178,3 @@ class SweepPanel:
 def _adopted(history: History, prompt: str) -> bool:
     request: RenderRequest = history.scene
     return request.prompt == prompt and request.blend == 0.0 and request.blend_y == 0.0
-
-
-def _within(pixels: Pixels, side: float) -> tuple[float, float]:
-    height, width = pixels.shape[:2]
-    scale = side / max(width, height)
-    return width * scale, height * scale
-
-
-def _u32(colour: ImVec4) -> int:
-    return int(imgui.color_convert_float4_to_u32(colour))
