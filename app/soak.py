@@ -242,7 +242,7 @@ def soak(
     ):
         services = replace(real_services(), make_history=JournalledHistory)
         session = Session(services, Store(Path(folder) / "config"), checkpoint)
-        session.set_output_dir(Path(folder) / "out")
+        session.preferences.set_output_dir(Path(folder) / "out")
         history = session.history
         assert isinstance(history, JournalledHistory)
         explorer = Explorer(
@@ -310,7 +310,7 @@ def _run(ctx: Context, session: Session, minutes: float, seed: int, say: Callabl
         if session.settled and session.recorder is None:
             break
         if session.recorder is not None and not session.recorder.stopping:
-            session.toggle_recording()
+            session.recording.toggle()
         ctx.yield_()
     else:
         raise RuntimeError("the picture did not come to be the scene's after the last action")

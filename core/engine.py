@@ -1,19 +1,16 @@
 """From a request to a frame: an `Engine` is one checkpoint on one device in one precision, ready to draw.
 
-It knows generators by `core.models.family.Generator` alone. It recomputes only what changed: the embedding of each
-prompt and the mapped latent of each seed are kept, and the synthesis keeps what depends on the prompt alone and on w
-alone. Equal requests give bit-equal frames, whatever was rendered in between: every cached value is computed from its
-own inputs only, always at batch 1.
+It knows generators by `core.models.family.Generator` alone. It recomputes only what changed: `core.styles` keeps the
+embedding of each prompt and the mapped latent of each seed, and the synthesis keeps what depends on the prompt alone
+and on w alone. Equal requests give bit-equal frames, whatever was rendered in between.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,60 +21,34 @@ from torch import Tensor
 
 from core.checkpoints import Checkpoint, CheckpointError, native
 from core.checkpoints.importing import Progress, load_any
-from core.latents import blend_embeddings, lerp, seed_corners, seed_to_z
 from core.layer_view import LayerView
+from core.model_info import EngineError, ModelInfo
 from core.models import registry
-from core.models.family import Conditioning, Generator, LayerInfo
-from core.request import IDENTITY_TRANSFORM, Frame, Mix, RenderRequest
+from core.models.family import Generator
+from core.request import IDENTITY_TRANSFORM, Frame, RenderRequest
+from core.styles import Styles
 from core.text import TextEncoder, TextEncoderError, load_text_encoder
-from core.vectors import name_of
-from core.weighting import embed
+
+__all__ = [
+    "DTYPES",
+    "PRECISIONS",
+    "Engine",
+    "EngineError",
+    "ModelInfo",
+    "choose_device",
+    "choose_precision",
+    "class_names",
+    "load_centroids",
+    "load_generator",
+    "text_encoder",
+]
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-CACHED_LATENTS = 4096
 IMAGENET_CLASSES = 1000
 # One picture at a time does not feed more cores than this; the synchronisation costs more than they give.
 MAX_THREADS = 16
-
-
-class EngineError(ValueError):
-    """The engine cannot do what was asked on this machine; the message says what it can do."""
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What an engine is running."""
-
-    name: str
-    family: str
-    size: tuple[int, int]
-    """(height, width) of the picture in pixels."""
-    conditioning: Conditioning
-    """Whether it takes a prompt, a class, or nothing beside the seed."""
-    classes: int
-    """How many classes it has; 0 without them."""
-    class_names: tuple[str, ...]
-    """One for each class; empty when they are not known."""
-    z_dim: int
-    w_dim: int
-    num_ws: int
-    """How many styles a picture takes."""
-    layers: tuple[LayerInfo, ...]
-    has_noise: bool
-    has_transform: bool
-    path: Path
-    sha256: str
-    """Of the checkpoint file."""
-    parameters: int
-    """Of the generator."""
-    images_seen: int
-    vocabulary: frozenset[str]
-    """Lower-case words of the training captions; empty when they are not known."""
-    precision: str
-    """float32, bfloat16 or float16."""
-    device: str
 
 
 class Engine:
@@ -108,7 +79,7 @@ class Engine:
                 raise EngineError(f"centroids: expected [K, {generator.w_dim}], got {list(centroids.shape)}")
             generator.centroids = centroids
         generator = generator.to(self.device)
-        self._text = text_encoder(checkpoint, generator, self.device)
+        text = text_encoder(checkpoint, generator, self.device)
         if self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > MAX_THREADS:
             torch.set_num_threads(MAX_THREADS)
         with torch.inference_mode():
@@ -117,9 +88,6 @@ class Engine:
                 if exact
                 else registry.synthesis(header.family, generator, DTYPES[precision], consume=True)
             )
-        self._z_dim, self._num_ws, self._map = generator.z_dim, generator.num_ws, generator.map
-        self._latents: OrderedDict[Hashable, Tensor] = OrderedDict()
-        self._vectors: dict[str, Tensor] = {}
         # Where the plain synthesis is in use, it can be looked into as it is.
         plain = exact or registry.FAMILIES[header.family].fast is None
         self._layer_view = LayerView(generator, DTYPES[precision]) if plain else None
@@ -145,6 +113,7 @@ class Engine:
             precision=precision,
             device=str(self.device),
         )
+        self._styles = Styles(generator, text, self.info, self.device)
 
     @classmethod
     def open(
@@ -198,25 +167,14 @@ class Engine:
 
         Raises `EngineError` for a shape that is another model's.
         """
-        for name, values in vectors.items():
-            if values.shape not in ((self.info.w_dim,), (self.info.num_ws, self.info.w_dim)):
-                raise EngineError(
-                    f"{name}: expected [{self.info.w_dim}] or [{self.info.num_ws}, {self.info.w_dim}] numbers, as "
-                    f"{self.info.name} has styles, got {list(values.shape)}"
-                )
-            self._vectors[name] = torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)
+        self._styles.know(vectors)
 
     def embeddings(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """[N, C], rows of length one: what the text encoder makes of each prompt.
 
         Raises `EngineError` for a model that takes no text.
         """
-        if self._text is None:
-            raise EngineError(f"{self.info.name} takes no text, so prompts have no embeddings")
-        if not prompts:
-            return np.zeros((0, self._text.dim), np.float32)
-        rows: NDArray[np.float32] = torch.stack([embed(self._text, prompt) for prompt in prompts]).cpu().numpy()
-        return rows
+        return self._styles.embeddings(prompts)
 
     def features(self, request: RenderRequest, layer: str) -> NDArray[np.float32]:
         """[C, H, W]: what a layer, by its `LayerInfo.name`, puts out on the way to the picture of a request.
@@ -248,58 +206,12 @@ class Engine:
 
         Raises `EngineError` for a class that the model does not have, and a direction or latent that it does not know.
         """
-        with torch.inference_mode():
-            ws_1LW = self._truncated(request)
-            if request.mixes or request.pushes:
-                ws_1LW = ws_1LW.clone()
-            for mix in request.mixes:
-                if mix.amount == 0.0:
-                    continue  # switched off: what it would take from need not be there
-                layers = slice(mix.first, mix.stop)
-                ws_1LW[:, layers] = lerp(ws_1LW[:, layers], self._mixed_in(mix, request)[:, layers], mix.amount)
-            for push in request.pushes:
-                layers = slice(push.first, push.stop)
-                ws_1LW[:, layers] += self._vector(push.direction)[:, layers] * push.amount
-            if request.origin is not None and request.arrived < 1.0:
-                ws_1LW = lerp(self.ws(request.origin), ws_1LW, request.arrived)
-            return ws_1LW
+        return self._styles.ws(request)
 
     def latent(self, request: RenderRequest) -> NDArray[np.float32]:
         """The styles of a request as plain numbers, [num_ws, w_dim], to be kept as a latent."""
         latent: NDArray[np.float32] = self.ws(request)[0].float().cpu().numpy()
         return latent.copy()
-
-    def _truncated(self, request: RenderRequest) -> Tensor:
-        """[1, L, W]: the request's subject and seed, truncated layer by layer."""
-        w_W = self._blended(request, psi=1.0)
-        psis = [request.psi if layer < request.cutoff else 1.0 for layer in range(self._num_ws)]
-        for layer, psi in enumerate(request.layer_psi[: self._num_ws]):
-            psis[layer] = psis[layer] if psi is None else psi
-        if len(set(psis)) > 1:
-            centre_W = self._blended(request, psi=0.0)
-            return torch.stack([lerp(centre_W, w_W, psi) for psi in psis])[None]
-        if psis[0] != 1.0:
-            w_W = lerp(self._blended(request, psi=0.0), w_W, psis[0])
-        return w_W.expand(1, self._num_ws, -1)
-
-    def _mixed_in(self, mix: Mix, request: RenderRequest) -> Tensor:
-        """[1, L, W]: the styles that a mix takes from."""
-        if mix.latent:
-            return self._vector(mix.latent)
-        changes: dict[str, Any] = {
-            name: value for name in ("prompt", "label", "seed_x", "seed_y") if (value := getattr(mix, name)) is not None
-        }
-        if mix.prompt is not None or mix.label is not None:
-            changes |= {"blend": 0.0, "blend_y": 0.0}
-        return self._truncated(replace(request, **changes))
-
-    def _vector(self, name: str) -> Tensor:
-        """[1, L, W]: a saved direction or latent."""
-        if name not in self._vectors:
-            raise EngineError(
-                f"{self.info.name} knows no direction or latent {name_of(name)!r}; load or compute it, or take it off"
-            )
-        return self._vectors[name].expand(1, self._num_ws, -1)
 
     def _synthesise(self, request: RenderRequest) -> Tensor:
         return self._synthesis(self.ws(request), **self._inputs(request))
@@ -327,89 +239,6 @@ class Engine:
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
         return flags
-
-    def _blended(self, request: RenderRequest, psi: float) -> Tensor:
-        """[W]: w (psi 1) or what truncation moves it to (psi 0), blended over the corners of the seed plane and over
-        classes, after mapping.
-        """
-        corners = [
-            (self._mapped(seed, subject, psi), seed_weight * subject_weight)
-            for seed, seed_weight in seed_corners(request.seed_x, request.seed_y)
-            for subject, subject_weight in self._subjects(request)
-        ]
-        # Steps from one corner, not a weighted sum: what all corners share, such as a text, stays the same to the bit.
-        first_W = corners[0][0]
-        total_W = first_W
-        for w_W, weight in corners[1:]:
-            total_W = total_W + (w_W - first_W) * weight
-        return total_W
-
-    def _subjects(self, request: RenderRequest) -> list[tuple[Hashable, float]]:
-        """What the generator is asked for beside the seed, with weights: classes, or the text as one."""
-        if self.info.conditioning == "none":
-            return [(None, 1.0)]
-        right, below = request.blend, request.blend_y
-        if self.info.conditioning == "text":
-            # What does not count is left out of the key.
-            prompts = tuple(
-                prompt if share > 0.0 else ""
-                for prompt, share in zip(
-                    (request.prompt, request.prompt_b, request.prompt_c, request.prompt_d),
-                    _corner_weights(right, below),
-                    strict=True,
-                )
-            )
-            return [((prompts, right, below), 1.0)]
-        labels = (request.label, request.label_b, request.label_c, request.label_d)
-        pairs = [pair for pair in zip(labels, _corner_weights(right, below), strict=True) if pair[1] > 0.0]
-        for label, _ in pairs:
-            if label >= self.info.classes:
-                raise EngineError(f"class: {self.info.name} has the classes 0 to {self.info.classes - 1}, got {label}")
-        return list(pairs)
-
-    def _condition(self, subject: Hashable) -> Tensor | None:
-        """[1, C]: class weights, or the embedding of a text or of the point between several."""
-        if subject is None:
-            return None
-        if isinstance(subject, int):
-            c_1C = torch.zeros(1, self.info.classes, device=self.device)
-            c_1C[0, subject] = 1.0
-            return c_1C
-        assert isinstance(subject, tuple)
-        assert self._text is not None
-        prompts, right, below = subject
-        above_C = self._between(prompts[0], prompts[1], right) if below < 1.0 else None
-        below_C = self._between(prompts[2], prompts[3], right) if below > 0.0 else None
-        if above_C is None or below_C is None:
-            only_C = below_C if above_C is None else above_C
-            assert only_C is not None
-            return only_C[None]
-        return blend_embeddings(above_C, below_C, below)[None]
-
-    def _between(self, prompt: str, prompt_b: str, blend: float) -> Tensor:
-        """[C]: the embedding of a text (blend 0 and 1) or of the point between two."""
-        assert self._text is not None
-        if blend in (0.0, 1.0):
-            return embed(self._text, prompt if blend == 0.0 else prompt_b)
-        return blend_embeddings(embed(self._text, prompt), embed(self._text, prompt_b), blend)
-
-    def _mapped(self, seed: int, subject: Hashable, psi: float) -> Tensor:
-        """[W]: a seed's w for a subject (psi 1), or the average that belongs to it (psi 0)."""
-        key = (seed, subject, psi)
-        w_W = self._latents.get(key)
-        if w_W is None:
-            z_1Z = seed_to_z(seed, self._z_dim)[None].to(self.device)
-            w_W = self._latents[key] = self._map(z_1Z, self._condition(subject), psi)[0, 0].clone()
-            if len(self._latents) > CACHED_LATENTS:
-                self._latents.popitem(last=False)
-        else:
-            self._latents.move_to_end(key)
-        return w_W
-
-
-def _corner_weights(right: float, below: float) -> tuple[float, float, float, float]:
-    """The shares of A, B, C and D at a point of the pad; they sum to 1."""
-    return (1 - right) * (1 - below), right * (1 - below), (1 - right) * below, right * below
 
 
 def load_centroids(path: Path) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -69,6 +69,23 @@ def _tuple(kind: Any) -> Any:
     return check
 
 
+def _mapping(kind: Any) -> Any:
+    item = get_args(kind)[1]  # Mapping[str, item]
+
+    def check(value: object, _: object) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise _WrongKindError(f"expected a JSON object, got {type(value).__name__}")
+        items = {}
+        for name, element in value.items():
+            try:
+                items[name] = _converter.structure(element, item)
+            except _REFUSALS as error:
+                raise _WrongKindError(f"{name}: {_reason(error)}") from error
+        return items
+
+    return check
+
+
 def _dataclass(kind: Any) -> Any:
     structure = make_dict_structure_fn(kind, _converter)
 
@@ -88,6 +105,7 @@ for _kind in (int, str, bool):
     _converter.register_structure_hook(_kind, _exactly(_kind))
 _converter.register_structure_hook_factory(_is(Literal), _literal)
 _converter.register_structure_hook_factory(_is(tuple), _tuple)
+_converter.register_structure_hook_factory(_is(Mapping), _mapping)
 _converter.register_structure_hook_factory(is_dataclass, _dataclass)
 
 

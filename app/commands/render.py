@@ -130,15 +130,25 @@ def _say(line: dict[str, Any]) -> None:
 
 
 def _engine(args: argparse.Namespace, source: Source) -> Engine:
-    """The model that the source was made with, as it was run then where that can be."""
-    from core.engine import Engine, EngineError
+    """The model that the source was made with, as it was run then where that can be; it knows its directions."""
+    from app.vectors import let_know
 
     path = args.checkpoint or _checkpoint(source)
+    engine = _opened(args, source, path)
+    if args.checkpoint is None and source.sha256 is not None and engine.info.sha256 != source.sha256:
+        raise UserError(_missing(source))
+    let_know(engine, path)
+    return engine
+
+
+def _opened(args: argparse.Namespace, source: Source, path: Path) -> Engine:
+    from core.engine import Engine, EngineError
+
     device = args.device or "auto"
     if args.precision is not None:
         return Engine.open(path, device=device, precision=args.precision)
     try:
-        engine = Engine.open(path, device=device, precision=source.precision)
+        return Engine.open(path, device=device, precision=source.precision)
     except EngineError:
         if source.precision == "auto":
             raise
@@ -146,10 +156,7 @@ def _engine(args: argparse.Namespace, source: Source) -> Engine:
             f"glissando: {source.precision} does not work here; another precision changes pictures a little",
             file=sys.stderr,
         )
-        engine = Engine.open(path, device=device)
-    if args.checkpoint is None and source.sha256 is not None and engine.info.sha256 != source.sha256:
-        raise UserError(_missing(source))
-    return engine
+        return Engine.open(path, device=device)
 
 
 def _checkpoint(source: Source) -> Path:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from app.explorer.scene_timeline import Play
     from core.engine import Engine
 
-# A day at 60 frames a second; beyond it somebody mistyped.
-MOST_FRAMES = 24 * 3600 * 60
-
 # A single stop on a single seed would stand still; so many seeds a video is a calm walk.
 DEFAULT_WALK = 4.0
 
@@ -125,6 +122,8 @@ def _export(args: argparse.Namespace, engine: Engine, timeline: Timeline | Play,
 
 def frame_count(seconds: float, fps: int) -> int:
     """How many frames a video of this length has. Raises `UserError` for none, too many, and what is no number."""
+    from app.rendering import MOST_FRAMES
+
     if not math.isfinite(seconds) or seconds <= 0:
         raise UserError(f"--seconds: expected a number above 0, got {seconds}")
     if fps < 1:

@@ -91,7 +91,7 @@ class Comparison:
         if imgui.is_item_deactivated():
             history.end_gesture()
         draw_list = imgui.get_window_draw_list()
-        white = imgui.color_convert_float4_to_u32(theme.colour.accent_hover if at_it else theme.faded(theme.WHITE, 0.9))
+        white = theme.u32(theme.colour.accent_hover if at_it else theme.faded(theme.WHITE, 0.9))
         draw_list.add_line(ImVec2(x, picture.top), ImVec2(x, picture.bottom), white, 2.0)
         middle = ImVec2(x, (picture.top + picture.bottom) / 2)
         draw_list.add_circle_filled(middle, 5.0, white)
@@ -112,6 +112,6 @@ class Comparison:
 def _name(text: str, x: float, y: float) -> None:
     size = imgui.calc_text_size(text)
     draw_list = imgui.get_window_draw_list()
-    back = imgui.color_convert_float4_to_u32(theme.faded(theme.colour.popup, 0.75))
+    back = theme.u32(theme.faded(theme.colour.popup, 0.75))
     draw_list.add_rect_filled(ImVec2(x, y), ImVec2(x + size.x + 16, y + size.y + 6), back, 5.0)
-    draw_list.add_text(ImVec2(x + 8, y + 3), imgui.color_convert_float4_to_u32(theme.colour.text), text)
+    draw_list.add_text(ImVec2(x + 8, y + 3), theme.u32(theme.colour.text), text)

@@ -131,13 +131,13 @@ class Dialogs:
     def _answer(self, wish: DialogWish, text: str) -> None:
         path = Path(text).expanduser()
         if wish == "open":
-            self._session.open_checkpoint(path)
+            self._session.models.open(path)
         elif wish == "save_picture":
-            self._session.save_picture(path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png"))
+            self._session.saving.picture(path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png"))
         elif wish in ("open_scene", "open_autosave"):
             self._session.restorer.open(path)
         elif wish == "save_scene":
-            self._session.save_scene(path if path.suffix.lower() == ".json" else path.with_name(path.name + ".json"))
+            self._session.saving.scene(path if path.suffix.lower() == ".json" else path.with_name(path.name + ".json"))
         elif wish == "find_checkpoint":
             self._session.restorer.give_checkpoint(path)
         elif wish == "import_vectors":
@@ -147,9 +147,9 @@ class Dialogs:
                 path if path.suffix.lower() == ".npz" else path.with_name(path.name + ".npz")
             )
         elif wish == "library_folder":
-            self._session.add_library_folder(path)
+            self._session.models.add_folder(path)
         else:
-            self._session.set_output_dir(path)
+            self._session.preferences.set_output_dir(path)
 
 
 def native_available() -> bool:

@@ -187,7 +187,7 @@ class ExportQueue:
 
     def cancel(self, job_id: str) -> None:
         """Take a job out of the queue, or stop it; it stays in the list."""
-        job = self._job(job_id)
+        job = self.find(job_id)
         if job is None:
             return
         if job.state == "running":
@@ -198,7 +198,7 @@ class ExportQueue:
 
     def retry(self, job_id: str) -> None:
         """Put a failed or cancelled job at the end of the queue."""
-        job = self._job(job_id)
+        job = self.find(job_id)
         if job is not None and job.state in ("failed", "cancelled"):
             again = replace(job, state="waiting", done=0, message="")
             self.jobs = (*(other for other in self.jobs if other.id != job_id), again)
@@ -207,7 +207,7 @@ class ExportQueue:
 
     def remove(self, job_id: str) -> None:
         """Out of the list; what was exported stays."""
-        job = self._job(job_id)
+        job = self.find(job_id)
         if job is None or job.state == "running":
             return
         self.jobs = tuple(other for other in self.jobs if other.id != job_id)
@@ -289,7 +289,8 @@ class ExportQueue:
         self._thread = threading.Thread(target=work, name="export")
         self._thread.start()
 
-    def _job(self, job_id: str) -> Job | None:
+    def find(self, job_id: str) -> Job | None:
+        """The job with this id, unless it was removed."""
         return next((job for job in self.jobs if job.id == job_id), None)
 
     def _change(self, job_id: str, *, save: bool = True, **changes: object) -> Job | None:
@@ -299,7 +300,7 @@ class ExportQueue:
         )
         if save:
             self._save()
-        return self._job(job_id)
+        return self.find(job_id)
 
     def _load(self) -> None:
         path = self._folder / "exports.json"

@@ -138,24 +138,20 @@ class Palette:
         if action.shortcut:
             right -= imgui.calc_text_size(action.shortcut).x
             draw_list.add_text(
-                ImVec2(right, y), _u32(theme.colour.dim if enabled else theme.colour.faint), action.shortcut
+                ImVec2(right, y), theme.u32(theme.colour.dim if enabled else theme.colour.faint), action.shortcut
             )
             right -= imgui.get_font_size()
         label = fitted(entry.label, right - x)
         for place, letter in enumerate(label):
             lit = place in entry.positions
             colour = theme.colour.faint if not enabled else theme.colour.accent_hover if lit else theme.colour.text
-            draw_list.add_text(ImVec2(x, y), _u32(colour), letter)
+            draw_list.add_text(ImVec2(x, y), theme.u32(colour), letter)
             x += imgui.calc_text_size(letter).x
         if action.checked(session):
-            draw_list.add_text(ImVec2(x, y), _u32(theme.colour.accent_hover), "  on")
+            draw_list.add_text(ImVec2(x, y), theme.u32(theme.colour.accent_hover), "  on")
             x += imgui.calc_text_size("  on").x
         x += imgui.get_font_size() * 0.8
         menu = fitted(action.menu.replace("/", " › "), right - x)
         if x < right:
-            draw_list.add_text(ImVec2(x, y), _u32(theme.colour.dim if enabled else theme.colour.faint), menu)
+            draw_list.add_text(ImVec2(x, y), theme.u32(theme.colour.dim if enabled else theme.colour.faint), menu)
         return bool(pressed)
-
-
-def _u32(colour: object) -> int:
-    return int(imgui.color_convert_float4_to_u32(colour))

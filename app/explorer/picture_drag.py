@@ -60,7 +60,7 @@ class PictureDrag:
     def _wheel(self) -> None:
         notches = imgui.get_io().mouse_wheel
         if notches:
-            self._session.set_walk(step=seed_plane.zoomed(self._session.settings.walk_step, notches))
+            self._session.preferences.set_walk(step=seed_plane.zoomed(self._session.settings.walk_step, notches))
             self._step_shown_until = imgui.get_time() + STEP_SHOWN_S
 
     def _drag(self, history: History, delta: ImVec2, origin: ImVec2, size: ImVec2) -> None:

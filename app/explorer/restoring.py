@@ -112,7 +112,7 @@ class Restorer:
 
         def arrived(kept: Kept | None) -> None:
             if kept is None:
-                self._session.open_checkpoint(path)
+                self._session.models.open(path)
             else:
                 self._restore(kept)
 
@@ -127,7 +127,7 @@ class Restorer:
 
         def checked(same: bool) -> None:
             if same:
-                self._apply(kept, self._session.name_of(path))
+                self._apply(kept, self._session.models.name_of(path))
             else:
                 self._session.tell_error(
                     f"{path} is another model: {kept.path.name} was made with {wanted.name}, SHA-256 "
@@ -169,7 +169,7 @@ class Restorer:
         if session.info is not None and session.info.sha256 == wanted.sha256:
             self._apply(kept, scene.checkpoint)
             return
-        files = session.known_checkpoints()
+        files = session.models.known()
         if said := kept.edit(scene).checkpoint:
             files.insert(0, Path(said))
         folders = [Path(name) for name in session.settings.library_dirs]
@@ -178,7 +178,7 @@ class Restorer:
             if found is None:
                 self._ask(kept, wanted)
             else:
-                self._apply(kept, session.name_of(found))
+                self._apply(kept, session.models.name_of(found))
 
         self._start(lambda: find_checkpoint(wanted.sha256, files, folders, self._hashes), looked)
 

@@ -12,11 +12,10 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from app.explorer.prompt_past import PAST_PROMPTS
 from app.explorer.scene import Scene, SceneError
 from app.explorer.seed_plane import COARSEST_STEP, FINEST_STEP, STEP
 from app.live.settings import LiveSettings
@@ -27,9 +26,10 @@ log = logging.getLogger(__name__)
 RECENTS = 8
 
 Theme = Literal["dark", "light"]
-THEMES: tuple[Theme, ...] = get_args(Theme)
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 FRAME_LIMITS = (10, 240)
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+RANGES = {"text_scale": (0.5, 3.0), "frame_limit": FRAME_LIMITS, "walk_step": (FINEST_STEP, COARSEST_STEP)}
 
 
 def config_dir() -> Path:
@@ -68,8 +68,7 @@ class Settings:
     vsync: bool = True
     device: str = "auto"
     """What the model runs on: auto, cpu, cuda or cuda:N."""
-    precision: str = "auto"
-    """auto, float32, bfloat16 or float16."""
+    precision: Precision = "auto"
     live: LiveSettings = field(default_factory=LiveSettings)
     """OSC, MIDI and sound."""
     past_prompts: tuple[str, ...] = ()
@@ -80,6 +79,16 @@ class Settings:
     """Seeds for each pixel of a drag across the picture."""
     snap_seeds: bool = False
     """Whether such a drag stops at whole seeds only."""
+
+    def __post_init__(self) -> None:
+        if not self.output_dir:
+            raise ValueError("output_dir: expected a path, got none")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", self.device):
+            raise ValueError(f"device: expected auto, cpu, cuda or cuda:N, got {self.device!r}")
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
 
     def with_recent(self, path: Path) -> Settings:
         name = str(path)
@@ -126,12 +135,12 @@ class Store:
         if data is None:
             return Settings(), problem
         try:
-            return _settings_from(data), None
-        except (TypeError, ValueError) as error:
-            return Settings(), f"Settings start afresh: {self.folder / 'settings.json'}: {error}"
+            return _settings_from(data, str(self.folder / "settings.json")), None
+        except ValueError as error:
+            return Settings(), f"Settings start afresh: {error}"
 
     def save_settings(self, settings: Settings) -> str | None:
-        return self._write("settings.json", asdict(settings))
+        return self._write("settings.json", values.to_json(settings))
 
     def load_scene(self) -> tuple[Scene | None, str | None]:
         """The scene of the last session, or None."""
@@ -183,63 +192,8 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
-def _settings_from(data: object) -> Settings:
-    if not isinstance(data, dict):
-        raise ValueError(f"expected a JSON object, got {type(data).__name__}")
-    default = Settings()
-    recents = data.get("recents", [])
-    output_dir = data.get("output_dir", default.output_dir)
-    text_scale = data.get("text_scale", default.text_scale)
-    library_dirs = data.get("library_dirs", [])
-    for name, paths in (("recents", recents), ("library_dirs", library_dirs)):
-        if not isinstance(paths, list) or not all(isinstance(item, str) for item in paths):
-            raise ValueError(f"{name}: expected a list of paths, got {paths!r}")
-    if not isinstance(output_dir, str) or not output_dir:
-        raise ValueError(f"output_dir: expected a path, got {output_dir!r}")
-    if not isinstance(text_scale, int | float) or not 0.5 <= text_scale <= 3.0:
-        raise ValueError(f"text_scale: expected a number from 0.5 to 3, got {text_scale!r}")
-    theme = data.get("theme", default.theme)
-    if theme not in THEMES:
-        raise ValueError(f"theme: expected one of {', '.join(THEMES)}, got {theme!r}")
-    frame_limit, (low, high) = data.get("frame_limit", default.frame_limit), FRAME_LIMITS
-    if type(frame_limit) is not int or not low <= frame_limit <= high:
-        raise ValueError(f"frame_limit: expected an integer from {low} to {high}, got {frame_limit!r}")
-    vsync = data.get("vsync", default.vsync)
-    if type(vsync) is not bool:
-        raise ValueError(f"vsync: expected true or false, got {vsync!r}")
-    device = data.get("device", default.device)
-    if not isinstance(device, str) or not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
-        raise ValueError(f"device: expected auto, cpu, cuda or cuda:N, got {device!r}")
-    precision = data.get("precision", default.precision)
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
-    past_prompts = data.get("past_prompts", [])
-    word_lists = data.get("word_lists", {})
-    if not isinstance(past_prompts, list) or not all(isinstance(prompt, str) for prompt in past_prompts):
-        raise ValueError(f"past_prompts: expected a list of texts, got {past_prompts!r}")
-    if not isinstance(word_lists, dict) or not all(
-        isinstance(words, list) and all(isinstance(word, str) for word in words) for words in word_lists.values()
-    ):
-        raise ValueError(f"word_lists: expected a list of texts for each word, got {word_lists!r}")
-    walk_step = data.get("walk_step", default.walk_step)
-    if not isinstance(walk_step, int | float) or not FINEST_STEP <= walk_step <= COARSEST_STEP:
-        raise ValueError(f"walk_step: expected a number from {FINEST_STEP:g} to {COARSEST_STEP:g}, got {walk_step!r}")
-    snap_seeds = data.get("snap_seeds", default.snap_seeds)
-    if type(snap_seeds) is not bool:
-        raise ValueError(f"snap_seeds: expected true or false, got {snap_seeds!r}")
-    return Settings(
-        recents=tuple(recents[:RECENTS]),
-        output_dir=output_dir,
-        library_dirs=tuple(library_dirs),
-        text_scale=float(text_scale),
-        theme=theme,
-        frame_limit=frame_limit,
-        vsync=vsync,
-        device=device,
-        precision=precision,
-        live=values.from_json(LiveSettings, data.get("live", {}), "live"),
-        past_prompts=tuple(past_prompts[:PAST_PROMPTS]),
-        word_lists={word: tuple(words) for word, words in word_lists.items()},
-        walk_step=float(walk_step),
-        snap_seeds=snap_seeds,
-    )
+def _settings_from(data: object, name: str) -> Settings:
+    if isinstance(data, dict):
+        # What another version wrote besides is no reason to lose the rest.
+        data = {field.name: data[field.name] for field in fields(Settings) if field.name in data}
+    return values.from_json(Settings, data, name)

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from imgui_bundle import ImVec2, imgui
 
 from app.explorer import theme
-from app.explorer.actions import GESTURES, MENUS, in_menu
+from app.explorer.actions import MENUS, in_menu
+from app.explorer.gestures import GESTURES
 from app.explorer.glossary import WORDS
 from app.explorer.session import Session
 from app.explorer.widgets import dim_text

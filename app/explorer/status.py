@@ -13,7 +13,7 @@ def draw_status(session: Session) -> None:
     """The model on the left, its speed on the right."""
     info = session.info
     if info is None:
-        text = session.loading_text if session.render.loading is not None else "no model"
+        text = session.models.loading_text if session.render.loading is not None else "no model"
         imgui.text_colored(theme.colour.dim, text)
         return
     imgui.text_colored(

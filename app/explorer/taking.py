@@ -29,9 +29,9 @@ class Taking:
         """A recording has begun; its first picture is on screen."""
         session = self._session
         info, scene = session.info, session.history.scene
-        assert session.shown_path is not None  # there is a picture
+        assert session.models.path is not None  # there is a picture
         checkpoint = TakeCheckpoint(
-            name=info.name, family=info.family, sha256=info.sha256, path=session.name_of(session.shown_path)
+            name=info.name, family=info.family, sha256=info.sha256, path=session.models.name_of(session.models.path)
         )
         header = TakeHeader(checkpoint=checkpoint, precision=info.precision, device=info.device, smooth=scene.smooth)
         try:

@@ -124,6 +124,11 @@ class _Current:
 colour = _Current()
 
 
+def u32(colour: ImVec4) -> int:
+    """As draw lists take it."""
+    return int(imgui.color_convert_float4_to_u32(colour))
+
+
 def faded(value: ImVec4, alpha: float) -> ImVec4:
     """A colour that lets some of what is behind it through."""
     return ImVec4(value.x, value.y, value.z, alpha)

@@ -14,8 +14,9 @@ from app.explorer import theme
 from app.explorer.actions import by_id
 from app.explorer.compare import Box, Comparison
 from app.explorer.history import History
+from app.explorer.messages import Message
 from app.explorer.picture_drag import PictureDrag
-from app.explorer.session import Message, Session
+from app.explorer.session import Session
 from app.explorer.texture import Region, Texture
 from app.explorer.widgets import tooltip
 
@@ -80,7 +81,7 @@ class Viewport:
         else:
             self._picture(history, origin, area)
             if self._session.render.loading is not None:
-                self._badge(origin, self._session.loading_text)
+                self._badge(origin, self._session.models.loading_text)
         self._toasts(origin, area)
 
     def _toolbar(self, history: History) -> None:
@@ -224,7 +225,7 @@ class Viewport:
     def _placeholder(self, origin: ImVec2, area: ImVec2) -> None:
         """No picture yet: it is on its way, or why it is not."""
         session = self._session
-        failed = session.failed_load if session.render.loading is None else None
+        failed = session.models.failed if session.render.loading is None else None
         middle = ImVec2(origin.x + area.x / 2, origin.y + area.y / 2)
         if failed is None:
             radius = imgui.get_font_size() * 1.6
@@ -232,7 +233,7 @@ class Viewport:
             imspinner.spinner_ang(
                 "##loading", radius, 4.0, imgui.ImColor(theme.colour.accent), imgui.ImColor(theme.colour.frame)
             )
-            _centred(session.loading_text, middle.x, middle.y + radius * 0.7, theme.colour.dim)
+            _centred(session.models.loading_text, middle.x, middle.y + radius * 0.7, theme.colour.dim)
             return
         width = min(area.x - 40, imgui.get_font_size() * 34)
         imgui.set_cursor_screen_pos(ImVec2(middle.x - width / 2, origin.y + area.y * 0.34))
@@ -253,9 +254,9 @@ class Viewport:
         size = imgui.calc_text_size(text)
         at = ImVec2(origin.x + 12, origin.y + 8)
         draw_list = imgui.get_window_draw_list()
-        background = imgui.color_convert_float4_to_u32(theme.faded(theme.colour.popup, 0.9))
+        background = theme.u32(theme.faded(theme.colour.popup, 0.9))
         draw_list.add_rect_filled(at, ImVec2(at.x + size.x + 24, at.y + size.y + 12), background, 6.0)
-        draw_list.add_text(ImVec2(at.x + 12, at.y + 6), imgui.color_convert_float4_to_u32(theme.colour.text), text)
+        draw_list.add_text(ImVec2(at.x + 12, at.y + 6), theme.u32(theme.colour.text), text)
 
     def _toasts(self, origin: ImVec2, area: ImVec2) -> None:
         """Messages at the lower right of the picture's window, newest lowest; above everything, taking no focus."""
@@ -263,7 +264,7 @@ class Viewport:
         width = min(imgui.get_font_size() * 26, area.x - 28)
         if width < 80:
             return
-        for message in reversed(list(self._session.toasts)):
+        for message in reversed(self._session.toasts):
             bottom = self._toast(message, origin.x + area.x - 14, bottom, width) - 8
 
     def _toast(self, message: Message, right: float, bottom: float, width: float) -> float:
@@ -296,13 +297,13 @@ class Viewport:
         imgui.same_line(width - imgui.get_frame_height() - 6)
         imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
         if imgui.small_button(f"{icons.ICON_FA_XMARK}###dismiss"):
-            self._session.toasts = [toast for toast in self._session.toasts if toast is not message]
+            self._session.dismiss(message)
         imgui.pop_style_color()
         if message.path is not None and imgui.small_button(f"{icons.ICON_FA_FOLDER_OPEN}  Show in folder"):
             self._open_folder(message.path)
         for label, choose in message.choices:
             if imgui.small_button(label):
-                self._session.toasts = [toast for toast in self._session.toasts if toast is not message]
+                self._session.dismiss(message)
                 choose()
             imgui.same_line()
         top = imgui.get_window_pos().y

@@ -12,6 +12,7 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from app.explorer import theme
 from app.explorer.actions import Action
 from app.explorer.history import History
+from app.explorer.pictures import Pixels
 from app.explorer.scene import Scene
 from app.explorer.session import Session
 
@@ -233,6 +234,23 @@ def close_on_escape() -> None:
     """Inside a popup: Escape closes it, unless a text field takes it for itself."""
     if imgui.is_key_pressed(imgui.Key.escape) and not imgui.get_io().want_text_input:
         imgui.close_current_popup()
+
+
+def no_picture(draw_list: imgui.ImDrawList, origin: ImVec2, corner: ImVec2, *, failed: bool = False) -> None:
+    """In the place of a picture that is still to come, or that cannot be drawn."""
+    draw_list.add_rect_filled(origin, corner, theme.u32(theme.colour.frame), 4.0)
+    icon = icons.ICON_FA_TRIANGLE_EXCLAMATION if failed else icons.ICON_FA_HOURGLASS_HALF
+    size = imgui.calc_text_size(icon)
+    middle = ImVec2((origin.x + corner.x - size.x) / 2, (origin.y + corner.y - size.y) / 2)
+    draw_list.add_text(middle, theme.u32(theme.colour.amber if failed else theme.colour.faint), icon)
+
+
+def fitted_picture(pixels: Pixels, origin: ImVec2, side: float) -> tuple[ImVec2, ImVec2]:
+    """The corners of a whole picture in the middle of a square, as large as it fits."""
+    height, width = pixels.shape[:2]
+    scale = side / max(width, height)
+    left, top = origin.x + (side - width * scale) / 2, origin.y + (side - height * scale) / 2
+    return ImVec2(left, top), ImVec2(left + width * scale, top + height * scale)
 
 
 def fitted(text: str, width: float) -> str:

@@ -29,7 +29,8 @@ from app.explorer.output_window import Output
 from app.explorer.palette import Palette
 from app.explorer.panel_table import PANELS, Parts, Place
 from app.explorer.panels import Panel
-from app.explorer.session import EngineChoice, Services, Session
+from app.explorer.services import EngineChoice, Services
+from app.explorer.session import Session
 from app.explorer.settings import Store
 from app.explorer.shortcut_sheet import ShortcutSheet
 from app.explorer.status import draw_status

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
 
 from app.explorer.controls import Control, controls_of
-from app.explorer.scene import Scene
+from app.explorer.scene import QUICK_PROMPTS, Scene
 from app.live.packets import Argument
 from core.request import CLASS_LIMIT, SEED_LIMIT, SEEDS_PER_ROW
 
@@ -38,6 +38,7 @@ LIVE_ACTIONS: dict[str, str] = {
     "redo": "Do it again.",
     "save": "Save the picture.",
     "record": "Begin or end a recording.",
+    **{f"use_quick_{place}": f"Make quick prompt {place} the prompt." for place in range(1, QUICK_PROMPTS + 1)},
 }
 """The actions that can be done from a distance, by their ids: none that opens a dialog or ends the program."""
 

@@ -19,16 +19,17 @@ from dataclasses import dataclass, replace
 from app.explorer.controls import Control, controls_of
 from app.explorer.history import History
 from app.explorer.scene import Scene
-from app.live.addresses import LIVE_ACTIONS, Address, addresses
+from app.live.addresses import LIVE_ACTIONS, Address
 from app.live.audio import SIGNALS, Heard
 from app.live.audio_input import AudioBackend, AudioInput, PortAudio
 from app.live.extras import AUDIO_MODULES, MIDI_MODULES, missing
 from app.live.inbox import Grumble, Inbox
 from app.live.mapping import Follower, Mapping, Modulator, Source, Trigger
 from app.live.midi import MidiBackend, MidiInput, RtMidi
-from app.live.osc import OscReceiver, OscSender, Value, list_packets
+from app.live.osc import Value
+from app.live.osc_link import OscLink
 from app.live.packets import single
-from app.live.settings import AudioSettings, LiveSettings, MidiSettings, OscSettings
+from app.live.settings import AudioSettings, LiveSettings, MidiSettings
 from core.request import RenderRequest
 
 log = logging.getLogger("app.explorer.live")
@@ -99,11 +100,7 @@ class LiveControl:
         self._clock = clock
         self._inbox = Inbox(self._woken)
         self._grumble = Grumble(tell_quietly)
-        self._receiver: OscReceiver | None = None
-        self._sender: OscSender | None = None
-        self._sent: dict[str, Value] = {}
-        self._table: dict[str, Address] = {}
-        self._table_of: object = None
+        self._osc = OscLink(self._inbox, self._grumble, self._woken)
         self._followers: list[Follower] = []
         self._modulators: list[Modulator] = []
         self._offsets: tuple[tuple[Control, float], ...] = ()
@@ -143,7 +140,8 @@ class LiveControl:
         """Begin and end threads so that they are as the settings say."""
         before, self.settings = self.settings, settings
         if settings.osc != before.osc:
-            self._start_osc(settings.osc)
+            self._problem("osc", "")
+            self._problem("osc", self._osc.start(settings.osc))
         if settings.midi != before.midi:
             self._start_midi(settings.midi)
         if settings.audio != before.audio:
@@ -156,27 +154,6 @@ class LiveControl:
             sounds = [mapping for mapping in settings.mappings if mapping.source.kind == "audio"]
             self._modulators = [going.get(mapping) or Modulator(mapping) for mapping in sounds]
         self.levels = {source: x for source, x in self.levels.items() if source in settings.sources}
-
-    def _start_osc(self, osc: OscSettings) -> None:
-        if self._receiver is not None:
-            self._receiver.close()
-        if self._sender is not None:
-            self._sender.close()
-        self._receiver = self._sender = None
-        self._sent = {}
-        self._problem("osc", "")
-        if osc.talks_to_itself:
-            self._problem("osc", f"OSC would talk to itself: choose another port than {osc.port} for one of the two.")
-            return
-        if osc.on:
-            try:
-                self._receiver = OscReceiver(
-                    osc.host, osc.port, self._table, self._inbox, self._grumble, wake=self._woken
-                )
-            except OSError as error:
-                self._problem("osc", f"OSC cannot listen at {osc.host}:{osc.port}: {error.strerror or error}")
-        if osc.out:
-            self._sender = OscSender(osc.out_host, osc.out_port)
 
     def _start_midi(self, midi: MidiSettings) -> None:
         if self.midi is not None:
@@ -217,23 +194,17 @@ class LiveControl:
         now = self._clock()
         dt = min(max(now - self._last, 0.0), LONGEST_STEP_S)
         self._last = now
-        table = self._follow_table(history.scene, classes)
+        table = self._osc.table(history.scene, classes)
         before = history.scene
         names: list[str] = []
-        came: dict[str, Value] = {}
         scene = before
-        if self._receiver is not None:
-            heard = self._receiver.take()
-            self._actions.extend(heard.actions)
-            if heard.values or heard.actions:
-                self._heard_at = now
-            for path, value in heard.values.items():
-                scene = self._set_address(scene, table, path, value, names)
-                came[path] = value
-            if heard.askers:
-                packets = list_packets(table.values(), lambda address: _read(address, scene))
-                for client in heard.askers:
-                    self._answer(client, packets)
+        heard = self._osc.take()
+        self._actions.extend(heard.actions)
+        if heard.values or heard.actions:
+            self._heard_at = now
+        for path, value in heard.values.items():
+            scene = self._set_address(scene, table, path, value, names)
+        self._osc.answer(heard.askers, scene)
         newest, pressed = self._inbox.take()
         self._learn(newest, pressed, now, scene)
         self._note(newest, now)
@@ -241,7 +212,7 @@ class LiveControl:
         self._apply(history, scene, names)
         self._listen(history.scene, dt)
         self._trigger(pressed)
-        self._send(history.scene, table, came)
+        self._osc.send(history.scene, heard.values)
         self._look_after_threads()
         self._grumble.tick(now)
         if self._unsaved_since is not None and now - self._unsaved_since >= SAVE_PAUSE_S:
@@ -277,7 +248,7 @@ class LiveControl:
 
     def addresses(self, scene: Scene, classes: int = 0) -> tuple[Address, ...]:
         """What OSC can say, for the panel."""
-        return tuple(self._follow_table(scene, classes).values())
+        return tuple(self._osc.table(scene, classes).values())
 
     def waiting(self, mapping: Mapping) -> bool:
         """Whether a mapping's knob has still to come to where its control is."""
@@ -302,10 +273,11 @@ class LiveControl:
         """End the threads, and keep what is not kept yet."""
         if self._unsaved_since is not None:
             self._save()
-        for part in (self._receiver, self._sender, self.midi, self.audio):
+        self._osc.close()
+        for part in (self.midi, self.audio):
             if part is not None:
                 part.close()
-        self._receiver = self._sender = self.midi = self.audio = None
+        self.midi = self.audio = None
 
     def _woken(self) -> None:
         self.wake()
@@ -313,14 +285,6 @@ class LiveControl:
     def _save(self) -> None:
         self._unsaved_since = None
         self._keep(self.settings)
-
-    def _follow_table(self, scene: Scene, classes: int) -> dict[str, Address]:
-        of = (tuple(push.direction for push in scene.pushes), classes)
-        if of != self._table_of:
-            self._table, self._table_of = addresses(scene, classes), of
-            if self._receiver is not None:
-                self._receiver.table = self._table
-        return self._table
 
     def _set_address(self, scene: Scene, table: dict[str, Address], path: str, value: Value, names: list[str]) -> Scene:
         address = table.get(path)
@@ -444,40 +408,8 @@ class LiveControl:
                 offsets.append((controls[mapping.control], modulator.step(heard.signal(mapping.source.name), dt)))
         self._offsets = tuple(offsets)
 
-    # OSC out
-
-    def _send(self, scene: Scene, table: dict[str, Address], came: dict[str, Value]) -> None:
-        """Tell about every value that is not as it was last told; where it came from in this frame, it is known."""
-        if self._sender is None:
-            return
-        for path, address in table.items():
-            if address.read is None:
-                continue
-            value = address.read(scene)
-            known = self._sent.get(path)
-            self._sent[path] = value
-            if value == known or (path in came and came[path] == value):
-                continue
-            try:
-                self._sender.send(path, value)
-            except OSError as error:
-                self._grumble.add(f"OSC out: {error.strerror or error}")
-                return
-
-    def _answer(self, client: tuple[str, int], packets: list[bytes]) -> None:
-        assert self._receiver is not None
-        try:
-            self._receiver.answer(client, packets)
-        except OSError as error:
-            self._grumble.add(f"OSC list to {client[0]}: {error.strerror or error}")
-
     def _look_after_threads(self) -> None:
         if self.midi is not None:
             self._problem("midi", self.midi.problem)
         if self.audio is not None:
             self._problem("audio", self.audio.problem)
-
-
-def _read(address: Address, scene: Scene) -> Value:
-    assert address.read is not None
-    return address.read(scene)

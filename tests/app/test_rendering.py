@@ -25,8 +25,10 @@ from app.media import read_media
 from app.rendering import ExportSettings, export_source
 from app.sources import closed, open_source
 from app.takes import read_take
+from app.vectors import kept_path
 from core.engine import Engine
-from core.request import RenderRequest
+from core.request import Mix, Push, RenderRequest
+from core.vectors import Vector, save_vectors
 from tests.app.explorer.fakes import make_session, settle, wait_until
 from tests.app.test_cli import fails
 
@@ -69,7 +71,7 @@ def performance(tmp_path, tiny_checkpoint):
     )
     try:
         settle(session)
-        session.toggle_recording()
+        session.recording.toggle()
         shown.append((0.0, session.frame.pixels))
         session.transport.toggle()
         for step in range(1, 25):
@@ -90,7 +92,7 @@ def performance(tmp_path, tiny_checkpoint):
             wait_until(arrived)
             shown.append((now[0], session.frame.pixels))
         now[0] += 0.05
-        session.toggle_recording()
+        session.recording.toggle()
         wait_until(lambda: session.tick() or session.recorder is None)
         assert [message.text for message in session.messages if message.level == "error"] == []
     finally:
@@ -230,6 +232,38 @@ def test_an_interrupted_export_plays(tmp_path, tiny_checkpoint, engine, how):
 
 
 # Models
+
+
+@pytest.fixture
+def pushed(tmp_path, config, tiny_checkpoint, engine):
+    """A scene pushed along a direction that was renamed since, and from a saved latent; and the engine that knows
+    both.
+    """
+    rng = np.random.default_rng(0)
+    direction = Vector(name="snow", kind="direction", values=rng.normal(size=engine.info.w_dim).astype(np.float32))
+    latent = Vector(name="place", kind="latent", values=rng.normal(size=engine.info.w_dim).astype(np.float32))
+    save_vectors(kept_path(engine.info.sha256), [replace(direction, name="winter"), latent], engine.info.sha256)
+    mixes, pushes = (Mix(latent=latent.id, first=2),), (Push(direction=direction.id, amount=3.0),)
+    path = scene_file(tmp_path, tiny_checkpoint, engine, mixes=mixes, pushes=pushes)
+    knowing = Engine.open(tiny_checkpoint, precision="float32")
+    knowing.know({vector.id: vector.values for vector in (direction, latent)})
+    return path, knowing
+
+
+def test_saved_directions_and_latents_are_rendered(tmp_path, pushed):
+    path, knowing = pushed
+    assert run("render", path, "--fps", 2, "--size", 32, "--precision", "float32", "--out", tmp_path / "x.mkv") == 0
+    expected = [knowing.render(open_source(path).at(index / 2)).pixels for index in range(4)]
+    np.testing.assert_array_equal(frames_of(tmp_path / "x.mkv"), np.stack(expected))
+
+
+def test_a_scene_s_video_has_them_too(tmp_path, pushed):
+    path, knowing = pushed
+    request = read_scene_file(path).scene.request(0.0)
+    assert run("video", "--scene", path, "--fps", 4, "--size", 32, "--out", tmp_path / "x.mp4") == 0
+    first = frames_of(tmp_path / "x.mp4")[0].astype(int)
+    with_them, without = (knowing.render(each).pixels for each in (request, replace(request, mixes=(), pushes=())))
+    assert 3 * np.abs(first - with_them).mean() < np.abs(first - without).mean()
 
 
 def test_the_model_is_found_by_its_hash(tmp_path, config, tiny_checkpoint, make_checkpoint, engine, capsys):

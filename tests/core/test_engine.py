@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from core import engine as engine_module
+from core import styles as styles_module
 from core.checkpoints import Checkpoint, CheckpointError, load, save
 from core.engine import Engine, EngineError, choose_device, choose_precision, load_generator
 from core.request import Mix, Push, RenderRequest
@@ -194,22 +195,22 @@ def test_an_open_engine_does_not_need_its_file(make_checkpoint: Callable[..., Pa
 def test_the_text_and_the_mapping_run_once(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine.open(tiny_checkpoint, device="cpu")
     calls = {"text": 0, "mapping": 0}
-    engine._text._tower.register_forward_hook(lambda *args: calls.update(text=calls["text"] + 1))
-    mapping = engine._map
+    engine._styles._text._tower.register_forward_hook(lambda *args: calls.update(text=calls["text"] + 1))
+    mapping = engine._styles._map
 
     def counted(*args: Any) -> torch.Tensor:
         calls["mapping"] += 1
         return mapping(*args)
 
-    monkeypatch.setattr(engine, "_map", counted)
+    monkeypatch.setattr(engine._styles, "_map", counted)
     for psi in (0.1, 0.2, 0.3):
         engine.render(RenderRequest(prompt="sea", prompt_b="house", blend=0.5, seed_x=0.5, psi=psi))
     # Two seeds, each with its average.
     assert calls == {"text": 2, "mapping": 4}
-    monkeypatch.setattr(engine_module, "CACHED_LATENTS", 2)
+    monkeypatch.setattr(styles_module, "CACHED_LATENTS", 2)
     for seed in (7, 8, 9):
         engine.render(RenderRequest(seed_x=seed))
-    assert len(engine._latents) <= 4
+    assert len(engine._styles._latents) <= 4
 
 
 def test_float32_is_the_plain_model_to_the_bit_and_auto_is_close(
@@ -230,7 +231,7 @@ def test_float32_is_the_plain_model_to_the_bit_and_auto_is_close(
 
 def test_weights_are_not_kept_twice(tiny_checkpoint: Path) -> None:
     engine = Engine.open(tiny_checkpoint, device="cpu")
-    generator = engine._map.__self__  # type: ignore[attr-defined]
+    generator = engine._styles._map.__self__  # type: ignore[attr-defined]
     assert sum(p.numel() for p in generator.parameters()) < engine.info.parameters / 4
 
 
@@ -354,6 +355,9 @@ def test_saved_vectors_push_and_replace(engine: Engine) -> None:
     assert torch.equal(pushed[:2], own[:2])
     torch.testing.assert_close(pushed[2:4], own[2:4] - 2.0 * torch.from_numpy(step))
     assert torch.equal(pushed[4:], own[4:])
+    # Renamed since, it is the same direction.
+    push = Push(direction="stride@2", amount=-2.0, first=2, stop=4)
+    assert torch.equal(styles(engine, prompt="sea", pushes=(push,)), pushed)
     with pytest.raises(EngineError, match="tiny knows no direction or latent 'snow'"):
         styles(engine, pushes=(Push(direction="snow@ffff"),))
     with pytest.raises(EngineError, match=rf"expected \[{width}\] or \[{layers}, {width}\] numbers"):

@@ -129,9 +129,9 @@ def test_weights_that_cancel_everything_leave_the_text(tiny_checkpoint: Path) ->
 def test_a_thousand_weights_encode_no_more_than_the_context_holds(tiny_checkpoint: Path) -> None:
     engine = engine_at(tiny_checkpoint)
     encoded = set()
-    assert engine._text is not None
-    encode = engine._text.encode
-    engine._text.encode = lambda prompts: (encoded.update(prompts), encode(prompts))[1]  # type: ignore[method-assign]
+    assert engine._styles._text is not None
+    encode = engine._styles._text.encode
+    engine._styles._text.encode = lambda prompts: (encoded.update(prompts), encode(prompts))[1]  # type: ignore[method-assign]
     engine.embeddings(["".join(f"(w{place}:1.2) " for place in range(1000))])
     assert len(encoded) == 78
 
@@ -139,7 +139,7 @@ def test_a_thousand_weights_encode_no_more_than_the_context_holds(tiny_checkpoin
 def test_only_a_model_with_text_has_embeddings(tiny_checkpoint: Path) -> None:
     engine = engine_at(tiny_checkpoint)
     assert engine.embeddings([]).shape == (0, 16)
-    engine._text = None
+    engine._styles._text = None
     with pytest.raises(EngineError, match="takes no text"):
         engine.embeddings(["a"])
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
@@ -30,11 +31,19 @@ class Tree:
     rings: tuple[float | None, ...] = ()
     leaves: tuple[Leaf, ...] = ()
     parent: Tree | None = None
+    nests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def test_everything_comes_back() -> None:
     tree = Tree(
-        name="a 山", count=3, tall=True, kind="fir", rings=(1.0, None), leaves=(Leaf(size=2.0),), parent=Tree(count=9)
+        name="a 山",
+        count=3,
+        tall=True,
+        kind="fir",
+        rings=(1.0, None),
+        leaves=(Leaf(size=2.0),),
+        parent=Tree(count=9),
+        nests={"crow": ("left", "top")},
     )
     assert from_json(Tree, json.loads(json.dumps(to_json(tree))), "tree") == tree
     assert from_json(Tree, {}, "tree") == Tree()
@@ -56,6 +65,8 @@ def test_everything_comes_back() -> None:
         ({"leaves": [{}, {"size": math.nan}]}, r"tree: leaves: 1: size: expected float \(a finite number\), got nan"),
         ({"leaves": [{"size": -1}]}, "tree: leaves: 0: size: expected a number from 0, got -1"),
         ({"parent": {"parent": {"count": None}}}, "tree: parent: parent: count: expected int, got None"),
+        ({"nests": []}, "tree: nests: expected a JSON object, got list"),
+        ({"nests": {"crow": [3]}}, "tree: nests: crow: 0: expected str, got 3"),
         ({"parent": 3}, "tree: parent: expected a JSON object, got int"),
     ],
 )

@@ -121,7 +121,7 @@ def main(arguments: list[str]) -> int:
     store = Store()
     log_to(store)
     session = Session(services, store, checkpoint)
-    session.set_output_dir(folder / "out")
+    session.preferences.set_output_dir(folder / "out")
     try:
         explorer = Explorer(session, native_dialogs=False)
         window = Window(explorer, folder)

@@ -29,6 +29,12 @@ HERE = "tests.windows.test_explorer"
 CONTROLS = "//Picture controls"
 
 
+def dismiss_toasts(session: Any) -> None:
+    """Nothing over the picture."""
+    for toast in session.toasts:
+        session.dismiss(toast)
+
+
 def settle(ctx: Any, session: Any) -> None:
     """Let the window draw until the picture is the scene's, and was drawn."""
     ctx.yield_(2)
@@ -170,7 +176,7 @@ def script_play_and_record(ctx: Any, session: Any, explorer: Any, window: Any) -
         ctx.yield_()
     ctx.key_press(imgui.Key.home)
     settle(ctx, session)
-    session.toasts = []
+    dismiss_toasts(session)
     np.testing.assert_array_equal(window.picture(ctx), start)
     assert errors(session) == []
     (recorded,) = (message.text for message in session.messages if "Recorded" in message.text)
@@ -207,7 +213,7 @@ def test_play_record_and_save(environment: dict[str, str], tiny_checkpoint: Path
 def script_killed_while_recording(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
     settle(ctx, session)
     session.transport.toggle()
-    session.toggle_recording()
+    session.recording.toggle()
     end = time.monotonic() + PATIENCE_S
     while session.recorder.seconds < 4.0:
         assert time.monotonic() < end
@@ -253,16 +259,16 @@ def script_after_the_kill(ctx: Any, session: Any, explorer: Any, window: Any) ->
 def script_drop_checkpoints(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
     # Started on a file that is not there: told in the window, which waits for another one.
     end = time.monotonic() + PATIENCE_S
-    while session.failed_load is None:
+    while session.models.failed is None:
         assert time.monotonic() < end
         ctx.yield_()
     ctx.yield_(3)
-    assert "absent.safetensors" in session.failed_load
+    assert "absent.safetensors" in session.models.failed
     assert session.frame is None
     window.screenshot(ctx, "absent.png")
     explorer.drop([str(window.folder / "tiny.safetensors")])
     settle(ctx, session)
-    session.toasts = []
+    dismiss_toasts(session)
     first = window.picture(ctx)
 
     # As GLFW calls it when files are dropped.
@@ -276,7 +282,7 @@ def script_drop_checkpoints(ctx: Any, session: Any, explorer: Any, window: Any) 
             ctx.yield_()
         assert str(path) in errors(session)[-1]
         # The last picture stays while the message is shown.
-        session.toasts = []
+        dismiss_toasts(session)
         np.testing.assert_array_equal(window.picture(ctx), first)
 
     for name in ("missing.safetensors", "", "truncated.safetensors", "text.safetensors"):

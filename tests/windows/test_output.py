@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.windows.driver import PATIENCE_S, enlarged, run_script
-from tests.windows.test_explorer import assert_shows_the_engine_s_picture, errors, settle
+from tests.windows.test_explorer import assert_shows_the_engine_s_picture, dismiss_toasts, errors, settle
 
 pytestmark = pytest.mark.timeout(3 * PATIENCE_S)
 
@@ -118,7 +118,7 @@ def script_what_goes_wrong(ctx: Any, session: Any, explorer: Any, window: Any) -
     assert "the driver gave up" in errors(session)[-1]
     assert session.desk.output is None
     assert len(errors(session)) == 2
-    session.toasts = []
+    dismiss_toasts(session)
     assert_shows_the_engine_s_picture(ctx, session, explorer, window)
     # And it can be opened again; the main window closes with it open.
     session.desk.wish(ShowOutput(0))

@@ -163,7 +163,7 @@ class ContactSheetPanel:
     def _prompts(self, which: str, axis: Axis) -> None:
         """The prompts of an axis, one a line."""
         if not axis.prompts:
-            axis = replace(axis, prompts=tuple((self._session.examples or EXAMPLES)[:4]))
+            axis = replace(axis, prompts=tuple((self._session.models.examples or EXAMPLES)[:4]))
         imgui.same_line()
         height = imgui.get_text_line_height() * 4 + imgui.get_style().frame_padding.y * 2
         changed, text = imgui.input_text_multiline(
@@ -190,7 +190,7 @@ class ContactSheetPanel:
         side.y = side.x * height / width
         origin = imgui.get_cursor_screen_pos()
         draw_list = imgui.get_window_draw_list()
-        dim = imgui.color_convert_float4_to_u32(theme.colour.dim)
+        dim = theme.u32(theme.colour.dim)
         for j, text in enumerate(self._labels["columns"]):
             at = ImVec2(origin.x + left + j * (side.x + gap), origin.y)
             draw_list.add_text(at, dim, fitted(text, side.x))
@@ -232,7 +232,7 @@ class ContactSheetPanel:
         tooltip(problem or f"{row}\n{column}\nDouble-click to see it large.")
         corner = ImVec2(at.x + side.x, at.y + side.y)
         draw_list = imgui.get_window_draw_list()
-        u32 = imgui.color_convert_float4_to_u32
+        u32 = theme.u32
         texture = self._textures.get(place)
         if texture is not None and place in self._drawn and problem is None:
             # What is older than the scene is shown, faintly, until the new picture comes.

@@ -67,7 +67,7 @@ class DirectionsPanel:
                 break  # the places of those behind it have changed
         if history.scene.pushes:
             imgui.separator()
-        if session.finder.running:
+        if session.vectors.finder.running:
             self._progress()
         else:
             # Out of the way once there are some: the list is what one plays on.
@@ -138,13 +138,13 @@ class DirectionsPanel:
 
     def _progress(self) -> None:
         """How far the search has come."""
-        stage = self._session.finder.stage
+        stage = self._session.vectors.finder.stage
         done = stage[1] / stage[2] if stage is not None and stage[2] else 0.0
         text = stage[0] if stage is not None else "starting"
         imgui.progress_bar(done, (-reset_width() - 4, 0), f"Finding directions: {text}…")
         imgui.same_line(0, 4)
         if icon_button(icons.ICON_FA_XMARK, "cancel", "Stop looking"):
-            self._session.finder.cancel()
+            self._session.vectors.finder.cancel()
 
     def _find(self, history: History) -> None:
         """The search for more."""
@@ -177,7 +177,7 @@ class DirectionsPanel:
         ready = search.method != "text" or (search.text != search.minus and "{}" in search.template)
         imgui.begin_disabled(not ready)
         if wide_button(f"{icons.ICON_FA_MAGNIFYING_GLASS}  Find directions###find", accent=True):
-            session.find_directions(replace(search, prompt=history.scene.prompt if takes_text else ""))
+            session.vectors.find(replace(search, prompt=history.scene.prompt if takes_text else ""))
         imgui.end_disabled()
         tooltip(
             "Looks in the background and saves what it finds with this model."

@@ -66,7 +66,7 @@ class PromptField:
             padding = imgui.get_style().frame_padding
             imgui.get_window_draw_list().add_text(
                 ImVec2(origin.x + padding.x, origin.y + padding.y),
-                imgui.color_convert_float4_to_u32(theme.colour.faint),
+                theme.u32(theme.colour.faint),
                 self._hint,
             )
         if changed and new != text:
@@ -86,7 +86,7 @@ def starts_word(old: str, new: str) -> bool:
 
 def unknown_row(session: Session, prompt: str) -> None:
     """The words that no training caption had, if there are any."""
-    unknown = unknown_words(prompt, session.vocabulary)
+    unknown = unknown_words(prompt, session.models.vocabulary)
     if not unknown:
         return
     shown = [word if len(word) <= 24 else word[:23] + "…" for word in unknown[:SHOWN_UNKNOWN]]
@@ -110,8 +110,8 @@ def unknown_row(session: Session, prompt: str) -> None:
 def _mark(text: str) -> None:
     size = imgui.calc_text_size(text)
     origin = imgui.get_cursor_screen_pos()
-    background = imgui.color_convert_float4_to_u32(theme.faded(theme.colour.amber, 0.16))
+    background = theme.u32(theme.faded(theme.colour.amber, 0.16))
     draw_list = imgui.get_window_draw_list()
     draw_list.add_rect_filled(origin, ImVec2(origin.x + size.x + 12, origin.y + size.y + 4), background, 5.0)
-    draw_list.add_text(ImVec2(origin.x + 6, origin.y + 2), imgui.color_convert_float4_to_u32(theme.colour.amber), text)
+    draw_list.add_text(ImVec2(origin.x + 6, origin.y + 2), theme.u32(theme.colour.amber), text)
     imgui.dummy(ImVec2(size.x + 12, size.y + 4))

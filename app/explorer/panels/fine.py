@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import ImVec2, imgui
 
 from app.explorer import theme
 from app.explorer.fine_layers import fine_mix, with_fine_mix
@@ -96,15 +96,15 @@ class FineLayers:
             left, right = origin.x + layer * cell, origin.x + (layer + 1) * cell - (2.0 if layer < count - 1 else 0.0)
             tint = theme.colour.accent if layer >= first else theme.colour.text
             colour = theme.faded(tint, 0.40 if layer >= first else 0.10)
-            draw_list.add_rect_filled(ImVec2(left, origin.y), ImVec2(right, origin.y + height), _u32(colour), 3.0)
+            draw_list.add_rect_filled(ImVec2(left, origin.y), ImVec2(right, origin.y + height), theme.u32(colour), 3.0)
         x = min(max(origin.x + first * cell - 1.0, origin.x + 2), origin.x + width - 2)
-        handle = _u32(theme.colour.text if lit else theme.colour.accent_hover)
+        handle = theme.u32(theme.colour.text if lit else theme.colour.accent_hover)
         draw_list.add_rect_filled(ImVec2(x - 2, origin.y - 2), ImVec2(x + 2, origin.y + height + 2), handle, 2.0)
         for text, left, right in (("coarse", 0, first), ("fine", first, count)):
             size = imgui.calc_text_size(text)
             if (right - left) * cell > size.x + 12:
                 middle = origin.x + (left + right) / 2 * cell - size.x / 2
-                draw_list.add_text(ImVec2(middle, origin.y + (height - size.y) / 2), _u32(theme.colour.text), text)
+                draw_list.add_text(ImVec2(middle, origin.y + (height - size.y) / 2), theme.u32(theme.colour.text), text)
 
 
 def _changed(scene: Scene, change: Callable[[Mix], Mix]) -> Scene:
@@ -128,7 +128,3 @@ def _label(scene: Scene) -> int:
 
 def _with_label(scene: Scene, label: int) -> Scene:
     return _changed(scene, lambda mix: replace(mix, label=label))
-
-
-def _u32(colour: ImVec4) -> int:
-    return int(imgui.color_convert_float4_to_u32(colour))

@@ -132,7 +132,7 @@ class LayerPsi:
             return float(origin.y + share * size.y)
 
         def colour(value: ImVec4, alpha: float = 1.0) -> int:
-            return int(imgui.color_convert_float4_to_u32(theme.faded(value, alpha)))
+            return theme.u32(theme.faded(value, alpha))
 
         for layer in range(count):
             left, right = math.floor(origin.x + layer * width), math.floor(origin.x + (layer + 1) * width - gap)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import ImVec2, imgui
 
 from app.explorer import theme
 from core.request import LAYER_LIMIT
@@ -91,20 +91,18 @@ def _paint(origin: ImVec2, size: ImVec2, first: int, stop: int, count: int, *, l
         colour = theme.faded(tint, 0.45 if inside else 0.09)
         left = origin.x + layer * cell
         draw_list.add_rect_filled(
-            ImVec2(left, origin.y), ImVec2(left + cell - gap, origin.y + size.y), _u32(colour), 3.0
+            ImVec2(left, origin.y), ImVec2(left + cell - gap, origin.y + size.y), theme.u32(colour), 3.0
         )
     for end in (first, stop):
         x = min(max(origin.x + end * cell - gap / 2, origin.x + 2), origin.x + size.x - 2)
         handle = theme.colour.text if lit else theme.colour.accent_hover
-        draw_list.add_rect_filled(ImVec2(x - 2, origin.y - 1), ImVec2(x + 2, origin.y + size.y + 1), _u32(handle), 2.0)
+        draw_list.add_rect_filled(
+            ImVec2(x - 2, origin.y - 1), ImVec2(x + 2, origin.y + size.y + 1), theme.u32(handle), 2.0
+        )
     text = f"layer {first}" if stop - first == 1 else f"layers {first} to {stop - 1}"
     if imgui.calc_text_size(text).x + 12 > (stop - first) * cell:
         text = f"{first}" if stop - first == 1 else f"{first}-{stop - 1}"
     room = imgui.calc_text_size(text)
     middle = origin.x + (first + stop) / 2 * cell - room.x / 2
     middle = min(max(middle, origin.x + 6), origin.x + size.x - room.x - 6)
-    draw_list.add_text(ImVec2(middle, origin.y + (size.y - room.y) / 2), _u32(theme.colour.text), text)
-
-
-def _u32(colour: ImVec4) -> int:
-    return int(imgui.color_convert_float4_to_u32(colour))
+    draw_list.add_text(ImVec2(middle, origin.y + (size.y - room.y) / 2), theme.u32(theme.colour.text), text)

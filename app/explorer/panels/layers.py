@@ -170,7 +170,7 @@ class LayersPanel:
         imgui.set_tooltip(f"channel {view.channels[place]}")
         left, top = origin.x + column * wide * unit, origin.y + row * tall * unit
         right, bottom = min(left + wide * unit, origin.x + size.x), min(top + tall * unit, origin.y + height * unit)
-        colour = imgui.color_convert_float4_to_u32(theme.colour.text)
+        colour = theme.u32(theme.colour.text)
         imgui.get_window_draw_list().add_rect(ImVec2(left, top), ImVec2(right, bottom), colour, thickness=1.5)
         if imgui.is_item_clicked():
             self._channel = view.channels[place]

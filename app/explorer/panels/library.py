@@ -16,7 +16,7 @@ from app.explorer.history import History
 from app.explorer.library import Entry
 from app.explorer.session import Session
 from app.explorer.texture import Texture
-from app.explorer.widgets import dim_text, fitted, flow, tooltip, wrapped_text
+from app.explorer.widgets import dim_text, fitted, flow, no_picture, tooltip, wrapped_text
 
 TILE_EM = 7.0
 
@@ -35,7 +35,7 @@ class LibraryPanel:
     def draw(self, history: History) -> None:
         session = self._session
         if not self._looked:
-            session.look_for_models()
+            session.models.fill_library()
             self._looked = True
         add = by_id("library_folder")
         if imgui.button(f"{icons.ICON_FA_FOLDER_PLUS}  {add.label(session)}###add folder"):
@@ -43,7 +43,7 @@ class LibraryPanel:
         tooltip(add.tooltip)
         imgui.same_line()
         if imgui.button(f"{icons.ICON_FA_ROTATE}###look again"):
-            session.look_for_models(retry=True)
+            session.models.fill_library(retry=True)
         tooltip("Look for new files, and try those again that have no picture.")
         if session.library.busy:
             imgui.same_line()
@@ -59,11 +59,11 @@ class LibraryPanel:
 
     def _tile(self, index: int, entry: Entry, side: float) -> None:
         session = self._session
-        shown = session.info is not None and session.shown_path == entry.path
+        shown = session.info is not None and session.models.path == entry.path
         imgui.begin_group()
         origin = imgui.get_cursor_screen_pos()
         if imgui.invisible_button(f"##tile {index}", ImVec2(side, side)):
-            session.open_checkpoint(entry.path)
+            session.models.open(entry.path)
         hovered = imgui.is_item_hovered()
         tooltip(f"{entry.path}" + (f"\n{entry.problem}" if entry.problem else ""))
         corner = ImVec2(origin.x + side, origin.y + side)
@@ -72,13 +72,9 @@ class LibraryPanel:
         if texture is not None:
             draw_list.add_image(imgui.ImTextureRef(texture.smooth()), origin, corner)
         else:
-            draw_list.add_rect_filled(origin, corner, imgui.color_convert_float4_to_u32(theme.colour.frame), 4.0)
-            icon = icons.ICON_FA_TRIANGLE_EXCLAMATION if entry.problem else icons.ICON_FA_HOURGLASS_HALF
-            size = imgui.calc_text_size(icon)
-            colour = imgui.color_convert_float4_to_u32(theme.colour.amber if entry.problem else theme.colour.faint)
-            draw_list.add_text(ImVec2(origin.x + (side - size.x) / 2, origin.y + (side - size.y) / 2), colour, icon)
+            no_picture(draw_list, origin, corner, failed=bool(entry.problem))
         if shown or hovered:
-            colour = imgui.color_convert_float4_to_u32(theme.colour.accent if shown else theme.colour.dim)
+            colour = theme.u32(theme.colour.accent if shown else theme.colour.dim)
             draw_list.add_rect(origin, corner, colour, rounding=4.0, thickness=2.0)
         dim_text(fitted(entry.path.stem, side))
         imgui.end_group()

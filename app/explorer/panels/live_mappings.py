@@ -219,7 +219,7 @@ def meter(text: str, filled: float, width: float, colour: ImVec4 | None = None) 
     padding = imgui.get_style().frame_padding
     place = ImVec2(origin.x + padding.x, origin.y + padding.y)
     shown = fitted(text, width - 2 * padding.x)
-    imgui.get_window_draw_list().add_text(place, imgui.color_convert_float4_to_u32(colour or theme.colour.text), shown)
+    imgui.get_window_draw_list().add_text(place, theme.u32(colour or theme.colour.text), shown)
 
 
 def _without(items: tuple[T, ...], index: int) -> tuple[T, ...]:

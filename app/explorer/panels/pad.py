@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import ImVec2, imgui
 
 from app.explorer import theme
 from app.explorer.history import History
@@ -54,27 +54,23 @@ class Pad:
         scene = history.scene
         draw_list = imgui.get_window_draw_list()
         corner = ImVec2(origin.x + side, origin.y + side)
-        draw_list.add_rect_filled(origin, corner, _u32(theme.colour.frame), 5.0)
+        draw_list.add_rect_filled(origin, corner, theme.u32(theme.colour.frame), 5.0)
         # Faint tints so that the corners can be told apart.
         tints = (theme.colour.accent, theme.colour.red, theme.colour.green, theme.colour.amber)
-        a, b, c, d = (_u32(theme.faded(tint, 0.20)) for tint in tints)
+        a, b, c, d = (theme.u32(theme.faded(tint, 0.20)) for tint in tints)
         inset = ImVec2(origin.x + 2, origin.y + 2), ImVec2(corner.x - 2, corner.y - 2)
         draw_list.add_rect_filled_multi_color(*inset, a, b, d, c)
         x, y = origin.x + margin + scene.blend * way, origin.y + margin + scene.blend_y * way
-        line = _u32(theme.faded(theme.colour.text, 0.12))
+        line = theme.u32(theme.faded(theme.colour.text, 0.12))
         draw_list.add_line(ImVec2(x, origin.y + 2), ImVec2(x, corner.y - 2), line)
         draw_list.add_line(ImVec2(origin.x + 2, y), ImVec2(corner.x - 2, y), line)
         for index, letter in enumerate("ABCD"):
             size = imgui.calc_text_size(letter)
             left = origin.x + 7 if index % 2 == 0 else corner.x - 7 - size.x
             top = origin.y + 4 if index < 2 else corner.y - 4 - size.y
-            draw_list.add_text(ImVec2(left, top), _u32(theme.colour.dim), letter)
+            draw_list.add_text(ImVec2(left, top), theme.u32(theme.colour.dim), letter)
         lit = imgui.is_item_hovered() or imgui.is_item_active()
         draw_list.add_circle_filled(
-            ImVec2(x, y), _RADIUS, _u32(theme.colour.accent_hover if lit else theme.colour.accent)
+            ImVec2(x, y), _RADIUS, theme.u32(theme.colour.accent_hover if lit else theme.colour.accent)
         )
-        draw_list.add_circle(ImVec2(x, y), _RADIUS, _u32(theme.colour.text), thickness=1.5)
-
-
-def _u32(colour: ImVec4) -> int:
-    return int(imgui.color_convert_float4_to_u32(colour))
+        draw_list.add_circle(ImVec2(x, y), _RADIUS, theme.u32(theme.colour.text), thickness=1.5)

@@ -55,14 +55,16 @@ class PerformancePanel:
         session = self._session
         info = session.info
         settings = session.settings
-        devices = session.devices if settings.device in session.devices else (*session.devices, settings.device)
+        devices = session.models.devices
+        if settings.device not in devices:
+            devices = (*devices, settings.device)
         device = _choice("device", settings.device, devices, DEVICE_HELP, "" if info is None else info.device)
         if device is not None:
-            session.run_on(device=device)
+            session.models.run_on(device=device)
         shown = "" if info is None else info.precision
         precision = _choice("precision", settings.precision, PRECISIONS, PRECISION_HELP, shown)
         if precision is not None:
-            session.run_on(precision=precision)
+            session.models.run_on(precision=precision)
         row_label("batch", "How many pictures the model draws at once; one, so that each comes as soon as it can.")
         dim_text("1")
 
@@ -75,12 +77,12 @@ class PerformancePanel:
             "##frame_limit", settings.frame_limit, *FRAME_LIMITS, "at most %d", imgui.SliderFlags_.always_clamp
         )
         if changed:
-            session.set_frame_limit(limit)
+            session.preferences.set_frame_limit(limit)
         tooltip(LIMIT_HELP)
         row_label("vsync", VSYNC_HELP)
         changed, vsync = imgui.checkbox("##vsync", settings.vsync)
         if changed:
-            session.set_vsync(vsync)
+            session.preferences.set_vsync(vsync)
         tooltip(VSYNC_HELP)
 
 

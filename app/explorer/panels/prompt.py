@@ -149,7 +149,7 @@ class PromptPanel:
         tooltip(help_text)
 
     def _examples(self, history: History) -> None:
-        examples = self._session.examples or EXAMPLES
+        examples = self._session.models.examples or EXAMPLES
         icon = icons.ICON_FA_CHEVRON_DOWN if self._examples_open else icons.ICON_FA_CHEVRON_RIGHT
         imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(0, 0))
         if quiet_button(f"{icon}  Try one of these###examples"):

@@ -76,7 +76,7 @@ class SavedLatentsPanel:
         imgui.same_line()
         imgui.begin_disabled(not action.enabled(self._session))
         if wide_button(f"{icons.ICON_FA_BOOKMARK}  Save###save latent", width, accent=True):
-            self._session.save_latent(self._name)
+            self._session.vectors.save_latent(self._name)
             self._name = ""
         imgui.end_disabled()
         tooltip(f"{action.tooltip} ({action.shortcut})")

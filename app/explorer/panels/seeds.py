@@ -130,7 +130,7 @@ class SeedsPanel:
             draw_list.add_rect(
                 ImVec2(x - grown, y - grown),
                 ImVec2(x + cell - GAP + grown, y + cell - GAP + grown),
-                imgui.color_convert_float4_to_u32(colour),
+                theme.u32(colour),
                 rounding=3.0,
                 thickness=2.0,
             )

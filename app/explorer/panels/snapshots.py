@@ -16,7 +16,16 @@ from app.explorer.scene_parts import Mark, Snapshot
 from app.explorer.session import Session
 from app.explorer.texture import Texture
 from app.explorer.textures import Textures
-from app.explorer.widgets import end_of_edit, fitted, flow, square_button, tooltip, wrapped_text
+from app.explorer.widgets import (
+    end_of_edit,
+    fitted,
+    fitted_picture,
+    flow,
+    no_picture,
+    square_button,
+    tooltip,
+    wrapped_text,
+)
 from core.timeline import EASING_NAMES
 
 TILE_EM = 5.0
@@ -118,7 +127,7 @@ class SnapshotsPanel:
         draw_list = imgui.get_window_draw_list()
         if session.wanted == snapshot.request or hovered or self._dragged == index:
             colour = theme.colour.dim if session.wanted != snapshot.request else theme.colour.accent
-            draw_list.add_rect(origin, corner, imgui.color_convert_float4_to_u32(colour), rounding=4.0, thickness=2.0)
+            draw_list.add_rect(origin, corner, theme.u32(colour), rounding=4.0, thickness=2.0)
         if snapshot.mark:
             _badge(draw_list, snapshot.mark, ImVec2(origin.x + 4, origin.y + 4))
         if self._renaming == index:
@@ -130,30 +139,14 @@ class SnapshotsPanel:
 
     def _picture(self, snapshot: Snapshot, problem: str | None, origin: ImVec2, corner: ImVec2) -> None:
         draw_list = imgui.get_window_draw_list()
-        draw_list.add_rect_filled(origin, corner, imgui.color_convert_float4_to_u32(theme.colour.frame), 4.0)
         pixels = self._session.thumbnails.get(snapshot.request)
-        if pixels is not None:
-            height, width = pixels.shape[:2]
-            # The whole picture, as large as it fits.
-            scale = (corner.x - origin.x) / max(width, height)
-            x = (origin.x + corner.x - width * scale) / 2
-            y = (origin.y + corner.y - height * scale) / 2
-            texture = self._textures.of(snapshot.request, pixels)
-            draw_list.add_image_rounded(
-                imgui.ImTextureRef(texture.smooth()),
-                ImVec2(x, y),
-                ImVec2(x + width * scale, y + height * scale),
-                ImVec2(0, 0),
-                ImVec2(1, 1),
-                0xFFFFFFFF,
-                4.0,
-            )
+        if pixels is None:
+            no_picture(draw_list, origin, corner, failed=bool(problem))
             return
-        icon = icons.ICON_FA_TRIANGLE_EXCLAMATION if problem else icons.ICON_FA_HOURGLASS_HALF
-        size = imgui.calc_text_size(icon)
-        colour = imgui.color_convert_float4_to_u32(theme.colour.amber if problem else theme.colour.faint)
-        at = ImVec2((origin.x + corner.x - size.x) / 2, (origin.y + corner.y - size.y) / 2)
-        draw_list.add_text(at, colour, icon)
+        draw_list.add_rect_filled(origin, corner, theme.u32(theme.colour.frame), 4.0)
+        upper, lower = fitted_picture(pixels, origin, corner.x - origin.x)
+        texture = imgui.ImTextureRef(self._textures.of(snapshot.request, pixels).smooth())
+        draw_list.add_image_rounded(texture, upper, lower, ImVec2(0, 0), ImVec2(1, 1), 0xFFFFFFFF, 4.0)
 
     def _drop(self, history: History, index: int, origin: ImVec2, corner: ImVec2) -> None:
         """A drag takes the picture along: it moves to where the mouse is."""
@@ -210,19 +203,17 @@ class SnapshotsPanel:
 def _badge(draw_list: imgui.ImDrawList, text: str, at: ImVec2) -> None:
     size = imgui.calc_text_size(text)
     corner = ImVec2(at.x + size.x + 10, at.y + size.y + 2)
-    draw_list.add_rect_filled(at, corner, imgui.color_convert_float4_to_u32(theme.colour.accent), 4.0)
-    draw_list.add_text(ImVec2(at.x + 5, at.y + 1), imgui.color_convert_float4_to_u32(theme.colour.backdrop), text)
+    draw_list.add_rect_filled(at, corner, theme.u32(theme.colour.accent), 4.0)
+    draw_list.add_text(ImVec2(at.x + 5, at.y + 1), theme.u32(theme.colour.backdrop), text)
 
 
 def _caption(draw_list: imgui.ImDrawList, text: str, origin: ImVec2, corner: ImVec2) -> None:
     """The name, over the picture's lower edge."""
     height = imgui.get_font_size() + 2
-    back = imgui.color_convert_float4_to_u32(theme.faded(theme.colour.popup, 0.7))
+    back = theme.u32(theme.faded(theme.colour.popup, 0.7))
     flags = imgui.ImDrawFlags_.round_bottom
     draw_list.add_rect_filled(ImVec2(origin.x, corner.y - height), corner, back, 4.0, flags)
-    draw_list.add_text(
-        ImVec2(origin.x + 4, corner.y - height), imgui.color_convert_float4_to_u32(theme.colour.text), text
-    )
+    draw_list.add_text(ImVec2(origin.x + 4, corner.y - height), theme.u32(theme.colour.text), text)
 
 
 def _described(snapshot: Snapshot) -> str:

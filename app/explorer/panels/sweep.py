@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.explorer import theme
+from app.explorer.exporting import add_strip
 from app.explorer.history import History
 from app.explorer.pictures import Pixels
 from app.explorer.session import Session
@@ -17,7 +18,16 @@ from app.explorer.strip import with_strip
 from app.explorer.sweep import SLOT, Sweep, filled, lines_of, template_of
 from app.explorer.texture import Texture
 from app.explorer.textures import Textures
-from app.explorer.widgets import dim_text, fitted, flow, square_button, tooltip, wrapped_text
+from app.explorer.widgets import (
+    dim_text,
+    fitted,
+    fitted_picture,
+    flow,
+    no_picture,
+    square_button,
+    tooltip,
+    wrapped_text,
+)
 from core.request import RenderRequest
 
 TILE_EM = 8.0
@@ -35,6 +45,8 @@ class SweepPanel:
         self._sweep = Sweep(session.render)
         self._template: str | None = None
         self._lines = FIRST_LINES
+        self._video = ""
+        """The export of the last video, by its id."""
         self._textures = Textures(new_texture)
         self._enlarged: dict[int, tuple[Pixels, Pixels]] = {}
 
@@ -91,8 +103,8 @@ class SweepPanel:
         self._session.lead.show_timeline()
 
     def _buttons(self, history: History, pairs: list[tuple[str, str]]) -> None:
-        session, strip = self._session, self._session.strip
-        writing = strip is not None and not strip.ended.is_set()
+        session = self._session
+        video = session.exports.find(self._video)
         ready = bool(pairs) and not self._sweep.missing and self._sweep.problem is None
         imgui.begin_disabled(not ready)
         if imgui.button(f"{icons.ICON_FA_TABLE_CELLS}  Sheet###sheet"):
@@ -106,18 +118,20 @@ class SweepPanel:
         imgui.end_disabled()
         tooltip("Glide from picture to picture and back to the first: the strip becomes the scene's timeline.")
         imgui.same_line()
-        if writing:
-            assert strip is not None
+        if video is not None and video.state in ("waiting", "running"):
             if imgui.button(f"{icons.ICON_FA_XMARK}  Stop###stop strip"):
-                strip.cancel()
+                session.exports.cancel(video.id)
             imgui.same_line()
-            imgui.progress_bar(strip.done / strip.total, ImVec2(imgui.get_font_size() * 8, 0))
+            imgui.progress_bar(video.done / max(video.total, 1), ImVec2(imgui.get_font_size() * 8, 0))
         else:
             imgui.begin_disabled(not ready or len(pairs) < 2)
             if imgui.button(f"{icons.ICON_FA_FILM}  Video###strip"):
-                session.save_strip(self._sweep.requests, f"sweep {self._template}")
+                job = add_strip(session, self._sweep.requests, f"sweep {self._template}")
+                self._video = "" if job is None else job.id
             imgui.end_disabled()
-            tooltip("Save a video that glides from picture to picture and back to the first.")
+            tooltip(
+                "Export a video that glides from picture to picture and back to the first; the Exports panel lists it."
+            )
         if self._sweep.missing:
             imgui.same_line()
             dim_text(f"{self._sweep.missing} to draw…")
@@ -128,7 +142,7 @@ class SweepPanel:
         drawn = [self._sweep.picture(index) for index in range(len(pairs))]
         pictures = [pixels for pixels in drawn if pixels is not None]
         captions = [value for value, _ in pairs]
-        self._session.save_sheet(lambda: contact_sheet(pictures, captions=captions), f"sweep {self._template}")
+        self._session.saving.sheet(lambda: contact_sheet(pictures, captions=captions), f"sweep {self._template}")
 
     def _tile(self, history: History, index: int, value: str, prompt: str, side: float) -> None:
         imgui.begin_group()
@@ -141,19 +155,13 @@ class SweepPanel:
         draw_list = imgui.get_window_draw_list()
         pixels = self._sweep.picture(index)
         if pixels is None:
-            draw_list.add_rect_filled(origin, corner, _u32(theme.colour.frame), 4.0)
-            icon = icons.ICON_FA_HOURGLASS_HALF
-            size = imgui.calc_text_size(icon)
-            middle = ImVec2(origin.x + (side - size.x) / 2, origin.y + (side - size.y) / 2)
-            draw_list.add_text(middle, _u32(theme.colour.faint), icon)
+            no_picture(draw_list, origin, corner)
         else:
-            width, height = _within(pixels, side)
-            left, top = origin.x + (side - width) / 2, origin.y + (side - height) / 2
             texture = imgui.ImTextureRef(self._texture(index, pixels, side).smooth())
-            draw_list.add_image(texture, ImVec2(left, top), ImVec2(left + width, top + height))
+            draw_list.add_image(texture, *fitted_picture(pixels, origin, side))
         if hovered or _adopted(history, prompt):
             colour = theme.faded(theme.WHITE, 0.5) if hovered else theme.colour.accent
-            draw_list.add_rect(origin, corner, _u32(colour), rounding=3.0, thickness=2.0)
+            draw_list.add_rect(origin, corner, theme.u32(colour), rounding=3.0, thickness=2.0)
         dim_text(fitted(value, side))
         imgui.end_group()
 
@@ -170,13 +178,3 @@ class SweepPanel:
 def _adopted(history: History, prompt: str) -> bool:
     request: RenderRequest = history.scene
     return request.prompt == prompt and request.blend == 0.0 and request.blend_y == 0.0
-
-
-def _within(pixels: Pixels, side: float) -> tuple[float, float]:
-    height, width = pixels.shape[:2]
-    scale = side / max(width, height)
-    return width * scale, height * scale
-
-
-def _u32(colour: ImVec4) -> int:
-    return int(imgui.color_convert_float4_to_u32(colour))

@@ -30,7 +30,7 @@ PADDING = 6.0
 
 
 def _colour(colour: ImVec4) -> int:
-    return int(imgui.color_convert_float4_to_u32(colour))
+    return int(theme.u32(colour))
 
 
 @dataclass

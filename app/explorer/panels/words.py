@@ -93,10 +93,10 @@ class WordRow:
             tooltip(_HELP)
         draw_list = imgui.get_window_draw_list()
         back = theme.colour.accent_dim if selected else theme.colour.frame_hover if hovered else theme.colour.frame
-        draw_list.add_rect_filled(origin, corner, _u32(back), 6.0)
+        draw_list.add_rect_filled(origin, corner, theme.u32(back), 6.0)
         if selected:
-            draw_list.add_rect(origin, corner, _u32(theme.colour.accent), rounding=6.0, thickness=1.0)
-        colour = _u32(theme.colour.faint if muted else theme.colour.text)
+            draw_list.add_rect(origin, corner, theme.u32(theme.colour.accent), rounding=6.0, thickness=1.0)
+        colour = theme.u32(theme.colour.faint if muted else theme.colour.text)
         x, y = origin.x + _PAD.x, origin.y + _PAD.y
         draw_list.add_text(ImVec2(x, y), colour, text)
         end = x + imgui.calc_text_size(text).x
@@ -105,9 +105,9 @@ class WordRow:
             draw_list.add_line(ImVec2(x, middle), ImVec2(end, middle), colour, 1.0)
         elif word.weight != 1.0:
             shade = theme.colour.accent_hover if word.weight > 1.0 else theme.colour.amber
-            draw_list.add_text(ImVec2(end + 6, y), _u32(shade), _weight(word))
+            draw_list.add_text(ImVec2(end + 6, y), theme.u32(shade), _weight(word))
         if self._has_speaker(word):
-            draw_list.add_text(ImVec2(speaker, y), _u32(theme.colour.amber if muted else theme.colour.dim), icon)
+            draw_list.add_text(ImVec2(speaker, y), theme.u32(theme.colour.amber if muted else theme.colour.dim), icon)
         self._menu(index, word, ImVec2(origin.x, corner.y + 4))
 
     def _turn(self, words: PromptWords, word: Word, wheel: float) -> None:
@@ -200,7 +200,3 @@ class WordRow:
 
 def _weight(word: Word) -> str:
     return f"{word.weight:g}" if round(word.weight, 1) != word.weight else f"{word.weight:.1f}"
-
-
-def _u32(colour: ImVec4) -> int:
-    return int(imgui.color_convert_float4_to_u32(colour))

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.explorer.session import Services, Session
+from app.explorer.services import Services
+from app.explorer.session import Session
 from app.explorer.settings import Store
 from core.models.family import LayerInfo
 from core.request import Frame, RenderRequest
@@ -142,7 +143,7 @@ def make_services(**changes: Any) -> Services:
 def make_session(folder: Path, checkpoint: Path | None = None, **changes: Any) -> Session:
     """A session that keeps its files in `folder`."""
     session = Session(make_services(**changes), Store(folder / "config"), checkpoint)
-    session.set_output_dir(folder / "out")
+    session.preferences.set_output_dir(folder / "out")
     return session
 
 

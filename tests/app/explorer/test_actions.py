@@ -64,8 +64,8 @@ def test_every_enabled_action_does_something(session: Session) -> None:
             session.quit_wish,
             session.recorder,
             session.settings,
-            len(session._saving),
-            session._asked,
+            len(session.saving._under_way),
+            session.models._asked,
             repr(vars(session.desk)),
             len(session.shelf._saving),
             session.prompts.words.selected,
@@ -89,18 +89,18 @@ def test_every_enabled_action_does_something(session: Session) -> None:
         session.history.step("test", lambda _, scene=scene: scene)
         session.timeline.select(1)
         session.prompts.words.select(0 if action.id not in ("next_word", "previous_word") else None)
-        session.set_walk(step=0.01)
+        session.preferences.set_walk(step=0.01)
         session.history.step("test", lambda scene: replace(scene, seed_x=scene.seed_x + 1, prompt_b="b"))
         if action.id == "redo":
             session.history.undo()
-        session._asked = "something"
+        session.models._asked = "something"
         assert action.enabled(session), action.id
         assert action.label(session)
         before = everything()
         action.run(session)
         assert everything() != before, action.id
     if session.recorder is not None:
-        session.toggle_recording()
+        session.recording.toggle()
 
 
 def test_swap_reset_and_zoom_are_undoable(session: Session) -> None:

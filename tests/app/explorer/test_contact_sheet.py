@@ -167,7 +167,7 @@ def test_a_model_with_classes_has_them_on_an_axis(tmp_path: Path) -> None:
         ctx.yield_(2)
         assert session.history.scene.label == 2
         # Another model, without classes: the axis is one that it has, and every tile is its own.
-        session.open_checkpoint(Path("/models/other.safetensors"))
+        session.models.open(Path("/models/other.safetensors"))
         until(ctx, lambda: session.info.name == "other")
         complete(ctx, session, explorer)
         assert not errors(session)

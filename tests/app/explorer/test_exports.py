@@ -8,13 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.explorer.exporting import add_export, takes_in
 from app.explorer.exports import STOPPED, ExportQueue, Job, Report, command_of, run_in_a_process
 from app.explorer.scenefile import read_scene_file, save_scene_file
 from app.rendering import ExportSettings
+from app.vectors import kept_path
 from core.engine import Engine
+from core.request import Push
+from core.vectors import Vector, save_vectors
 from tests.app.explorer.fakes import make_session, settle, wait_until
 
 
@@ -225,10 +229,14 @@ def test_a_process_renders_reports_and_ends(
 
 
 def make_scene(folder: Path, checkpoint: Path) -> Path:
+    """Of a scene pushed along a saved direction."""
     from app.explorer.scene import Scene
 
-    scene = Scene(prompt="a house", checkpoint=str(checkpoint), loop_seconds=0.5)
+    info = Engine.open(checkpoint, precision="float32").info
+    direction = Vector(name="snow", kind="direction", values=np.ones(info.w_dim, np.float32))
+    save_vectors(kept_path(info.sha256), [direction], info.sha256)
+    pushes = (Push(direction=direction.id),)
     path = folder / "x.json"
-    save_scene_file(path, scene, Engine.open(checkpoint, precision="float32").info)
+    save_scene_file(path, Scene(prompt="a house", checkpoint=str(checkpoint), loop_seconds=0.5, pushes=pushes), info)
     assert json.loads(path.read_text())["made_with"]["name"] == "tiny"
     return path

@@ -69,9 +69,9 @@ def test_a_scene_is_queued_cancelled_tried_again_and_removed(tmp_path: Path) -> 
 def test_a_take_is_queued_in_another_format_and_its_failure_told(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        session.toggle_recording()
+        session.recording.toggle()
         ctx.yield_(5)
-        session.toggle_recording()
+        session.recording.toggle()
         until(ctx, lambda: session.recorder is None)
         show(ctx, session)
         ctx.item_click(f"{PANEL}/###source")
@@ -103,7 +103,7 @@ def test_a_message_s_button_is_done_once(tmp_path: Path) -> None:
         ctx.item_click(f"//##toast {toast.at} {hash(toast.text)}/Forget")
         ctx.yield_(3)
         assert chosen == ["off"]
-        assert session.toasts == []
+        assert session.toasts == ()
         assert not errors(session)
 
     drive(tmp_path, script)

@@ -81,7 +81,7 @@ def test_the_wheel_makes_the_step_finer_and_it_is_kept(tmp_path: Path) -> None:
         scene = session.history.scene
         assert scene.seed_x == pytest.approx(90 * session.settings.walk_step, rel=0.1)
         assert scene.seed_y == pytest.approx(20 * session.settings.walk_step, rel=0.1)
-        assert session._store.load_settings()[0].walk_step == session.settings.walk_step
+        assert session.preferences._store.load_settings()[0].walk_step == session.settings.walk_step
         ctx.menu_click("//##MainMenuBar/Seed/###reset_step")
         assert session.settings.walk_step == before
         assert not errors(session)

@@ -100,8 +100,8 @@ def test_the_library_opens_a_model_by_its_picture(tmp_path: Path) -> None:
 
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        session.set_output_dir(tmp_path)
-        session.add_library_folder(folder)
+        session.preferences.set_output_dir(tmp_path)
+        session.models.add_folder(folder)
         ctx.menu_click("//##MainMenuBar/View/Panels/###panel Library")
         ctx.yield_(2)
         until(ctx, lambda: len(session.library.entries) == 2 and not session.library.busy)
@@ -109,7 +109,7 @@ def test_the_library_opens_a_model_by_its_picture(tmp_path: Path) -> None:
         assert [entry.path.name for entry in session.library.entries] == ["bad.pkl", "faces.pkl"]
         ctx.item_click("//Library/**/##tile 1")
         ctx.yield_(2)
-        until(ctx, lambda: session.shown_path == folder / "faces.pkl")
+        until(ctx, lambda: session.models.path == folder / "faces.pkl")
         assert session.history.scene.checkpoint == str(folder / "faces.pkl")
         assert session.history.undo_name == "open checkpoint"
         assert session.settings.library_dirs == (str(folder),)

@@ -402,9 +402,9 @@ def test_menus_name_the_step_and_act(tmp_path: Path) -> None:
 def test_recent_checkpoints_are_in_the_menu(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        session.open_checkpoint(Path("/models/other.safetensors"))
+        session.models.open(Path("/models/other.safetensors"))
         until(ctx, lambda: session.info.name == "other")
-        session.open_bundled()
+        session.models.open_bundled()
         until(ctx, lambda: session.info.name == "bundled")
         ctx.menu_click("//##MainMenuBar/File/Open recent/###\\/models\\/other.safetensors")
         until(ctx, lambda: session.info.name == "other")
@@ -415,7 +415,7 @@ def test_recent_checkpoints_are_in_the_menu(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scale", [0.6, 2.5])
 def test_text_of_any_size_draws(tmp_path: Path, scale: float) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
-        session.set_text_scale(scale)
+        session.preferences.set_text_scale(scale)
         session.tell_error("a message")
         settle(ctx, session)
         ctx.yield_(5)
@@ -492,7 +492,7 @@ def test_a_picture_larger_than_its_place_is_cropped_or_shrunk(tmp_path: Path) ->
 
 def test_loading_then_an_error_with_ways_out(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
-        until(ctx, lambda: session.failed_load is not None)
+        until(ctx, lambda: session.models.failed is not None)
         ctx.yield_(3)
         assert session.frame is None
         ctx.item_click("//Picture/Open the bundled checkpoint")
@@ -509,7 +509,7 @@ def test_toasts_can_be_dismissed(tmp_path: Path) -> None:
         ctx.yield_(3)
         ctx.item_click("**/###dismiss")
         ctx.yield_(2)
-        assert session.toasts == []
+        assert session.toasts == ()
 
     drive(tmp_path, script)
 

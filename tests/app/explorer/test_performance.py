@@ -10,7 +10,8 @@ import pytest
 pytest.importorskip("imgui_bundle")
 
 from app.explorer.desk import ShowPanel
-from app.explorer.session import EngineChoice, Session
+from app.explorer.services import EngineChoice
+from app.explorer.session import Session
 from app.explorer.window import Explorer
 from tests.app.explorer.fakes import SlowEngine, errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
@@ -79,7 +80,7 @@ def test_frame_limit_and_vsync_reach_the_window(tmp_path: Path) -> None:
         ctx.item_input_value(f"{PANEL}/##frame_limit", 1)
         ctx.yield_(2)
         assert session.settings.frame_limit == 10
-        session.set_frame_limit(240)
+        session.preferences.set_frame_limit(240)
         ctx.item_click(f"{PANEL}/##vsync")
         ctx.yield_(2)
         assert not session.settings.vsync

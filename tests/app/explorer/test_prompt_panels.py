@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import ImVec2, imgui
 
+from app.explorer.exports import STOPPED, Job
+from app.explorer.scenefile import read_scene_file
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from core.request import Mix
@@ -223,7 +226,7 @@ def test_quick_prompts_on_their_keys(tmp_path: Path) -> None:
 
 def test_a_past_prompt_is_found_and_used(tmp_path: Path) -> None:
     def before(session: Session) -> None:
-        session.keep_settings(replace(session.settings, past_prompts=("a sea", "old hills", "hills at sea")))
+        session.preferences.keep(replace(session.settings, past_prompts=("a sea", "old hills", "hills at sea")))
 
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
@@ -409,9 +412,23 @@ def test_a_sweep_draws_its_pictures_and_a_click_adopts_one(tmp_path: Path) -> No
         ctx.item_click("//Sweep/###sheet")
         until(ctx, lambda: any(m.path is not None for m in session.messages), frames=100_000)
         assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".png"]
+        ctx.item_click("//Sweep/###strip")
+        ctx.yield_(3)
+        (job,) = session.exports.jobs
+        keyframes = read_scene_file(Path(job.source)).scene.keyframes
+        assert [keyframe.request.prompt for keyframe in keyframes] == ["a red house", "a blue house"]
+        until(ctx, lambda: session.exports.busy, frames=100_000)
+        ctx.item_click("//Sweep/###stop strip")
+        until(ctx, lambda: session.exports.jobs[0].state == "cancelled", frames=100_000)
+        ctx.yield_(3)
+        assert ctx.item_exists("//Sweep/###strip")
         assert not errors(session)
 
-    drive(tmp_path, script, open_engine=lambda path, report: engine)
+    def until_stopped(job: Job, report: object, stop: threading.Event) -> str:
+        stop.wait()
+        return STOPPED
+
+    drive(tmp_path, script, open_engine=lambda path, report: engine, run_export=until_stopped)
 
 
 def test_a_sweep_is_made_from_the_selected_word(tmp_path: Path) -> None:

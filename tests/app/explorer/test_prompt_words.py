@@ -340,8 +340,8 @@ def test_classes_that_a_new_model_lacks_are_left(tmp_path: Path) -> None:
         settle(session)
         mixes = (Mix(label=9), Mix(seed_x=1.0))
         session.history.step("x", lambda scene: replace(scene, label_c=7, label_d=1, mixes=mixes))
-        session.open_checkpoint(tmp_path / "other.pkl")
-        wait_until(lambda: (session.tick(), session.shown_path == tmp_path / "other.pkl")[1])
+        session.models.open(tmp_path / "other.pkl")
+        wait_until(lambda: (session.tick(), session.models.path == tmp_path / "other.pkl")[1])
         scene = session.history.scene
         assert (scene.label_c, scene.label_d, scene.mixes[0].label, scene.mixes[1].label) == (2, 1, 2, None)
     finally:

@@ -131,8 +131,8 @@ def test_what_the_window_saves_it_restores(tmp_path: Path, session: Session) -> 
     settle(session)
     shown = session.frame
     assert shown is not None
-    session.save_picture(tmp_path / "x.png")
-    wait_until(lambda: session.tick() or not session._saving)  # type: ignore[func-returns-value]
+    session.saving.picture(tmp_path / "x.png")
+    wait_until(lambda: session.tick() or not session.saving.busy)  # type: ignore[func-returns-value]
     session.history.step("away", lambda scene: Scene(checkpoint=scene.checkpoint, crossfade=0.0))
     session.transport.rewind()
     settle(session)
@@ -171,14 +171,14 @@ def test_another_model_is_found_by_its_hash_and_loaded(tmp_path: Path, session: 
     info = info_of(session, name="other", sha256=file_hash(other))
     scene = SCENE
     if where == "recents":
-        session.settings = session.settings.with_recent(other)
+        session.preferences.keep(session.settings.with_recent(other))
     elif where == "library":
-        session.settings = replace(session.settings, library_dirs=(str(folder),))
+        session.preferences.keep(replace(session.settings, library_dirs=(str(folder),)))
     else:
         scene = replace(SCENE, checkpoint=str(other))
     save_scene_file(tmp_path / "x.json", scene, info)
     drop(session, tmp_path / "x.json")
-    wait_until(lambda: session.tick() or session.shown_path == other)  # type: ignore[func-returns-value]
+    wait_until(lambda: session.tick() or session.models.path == other)  # type: ignore[func-returns-value]
     assert session.history.scene == replace(SCENE, checkpoint=str(other))
     assert errors(session) == []
     session.history.undo()
@@ -210,7 +210,7 @@ def test_a_missing_model_is_named_and_one_may_find_it(tmp_path: Path, session: S
     assert "absent.safetensors" in errors(session)[-1]
     session.restorer.give_checkpoint(tmp_path / "other.pkl")
     wait(session)
-    wait_until(lambda: session.tick() or session.shown_path == tmp_path / "other.pkl")  # type: ignore[func-returns-value]
+    wait_until(lambda: session.tick() or session.models.path == tmp_path / "other.pkl")  # type: ignore[func-returns-value]
     assert session.history.scene.psi == SCENE.psi
 
 
@@ -218,7 +218,7 @@ def test_a_missing_model_may_be_replaced_by_the_loaded_one(tmp_path: Path, sessi
     missing(tmp_path, session)["Use one"]()
     settle(session)
     assert session.history.scene.prompt == SCENE.prompt
-    assert session.shown_path == tmp_path / "one.safetensors"
+    assert session.models.path == tmp_path / "one.safetensors"
 
 
 def test_an_imported_model_is_found_by_the_file_it_was_imported_from(tmp_path: Path, session: Session) -> None:
@@ -228,7 +228,7 @@ def test_an_imported_model_is_found_by_the_file_it_was_imported_from(tmp_path: P
     imports.mkdir(parents=True)
     imported = imports / f"{file_hash(published)}-9.safetensors"
     imported.write_bytes(b"imported")
-    session.settings = session.settings.with_recent(published)
+    session.preferences.keep(session.settings.with_recent(published))
     save_scene_file(tmp_path / "x.json", SCENE, info_of(session, sha256=file_hash(imported)))
     drop(session, tmp_path / "x.json")
     assert session.history.scene.checkpoint == str(published)
@@ -268,16 +268,16 @@ def test_a_plain_picture_says_that_it_holds_nothing(tmp_path: Path, session: Ses
 def test_a_checkpoint_is_opened_as_before(tmp_path: Path, session: Session) -> None:
     shutil.copy(tmp_path / "one.safetensors", tmp_path / "two.safetensors")
     drop(session, tmp_path / "two.safetensors")
-    wait_until(lambda: session.tick() or session.shown_path == tmp_path / "two.safetensors")  # type: ignore[func-returns-value]
+    wait_until(lambda: session.tick() or session.models.path == tmp_path / "two.safetensors")  # type: ignore[func-returns-value]
     assert session.history.undo_name == "open checkpoint"
 
 
 def test_saved_scenes_say_what_they_were_made_with(tmp_path: Path, session: Session) -> None:
-    session.save_scene(tmp_path / "deep" / "x.json")
-    wait_until(lambda: session.tick() or not session._saving)  # type: ignore[func-returns-value]
+    session.saving.scene(tmp_path / "deep" / "x.json")
+    wait_until(lambda: session.tick() or not session.saving.busy)  # type: ignore[func-returns-value]
     data = json.loads((tmp_path / "deep" / "x.json").read_text())
     assert data["scene"] == 2
     assert data["made_with"]["sha256"] == session.info.sha256
-    session.save_scene(tmp_path / "one.safetensors" / "x.json")
+    session.saving.scene(tmp_path / "one.safetensors" / "x.json")
     wait_until(lambda: session.tick() or bool(errors(session)))  # type: ignore[func-returns-value]
     assert "cannot write the scene" in errors(session)[-1]

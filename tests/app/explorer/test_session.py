@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.explorer.messages import ERROR_TOAST_S
+from app.explorer.saving import file_stem
 from app.explorer.scene import Scene
-from app.explorer.session import ERROR_TOAST_S, EngineChoice, Session, file_stem, first_scene
+from app.explorer.services import EngineChoice
+from app.explorer.session import Session, first_scene
 from app.explorer.settings import Store
 from app.provenance import read_document
 from core.request import Frame, RenderRequest
@@ -181,7 +184,7 @@ def test_another_prompt_comes_by_a_crossfade_and_another_psi_at_once(open_sessio
 def test_open_undo_and_redo_a_checkpoint(open_session: Callable[..., Session]) -> None:
     session = open_session()
     settle(session)
-    session.open_checkpoint(Path("/models/other.safetensors"))
+    session.models.open(Path("/models/other.safetensors"))
     tick_until(session, lambda: session.info.name == "other")
     settle(session)
     assert session.history.scene.checkpoint == "/models/other.safetensors"
@@ -192,7 +195,7 @@ def test_open_undo_and_redo_a_checkpoint(open_session: Callable[..., Session]) -
     assert session.history.redo_name == "open checkpoint"
     session.history.redo()
     tick_until(session, lambda: session.info.name == "other")
-    session.open_bundled()
+    session.models.open_bundled()
     tick_until(session, lambda: session.history.scene.checkpoint == "")
 
 
@@ -200,7 +203,7 @@ def test_a_bad_checkpoint_is_told_and_the_picture_stays(open_session: Callable[.
     session = open_session()
     settle(session)
     frame = session.frame
-    session.open_checkpoint(Path("/models/bad.safetensors"))
+    session.models.open(Path("/models/bad.safetensors"))
     tick_until(session, lambda: bool(errors(session)))
     assert errors(session) == ["/models/bad.safetensors: expected a checkpoint, got something bad"]
     assert session.frame is frame
@@ -211,7 +214,7 @@ def test_a_bad_checkpoint_is_told_and_the_picture_stays(open_session: Callable[.
 
 def test_a_checkpoint_named_at_the_start_wins_over_the_restored_one(open_session: Callable[..., Session]) -> None:
     session = open_session()
-    session.open_checkpoint(Path("/models/other.safetensors"))
+    session.models.open(Path("/models/other.safetensors"))
     tick_until(session, lambda: session.history.scene.checkpoint != "")
     session.close()
     assert open_session().history.scene.checkpoint == "/models/other.safetensors"
@@ -226,19 +229,22 @@ def test_no_bundled_checkpoint_is_told(open_session: Callable[..., Session]) -> 
 
     session = open_session(bundled_checkpoint=missing)
     session.tick()
-    assert session.failed_load == "the bundled checkpoint is missing"
-    session.open_checkpoint(Path("/models/other.safetensors"))
+    assert session.models.failed == "the bundled checkpoint is missing"
+    session.models.open(Path("/models/other.safetensors"))
     settle(session)
-    assert session.failed_load is None
+    assert session.models.failed is None
     assert session.frame is not None
 
 
 def test_a_render_error_is_told_once_and_the_picture_stays(open_session: Callable[..., Session]) -> None:
-    session = open_session()
+    engine = SlowEngine(Path("faces"))
+    session = open_session(open_engine=lambda path, report: engine)
     settle(session)
-    session.history.step("prompt", lambda scene: replace(scene, prompt="fail"))
-    tick_until(session, lambda: bool(errors(session)))
+    session.history.step("prompt", lambda scene: replace(scene, prompt="fail", crossfade=5.0))
+    # Every picture of the fade fails.
+    tick_until(session, lambda: sum(request.prompt == "fail" for request in engine.rendered) > 3)
     assert errors(session) == ["RuntimeError: the engine failed"]
+    assert [toast.text for toast in session.toasts] == errors(session)
     assert session.frame is not None
     assert session.frame.request == first_scene().request()
     session.history.undo()
@@ -256,7 +262,7 @@ def test_toasts_go_and_the_log_stays(open_session: Callable[..., Session]) -> No
     assert [toast.text for toast in session.toasts] == ["first", "second"]
     now[0] += ERROR_TOAST_S + 1
     session.tick()
-    assert session.toasts == []
+    assert session.toasts == ()
     assert [message.text for message in session.messages][-3:] == ["first", "first", "second"]
 
 
@@ -264,12 +270,12 @@ def test_save_picture_writes_what_is_shown_under_a_fresh_name(
     open_session: Callable[..., Session], tmp_path: Path
 ) -> None:
     session = open_session()
-    session.save_picture()
+    session.saving.picture()
     assert errors(session) == ["There is no picture to save yet."]
     settle(session)
     assert session.frame is not None
     for _ in range(3):
-        session.save_picture()
+        session.saving.picture()
     tick_until(session, lambda: sum("Saved" in m.text for m in session.messages) == 3)
     files = sorted((tmp_path / "out").iterdir())
     assert [file.name for file in files] == [f"snowy-mountains-at-sunset-watercolor-seed0-00{i}.png" for i in (1, 2, 3)]
@@ -280,9 +286,9 @@ def test_an_output_folder_that_cannot_be_is_told(open_session: Callable[..., Ses
     session = open_session()
     settle(session)
     (tmp_path / "file").write_text("")
-    session.set_output_dir(tmp_path / "file" / "below")
-    session.save_picture()
-    session.toggle_recording()
+    session.preferences.set_output_dir(tmp_path / "file" / "below")
+    session.saving.picture()
+    session.recording.toggle()
     assert session.recorder is None
     told = errors(session)
     assert len(told) == 2
@@ -296,7 +302,7 @@ def test_a_picture_that_cannot_be_written_is_told(open_session: Callable[..., Se
 
     session = open_session(write_image=refuse)
     settle(session)
-    session.save_picture(tmp_path / "x.png")
+    session.saving.picture(tmp_path / "x.png")
     tick_until(session, lambda: bool(errors(session)))
     assert "not saved" in errors(session)[0]
     assert "Permission denied" in errors(session)[0]
@@ -310,11 +316,11 @@ def test_recording_takes_what_is_shown(open_session: Callable[..., Session], tmp
         return writers[-1]
 
     session = open_session(open_writer=open_writer)
-    session.toggle_recording()
+    session.recording.toggle()
     assert errors(session) == ["There is no picture to record yet."]
     settle(session)
     first = session.frame
-    session.toggle_recording()
+    session.recording.toggle()
     assert session.recorder is not None
     wait_until(lambda: bool(writers) and len(writers[0].frames) > 0)
     session.history.step("prompt", lambda scene: replace(scene, prompt="second"))
@@ -322,7 +328,7 @@ def test_recording_takes_what_is_shown(open_session: Callable[..., Session], tmp
     second = session.frame
     before = len(writers[0].frames)
     wait_until(lambda: len(writers[0].frames) > before + 1)
-    session.toggle_recording()
+    session.recording.toggle()
     assert session.recorder.stopping
     tick_until(session, lambda: session.recorder is None)
     assert writers[0].closed
@@ -345,7 +351,7 @@ def test_a_recording_that_fails_is_told(open_session: Callable[..., Session]) ->
 
     session = open_session(open_writer=open_writer)
     settle(session)
-    session.toggle_recording()
+    session.recording.toggle()
     tick_until(session, lambda: session.recorder is None)
     assert "No space left" in errors(session)[0]
 
@@ -359,7 +365,7 @@ def test_closing_while_recording_closes_the_file(open_session: Callable[..., Ses
 
     session = open_session(open_writer=open_writer)
     settle(session)
-    session.toggle_recording()
+    session.recording.toggle()
     session.close()
     assert writers[0].closed
     assert len(writers[0].frames) >= 1
@@ -380,7 +386,7 @@ def test_surprise_is_one_step_to_a_whole_seed(open_session: Callable[..., Sessio
 def test_examples_come_from_the_checkpoint(open_session: Callable[..., Session]) -> None:
     session = open_session(read_examples=lambda path: (f"from {path.stem}",))
     settle(session)
-    assert session.examples == ("from bundled",)
+    assert session.models.examples == ("from bundled",)
 
 
 @pytest.mark.parametrize(
@@ -404,7 +410,7 @@ def test_files_are_named_after_what_the_model_takes(open_session: Callable[..., 
         session = open_session(open_engine=lambda path, report, engine=engine: engine)
         session.history.step("class", lambda scene: replace(scene, label=1 if scene.prompt else 0))
         tick_until(session, lambda session=session: session.settled)
-        session.save_picture()
+        session.saving.picture()
         tick_until(session, lambda session=session: session.messages and "Saved" in session.messages[-1].text)
         assert f"{expected}-seed0-001.png" in session.messages[-1].text
 
@@ -417,7 +423,7 @@ def test_another_model_keeps_what_both_have(open_session: Callable[..., Session]
     change = {"label": 800, "label_b": 3, "seed_x": 4.0, "psi": 0.5}
     session.history.step("controls", lambda scene: replace(scene, **change))
     tick_until(session, lambda: session.settled)
-    session.open_checkpoint(tmp_path / "few.safetensors")
+    session.models.open(tmp_path / "few.safetensors")
     tick_until(session, lambda: session.settled and session.info.classes == 10)
     scene = session.history.scene
     assert (scene.label, scene.label_b, scene.seed_x, scene.psi) == (9, 3, 4.0, 0.5)
@@ -458,14 +464,14 @@ def test_another_precision_loads_the_model_again_and_is_kept(open_session: Calla
     session = open_session(open_chosen=choosy(opened))
     settle(session)
     scene = session.history.scene
-    session.run_on(precision="bfloat16")
+    session.models.run_on(precision="bfloat16")
     tick_until(session, lambda: session.info.precision == "bfloat16")
     settle(session)
     assert opened == [EngineChoice(), EngineChoice(precision="bfloat16")]
     assert session.history.scene == scene
     assert session.history.undo_name is None
-    session.run_on(precision="bfloat16")  # nothing new
-    session.run_on(device="cpu")
+    session.models.run_on(precision="bfloat16")  # nothing new
+    session.models.run_on(device="cpu")
     tick_until(session, lambda: len(opened) == 3)
     settle(session)
     session.close()
@@ -479,7 +485,7 @@ def test_a_device_that_is_not_there_is_told_and_the_old_engine_stays(open_sessio
     session = open_session(open_chosen=choosy(opened))
     settle(session)
     info, frame = session.info, session.frame
-    session.run_on(device="cuda")
+    session.models.run_on(device="cuda")
     tick_until(session, lambda: bool(errors(session)))
     assert errors(session) == ["device cuda: this machine has none"]
     assert session.info is info
@@ -488,7 +494,7 @@ def test_a_device_that_is_not_there_is_told_and_the_old_engine_stays(open_sessio
     # The old engine draws on, and other models open on what worked.
     session.history.step("psi", lambda scene: replace(scene, psi=0.1))
     settle(session)
-    session.open_checkpoint(Path("/models/other.safetensors"))
+    session.models.open(Path("/models/other.safetensors"))
     tick_until(session, lambda: session.info.name == "other")
     assert opened[-1] == EngineChoice()
 

@@ -21,6 +21,8 @@ def test_settings_round_trip(tmp_path: Path) -> None:
         precision="bfloat16",
         walk_step=0.25,
         snap_seeds=True,
+        past_prompts=("a sea",),
+        word_lists={"sea": ("lake", "wood")},
     )
     assert store.save_settings(settings) is None
     assert store.load_settings() == (settings, None)
@@ -68,6 +70,10 @@ def test_recents_are_unique_newest_first_and_bounded() -> None:
         '{"walk_step": 0}',
         '{"walk_step": "x"}',
         '{"snap_seeds": 1}',
+        '{"past_prompts": "a"}',
+        '{"word_lists": ["a"]}',
+        '{"word_lists": {"a": "b"}}',
+        '{"word_lists": {"a": [1]}}',
     ],
 )
 def test_damaged_settings_give_defaults_and_a_message(tmp_path: Path, text: str) -> None:
@@ -76,6 +82,11 @@ def test_damaged_settings_give_defaults_and_a_message(tmp_path: Path, text: str)
     assert settings == Settings()
     assert problem is not None
     assert "settings.json" in problem
+
+
+def test_settings_of_another_version_keep_what_both_have(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"theme": "light", "from_the_future": 1}')
+    assert Store(tmp_path).load_settings() == (Settings(theme="light"), None)
 
 
 def test_a_scene_with_a_lone_surrogate_is_kept(tmp_path: Path) -> None:

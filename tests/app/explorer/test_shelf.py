@@ -134,7 +134,7 @@ def test_models_have_their_own(session: Session, tmp_path: Path) -> None:
     push(session, one)
     settle(session)
     assert [v.name for v in session.shelf.directions] == ["one"]
-    session.open_checkpoint(tmp_path / "other.safetensors")
+    session.models.open(tmp_path / "other.safetensors")
     wait_until(lambda: (session.tick(), session.info.sha256 == OTHER)[1])
     settle(session)
     assert [v.name for v in session.shelf.directions] == ["two"]
@@ -154,7 +154,7 @@ def test_a_model_that_does_not_load_changes_nothing(session: Session, tmp_path: 
     keep(tmp_path, one)
     push(session, one)
     settle(session)
-    session.open_checkpoint(tmp_path / "bad.safetensors")
+    session.models.open(tmp_path / "bad.safetensors")
     wait_until(lambda: (session.tick(), bool(errors(session)))[1])
     settle(session)
     assert [p.direction for p in session.frame.request.pushes] == [one.id]  # type: ignore[union-attr]
@@ -214,15 +214,15 @@ def test_what_the_command_line_added_meanwhile_stays(session: Session, tmp_path:
 
 
 def test_a_latent_is_of_the_picture_that_was_shown(session: Session) -> None:
-    session.save_latent("early")
+    session.vectors.save_latent("early")
     assert "no picture" in errors(session)[0]
     settle(session)
-    session.save_latent("home")
+    session.vectors.save_latent("home")
     request = session.history.scene.request()
     wait_until(lambda: (session.tick(), bool(session.shelf.latents))[1])
     (home,) = session.shelf.latents
     expected = SlowEngine(Path("x")).latent(request)
     assert np.array_equal(home.values, expected)
-    session.save_latent("bad@name")
+    session.vectors.save_latent("bad@name")
     wait_until(lambda: (session.tick(), len(errors(session)) == 2)[1])
     assert 'without "@"' in errors(session)[1]

@@ -167,7 +167,7 @@ def test_pictures_of_others_are_rendered_between_frames_and_kept(session: Sessio
 
     wait_until(failed)
     assert session.thumbnails.problem(bad) == "the engine failed"
-    session.open_checkpoint(Path("/other.safetensors"))
+    session.models.open(Path("/other.safetensors"))
     settle(session)
     assert session.thumbnails.get(requests[0]) is None
 

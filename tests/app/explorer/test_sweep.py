@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from app.explorer.exporting import add_strip
+from app.explorer.exports import Job
 from app.explorer.scene import Scene
-from app.explorer.strip import FPS, SECONDS_A_PROMPT, StripExport, with_strip
+from app.explorer.scene_parts import Track, TrackPoint
+from app.explorer.strip import FPS, SECONDS_A_PROMPT, with_strip
 from app.explorer.sweep import MOST, REST_S, Sweep, filled, lines_of, template_of
+from app.sources import open_source
 from core.prompts import plain
 from core.request import RenderRequest
-from tests.app.explorer.fakes import ListWriter, SlowEngine, make_session, settle, wait_until
+from tests.app.explorer.fakes import SlowEngine, make_session, settle, wait_until
 
 
 class Direct:
@@ -90,62 +93,34 @@ def test_a_prompt_that_fails_is_said_and_not_tried_again() -> None:
     assert not sweep.missing
 
 
-def test_a_strip_glides_through_all_and_back() -> None:
-    engine, written = SlowEngine(Path("model")), []
-
-    def open_writer(path: Path, fps: int, size: tuple[int, int], comment: str) -> ListWriter:
-        written.append(ListWriter(path, fps, size, comment))
-        return written[0]
-
-    requests = [RenderRequest(prompt=prompt) for prompt in "abc"]
-    strip = StripExport(Direct(engine), open_writer, requests)
-    strip.write(Path("strip.mp4"))
-    assert strip.done == strip.total == len(written[0].frames) == round(3 * SECONDS_A_PROMPT * FPS)
-    assert written[0].closed
-    assert written[0].size == (512, 512)
-    step = strip.total // 3
-    assert [engine.rendered[place].prompt for place in (0, step, 2 * step)] == ["a", "b", "c"]
-    last = engine.rendered[-1]
-    assert (last.prompt, last.prompt_b) == ("c", "a")
-
-
-def test_a_strip_plays_as_the_scenes_timeline_what_its_video_shows() -> None:
+def test_a_strip_glides_through_all_and_back_as_the_scene_s_timeline() -> None:
     requests = [RenderRequest(prompt=prompt, seed_x=2.0) for prompt in "abc"]
     scene = with_strip(Scene(prompt="x", duration=99.0, loop=False), requests)
-    engine = SlowEngine(Path("model"))
-    StripExport(Direct(engine), ListWriter, requests).write(Path("strip.mp4"))
     assert scene.round_seconds == pytest.approx(3 * SECONDS_A_PROMPT)
-    for frame, request in enumerate(engine.rendered):
-        played = scene.request(frame / FPS)
-        assert (played.prompt, played.prompt_b, played.seed_x) == (request.prompt, request.prompt_b, request.seed_x)
-        assert played.blend == pytest.approx(request.blend, abs=1e-9)
-    assert scene.request(scene.duration) == requests[0]
+    assert [scene.request(place * SECONDS_A_PROMPT) for place in range(4)] == [*requests, requests[0]]
+    for place, (here, there) in enumerate(("ab", "bc", "ca")):
+        between = scene.request((place + 0.5) * SECONDS_A_PROMPT)
+        assert (between.prompt, between.prompt_b, between.seed_x) == (here, there, 2.0)
+        assert between.blend == pytest.approx(0.5)
 
 
-def test_a_cancelled_strip_closes_its_video() -> None:
-    calls = Direct(SlowEngine(Path("model")), answers=False)
-    strip = StripExport(calls, ListWriter, [RenderRequest(prompt=prompt) for prompt in "ab"])
-    worker = threading.Thread(target=strip.write, args=(Path("strip.mp4"),))
-    worker.start()
-    strip.cancel()
-    worker.join(10.0)
-    assert strip.ended.is_set()
-    assert strip.done == 0
-
-
-@pytest.mark.parametrize("finish", [True, False])
-def test_a_strip_in_a_session(tmp_path: Path, finish: bool) -> None:
-    session = make_session(tmp_path)
+def test_a_strip_is_exported_by_the_queue(tmp_path: Path) -> None:
+    jobs: list[Job] = []
+    session = make_session(tmp_path, run_export=lambda job, report, stop: jobs.append(job))
     try:
         settle(session)
-        session.save_strip([replace(session.history.scene.request(), prompt=prompt) for prompt in "ab"], "sweep a")
-        if finish:
-            wait_until(lambda: (session.tick(), not session._saving)[1], timeout=60.0)
-            assert session.strip is not None
-            assert session.strip.done == session.strip.total
-            assert session.messages[-1].text.startswith("Saved")
+        moving = Track(control="seed_y", points=(TrackPoint(time=0.0, value=1.0),))
+        session.history.step("track", lambda scene: replace(scene, tracks=(moving,)))
+        requests = [replace(session.history.scene.controls_request(), prompt=prompt) for prompt in "ab"]
+        job = add_strip(session, requests, "sweep (a:2) {X}")
+        assert job is not None
+        wait_until(lambda: (session.tick(), session.exports.find(job.id).state == "done")[1])
+        source = open_source(Path(jobs[0].source))
     finally:
-        session.close()  # ends also while a strip is being written
+        session.close()
         assert session.render.close(timeout=10.0)
-    assert session.strip is not None
-    assert session.strip.ended.is_set()
+    assert Path(job.out) == tmp_path / "out" / "sweep-a-x-seed0-render.mp4"
+    settings = job.settings
+    assert (settings.size, settings.fps, settings.smooth) == (512, "30", False)
+    assert settings.frames(source.duration) == round(2 * SECONDS_A_PROMPT * FPS)
+    assert [source.at(place * SECONDS_A_PROMPT) for place in (0, 1)] == requests, "tracks are left out"

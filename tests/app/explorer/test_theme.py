@@ -88,7 +88,7 @@ def test_the_theme_changes_while_the_window_is_open_and_is_kept(tmp_path: Path) 
         ctx.yield_(3)
         assert text() == dark
         assert imgui.get_style().window_padding.x == padding
-        session.set_theme("light")
+        session.preferences.set_theme("light")
         ctx.yield_(2)
         assert not errors(session)
 
@@ -97,7 +97,7 @@ def test_the_theme_changes_while_the_window_is_open_and_is_kept(tmp_path: Path) 
     def again(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
         assert theme.colour.panel.x > 0.9
-        session.set_theme("dark")
+        session.preferences.set_theme("dark")
         ctx.yield_(2)
 
     drive(tmp_path, again)

@@ -204,14 +204,14 @@ def test_finding_goes_on_beside_the_window(tmp_path: Path) -> None:
         ctx.item_input_value(f"{DIRECTIONS}/##text", "wait")
         ctx.item_click(f"{DIRECTIONS}/###find")
         ctx.yield_(2)
-        assert session.finder.running
-        until(ctx, lambda: session.finder.stage == ("samples", 3, 10), frames=100_000)
+        assert session.vectors.finder.running
+        until(ctx, lambda: session.vectors.finder.stage == ("samples", 3, 10), frames=100_000)
         # The window draws on, and the controls work.
         session.surprise()
         settle(ctx, session)
-        assert session.finder.running
+        assert session.vectors.finder.running
         ctx.item_click(f"{DIRECTIONS}/###cancel")
-        until(ctx, lambda: not session.finder.running, frames=100_000)
+        until(ctx, lambda: not session.vectors.finder.running, frames=100_000)
         ctx.yield_(2)
         assert not errors(session)
         assert session.shelf.directions == ()

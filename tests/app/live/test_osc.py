@@ -55,7 +55,7 @@ class Remote:
 
     def arrive(self) -> None:
         """Until the session's thread has heard all that was sent."""
-        receiver = self.session.live._receiver
+        receiver = self.session.live._osc.receiver
         assert receiver is not None
         wait_until(lambda: receiver.packets >= self._sent)
 
@@ -280,6 +280,19 @@ def test_a_class_that_the_model_lacks_is_refused(remote: Remote) -> None:
     assert table["/glissando/class"].parse((9,)) == 9
     with pytest.raises(ValueError, match="from 0 to 9, got 10"):
         table["/glissando/class"].parse((10,))
+
+
+def test_quick_prompts_are_switched(remote: Remote) -> None:
+    session = remote.session
+    session.tick()
+    session.history.step("prompts", lambda scene: replace(scene, quick_prompts=("a sea", "", "a wood")))
+    for place, prompt in ((3, "a wood"), (1, "a sea"), (2, "a sea"), (9, "a sea")):
+        remote.send(f"/glissando/action/use_quick_{place}", 1.0)
+        remote.arrive()
+        session.tick()
+        run_live(session)
+        assert session.history.scene.prompt == prompt, place
+    assert messages(session) == []
 
 
 def test_actions_are_pressed_and_let_go(remote: Remote) -> None:

@@ -1,0 +1,51 @@
+"""One entry of the menus and of the palette, and what many of them do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.explorer.desk import Wish
+from app.explorer.session import DialogWish, Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One entry. `label` may depend on the session, as in "Undo psi"."""
+
+    id: str
+    menu: str
+    """Such as "File", or "View/Panels" for a menu within it."""
+    label: Callable[[Session], str]
+    run: Callable[[Session], None]
+    shortcut: str = ""
+    """Such as "Ctrl+Shift+Z"; on a Mac, Ctrl is Cmd."""
+    also: str = ""
+    """A second shortcut, not shown."""
+    tooltip: str = ""
+    enabled: Callable[[Session], bool] = lambda session: True
+    checked: Callable[[Session], bool] = lambda session: False
+    repeat: bool = False
+    """Whether holding the keys repeats it."""
+    separator: bool = False
+    """Whether a line stands above it in the menu."""
+    in_palette: bool = True
+
+
+def says(text: str) -> Callable[[Session], str]:
+    """A label that is always the same."""
+    return lambda session: text
+
+
+def wishes(wish: DialogWish) -> Callable[[Session], None]:
+    """Ask for a dialog."""
+
+    def run(session: Session) -> None:
+        session.dialog_wish = wish
+
+    return run
+
+
+def ask_window(wish: Wish) -> Callable[[Session], None]:
+    """Ask the window for something."""
+    return lambda session: session.desk.wish(wish)

@@ -1,0 +1,127 @@
+"""The Edit menu."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from app.explorer.actions.action import Action, says
+from app.explorer.controls import Placement
+from app.explorer.scene import Scene
+from app.explorer.session import Session
+from core.request import IDENTITY_TRANSFORM
+
+# Of a scene, what is kept rather than set.
+_NO_CONTROLS = (
+    "snapshots",
+    "keyframes",
+    "tracks",
+    "duration",
+    "loop",
+    "bpm",
+    "beats_per_bar",
+    "snap",
+    "unit",
+    "quick_prompts",
+)
+
+
+def _undo_label(session: Session) -> str:
+    name = session.history.undo_name
+    return f"Undo {name}" if name else "Undo"
+
+
+def _redo_label(session: Session) -> str:
+    name = session.history.redo_name
+    return f"Redo {name}" if name else "Redo"
+
+
+def _undo(session: Session) -> None:
+    session.history.undo()
+
+
+def _redo(session: Session) -> None:
+    session.history.redo()
+
+
+def _reset(session: Session) -> None:
+    scene = session.history.scene
+    kept = {name: getattr(scene, name) for name in ("prompt", "label", "checkpoint", "zoom", "smooth", *_NO_CONTROLS)}
+    fresh = Scene(**kept)
+    session.transport.rewind()
+    session.history.step("reset controls", lambda _: fresh)
+
+
+def _subject(scene: Scene, which: str = "") -> tuple[str, int]:
+    return getattr(scene, f"prompt{which}"), getattr(scene, f"label{which}")
+
+
+def _swap(session: Session) -> None:
+    def swap(scene: Scene) -> Scene:
+        return replace(scene, prompt=scene.prompt_b, prompt_b=scene.prompt, label=scene.label_b, label_b=scene.label)
+
+    session.history.step("swap A and B", swap)
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        id="undo",
+        menu="Edit",
+        label=_undo_label,
+        run=_undo,
+        shortcut="Ctrl+Z",
+        enabled=lambda session: session.history.undo_name is not None,
+        repeat=True,
+    ),
+    Action(
+        id="redo",
+        menu="Edit",
+        label=_redo_label,
+        run=_redo,
+        shortcut="Ctrl+Shift+Z",
+        also="Ctrl+Y",
+        enabled=lambda session: session.history.redo_name is not None,
+        repeat=True,
+    ),
+    Action(
+        id="surprise",
+        menu="Edit",
+        label=says("Surprise me"),
+        run=Session.surprise,
+        shortcut="Ctrl+D",
+        tooltip="Jump to a random seed: another picture of the same prompt.",
+        separator=True,
+    ),
+    Action(
+        id="save_latent",
+        menu="Edit",
+        label=says("Save latent"),
+        run=lambda session: session.vectors.save_latent(),
+        shortcut="Ctrl+L",
+        enabled=lambda session: session.frame is not None,
+        tooltip="Keep this place, styles and all, to come back to it or to take layers from it.",
+    ),
+    Action(
+        id="swap",
+        menu="Edit",
+        label=says("Swap A and B"),
+        run=_swap,
+        enabled=lambda session: _subject(session.history.scene) != _subject(session.history.scene, "_b"),
+    ),
+    Action(id="reset", menu="Edit", label=says("Reset all controls"), run=_reset),
+    Action(
+        id="reset_placement",
+        menu="Edit",
+        label=says("Reset placement"),
+        run=lambda session: session.history.step("reset placement", Placement().applied),
+        enabled=lambda session: session.history.scene.transform != IDENTITY_TRANSFORM,
+        tooltip="The picture's content back to where it was: not moved, turned or scaled.",
+    ),
+    Action(
+        id="reset_layer_psi",
+        menu="Edit",
+        label=says("Clear psi of layers"),
+        run=lambda session: session.history.step("clear layers", lambda scene: replace(scene, layer_psi=())),
+        enabled=lambda session: bool(session.history.scene.layer_psi),
+        tooltip="Every layer follows psi and cutoff again.",
+    ),
+)

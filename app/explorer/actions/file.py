@@ -1,0 +1,128 @@
+"""The File menu."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from app.explorer.actions.action import Action, says, wishes
+from app.explorer.session import Session
+
+
+def _wish_export(session: Session) -> None:
+    session.shelf.to_export = ()
+    session.dialog_wish = "export_vectors"
+
+
+def _quit(session: Session) -> None:
+    session.quit_wish = True
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        id="open",
+        menu="File",
+        label=says("Open checkpoint…"),
+        run=wishes("open"),
+        shortcut="Ctrl+O",
+        tooltip="Load another model, ours or a published .pkl; dropping its file on the window does the same.",
+    ),
+    Action(
+        id="open_bundled",
+        menu="File",
+        label=says("Open the bundled checkpoint"),
+        run=lambda session: session.models.open_bundled(),
+    ),
+    Action(
+        id="library_folder",
+        menu="File",
+        label=says("Add folder to library…"),
+        run=wishes("library_folder"),
+        tooltip="Show the models in a folder, with their pictures, in the library.",
+    ),
+    Action(
+        id="open_scene",
+        menu="File",
+        label=says("Open scene…"),
+        run=wishes("open_scene"),
+        shortcut="Ctrl+Shift+O",
+        tooltip="Restore a scene file, a take, or what a picture or video made here was made from; dropping it on the "
+        "window does the same.",
+        separator=True,
+    ),
+    Action(
+        id="open_autosave",
+        menu="File",
+        label=says("Open earlier scene…"),
+        run=wishes("open_autosave"),
+        tooltip="The last twenty scenes that were kept, one a minute at most.",
+    ),
+    Action(
+        id="save_scene",
+        menu="File",
+        label=says("Save scene as…"),
+        run=wishes("save_scene"),
+        tooltip="Write all the controls to a file.",
+    ),
+    Action(
+        id="save",
+        menu="File",
+        label=says("Save picture"),
+        run=lambda session: session.saving.picture(),
+        shortcut="Ctrl+S",
+        enabled=lambda session: session.frame is not None,
+        tooltip="Write the picture as PNG; prompt, seed, psi and checkpoint are kept inside the file.",
+        separator=True,
+    ),
+    Action(
+        id="save_as",
+        menu="File",
+        label=says("Save picture as…"),
+        run=wishes("save_picture"),
+        shortcut="Ctrl+Shift+S",
+        enabled=lambda session: session.frame is not None,
+    ),
+    Action(
+        id="record",
+        menu="File",
+        label=lambda session: "Stop recording" if session.recorder is not None else "Record video",
+        run=lambda session: session.recording.toggle(),
+        shortcut="Ctrl+R",
+        enabled=lambda session: (
+            session.frame is not None and not (session.recorder is not None and session.recorder.stopping)
+        ),
+        tooltip="Record what the window shows to an MP4 file.",
+    ),
+    Action(id="output_folder", menu="File", label=says("Choose output folder…"), run=wishes("output_folder")),
+    Action(
+        id="import_vectors",
+        menu="File",
+        label=says("Import directions and latents…"),
+        run=wishes("import_vectors"),
+        enabled=lambda session: session.shelf.is_open,
+        tooltip="From a .npz file, for the model that is open; dropping the file on the window does the same.",
+    ),
+    Action(
+        id="export_vectors",
+        menu="File",
+        label=says("Export directions and latents…"),
+        run=_wish_export,
+        enabled=lambda session: session.shelf.is_open and bool(session.shelf.vectors),
+        tooltip="All of the open model's, in one .npz file.",
+    ),
+    Action(id="quit", menu="File", label=says("Quit"), run=_quit, shortcut="Ctrl+Q", separator=True),
+)
+
+
+def _recents(session: Session) -> Iterable[Action]:
+    for name in session.settings.recents:
+        yield Action(
+            id=name,
+            menu="File/Open recent",
+            label=says(Path(name).name),
+            run=lambda session, name=name: session.models.open(Path(name)),
+            tooltip=name,
+        )
+
+
+FOLLOWED_BY = {"open": _recents}

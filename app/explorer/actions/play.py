@@ -1,0 +1,91 @@
+"""The Play menu: play, keyframes and snapshots."""
+
+from __future__ import annotations
+
+from app.explorer import snapshots
+from app.explorer.actions.action import Action, says
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        id="play",
+        menu="Play",
+        label=lambda session: "Pause" if session.transport.playing else "Play",
+        run=lambda session: session.transport.toggle(),
+        shortcut="Space",
+        tooltip="Glide along a closed path through the seeds.",
+    ),
+    Action(
+        id="rewind",
+        menu="Play",
+        label=says("Back to the start"),
+        run=lambda session: session.transport.rewind(),
+        shortcut="Home",
+    ),
+    Action(
+        id="keyframe",
+        menu="Play",
+        label=says("Add keyframe"),
+        run=lambda session: session.timeline.add_keyframe(),
+        shortcut="K",
+        tooltip="Put all controls as they are on the timeline, at the playhead. A keyframe that is there takes them.",
+        separator=True,
+    ),
+    Action(
+        id="keyframe_update",
+        menu="Play",
+        label=says("Update keyframe"),
+        run=lambda session: session.timeline.update_keyframe(),
+        shortcut="Shift+K",
+        enabled=lambda session: session.timeline.differs,
+        tooltip="Give the selected keyframe the controls as they are now. Moving a control alone does not change it.",
+    ),
+    Action(
+        id="keyframe_delete",
+        menu="Play",
+        label=lambda session: (
+            "Delete point"
+            if session.timeline.selection is not None and session.timeline.selection.control
+            else "Delete keyframe"
+        ),
+        run=lambda session: session.timeline.delete(),
+        shortcut="Delete",
+        enabled=lambda session: session.timeline.selection is not None,
+        tooltip="Delete what is selected on the timeline.",
+    ),
+    Action(
+        id="keyframe_next",
+        menu="Play",
+        label=says("Next keyframe"),
+        run=lambda session: session.timeline.step(1),
+        shortcut=".",
+        enabled=lambda session: bool(session.history.scene.keyframes),
+        repeat=True,
+    ),
+    Action(
+        id="keyframe_previous",
+        menu="Play",
+        label=says("Previous keyframe"),
+        run=lambda session: session.timeline.step(-1),
+        shortcut=",",
+        enabled=lambda session: bool(session.history.scene.keyframes),
+        repeat=True,
+    ),
+    Action(
+        id="snapshot",
+        menu="Play",
+        label=says("Take snapshot"),
+        run=snapshots.take,
+        shortcut="N",
+        tooltip="Keep this picture's controls, to come back to or to compare with.",
+        separator=True,
+    ),
+    Action(
+        id="a_b",
+        menu="Play",
+        label=says("Snapshot A or B"),
+        run=snapshots.toggle,
+        shortcut="`",
+        enabled=snapshots.can_toggle,
+        tooltip="Go to and fro between the snapshots marked A and B, without a morph.",
+    ),
+)

@@ -1,0 +1,175 @@
+"""The View menu: the picture on screen, panels, layouts and the output window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from app.explorer import snapshots
+from app.explorer.actions.action import Action, ask_window, says
+from app.explorer.desk import OTHER_MONITOR, WINDOWED, DeleteLayout, ShowOutput, ShowPanel, UseLayout
+from app.explorer.scene import ZOOM_LIMIT
+from app.explorer.session import Session
+
+
+def _zoom_to(zoom: int) -> Callable[[Session], None]:
+    return lambda session: session.history.step("zoom", lambda scene: replace(scene, zoom=zoom))
+
+
+def _zoom_by(change: int) -> Callable[[Session], None]:
+    def run(session: Session) -> None:
+        zoom = session.history.scene.zoom or session.shown_zoom
+        session.history.step("zoom", lambda scene: replace(scene, zoom=min(max(zoom + change, 1), ZOOM_LIMIT)))
+
+    return run
+
+
+def _toggle_smooth(session: Session) -> None:
+    session.history.step("smooth", lambda scene: replace(scene, smooth=not scene.smooth))
+
+
+def _toggle_output(session: Session) -> None:
+    session.desk.wish(ShowOutput(OTHER_MONITOR if session.desk.output is None else None))
+
+
+def _name_layout(session: Session) -> None:
+    session.desk.naming_layout = True
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        id="compare_side",
+        menu="View",
+        label=says("Snapshot B beside the picture"),
+        run=lambda session: snapshots.compare(session, "side"),
+        enabled=snapshots.can_compare,
+        checked=lambda session: session.history.scene.compare == "side",
+        separator=True,
+    ),
+    Action(
+        id="compare_wipe",
+        menu="View",
+        label=says("Snapshot B behind a wipe"),
+        run=lambda session: snapshots.compare(session, "wipe"),
+        enabled=snapshots.can_compare,
+        checked=lambda session: session.history.scene.compare == "wipe",
+        tooltip="Snapshot B over the right part of the picture; drag the line between them.",
+    ),
+    Action(
+        id="zoom_fit",
+        menu="View",
+        label=says("Fit the picture"),
+        run=_zoom_to(0),
+        shortcut="Ctrl+0",
+        separator=True,
+        checked=lambda session: session.history.scene.zoom == 0,
+    ),
+    Action(id="zoom_in", menu="View", label=says("Zoom in"), run=_zoom_by(1), shortcut="Ctrl+=", repeat=True),
+    Action(id="zoom_out", menu="View", label=says("Zoom out"), run=_zoom_by(-1), shortcut="Ctrl+-", repeat=True),
+    Action(
+        id="smooth",
+        menu="View",
+        label=says("Smooth filtering"),
+        run=_toggle_smooth,
+        checked=lambda session: session.history.scene.smooth,
+        tooltip="Blend between the picture's pixels on screen instead of showing them as squares.",
+    ),
+    Action(
+        id="light_theme",
+        menu="View",
+        label=says("Light theme"),
+        run=lambda session: session.preferences.set_theme("dark" if session.settings.theme == "light" else "light"),
+        checked=lambda session: session.settings.theme == "light",
+        separator=True,
+        tooltip="Dark text on light panels, or the other way round.",
+    ),
+    Action(
+        id="text_larger",
+        menu="View",
+        label=says("Larger text"),
+        run=lambda session: session.preferences.set_text_scale(session.settings.text_scale + 0.1),
+        shortcut="Ctrl+Shift+=",
+    ),
+    Action(
+        id="text_smaller",
+        menu="View",
+        label=says("Smaller text"),
+        run=lambda session: session.preferences.set_text_scale(session.settings.text_scale - 0.1),
+        shortcut="Ctrl+Shift+-",
+    ),
+    Action(
+        id="output",
+        menu="View/Output",
+        label=lambda session: "Full-screen output" if session.desk.output is None else "Close the output window",
+        run=_toggle_output,
+        shortcut="F11",
+        tooltip="Nothing but the picture, on the whole of the other monitor if there is one. Escape closes it.",
+    ),
+    Action(
+        id="output_window",
+        menu="View/Output",
+        label=says("Output in a window"),
+        run=ask_window(ShowOutput(WINDOWED)),
+        checked=lambda session: session.desk.output == WINDOWED,
+        tooltip="Nothing but the picture, in a window that can be moved and captured.",
+    ),
+    Action(
+        id="layout_save",
+        menu="View/Layouts",
+        label=says("Save layout as…"),
+        run=_name_layout,
+        tooltip="Keep the arrangement of the panels under a name.",
+    ),
+    Action(
+        id="layout_default",
+        menu="View/Layouts",
+        label=says("Default arrangement"),
+        run=ask_window(UseLayout("")),
+        tooltip="Put the panels where they were at the very first start.",
+    ),
+)
+
+
+def _panels(session: Session) -> Iterable[Action]:
+    for title, shown in session.desk.panels.items():
+        yield Action(
+            id=f"panel {title}",
+            menu="View/Panels",
+            label=says(title),
+            run=ask_window(ShowPanel(title, not shown)),
+            checked=lambda session, shown=shown: shown,
+            in_palette=False,
+        )
+
+
+def _monitors(session: Session) -> Iterable[Action]:
+    for index, name in enumerate(session.desk.monitors):
+        yield Action(
+            id=f"output on monitor {index + 1}",
+            menu="View/Output",
+            label=says(f"Output on monitor {index + 1} ({name})"),
+            run=ask_window(ShowOutput(index)),
+            checked=lambda session, index=index: session.desk.output == index,
+        )
+
+
+def _layouts(session: Session) -> Iterable[Action]:
+    for index, name in enumerate(session.desk.layouts):
+        yield Action(
+            id=f"layout {name}",
+            menu="View/Layouts",
+            label=says(name),
+            run=ask_window(UseLayout(name)),
+            separator=index == 0,
+        )
+    for index, name in enumerate(session.desk.layouts):
+        yield Action(
+            id=f"delete layout {name}",
+            menu="View/Layouts",
+            label=says(f"Delete “{name}”"),
+            run=ask_window(DeleteLayout(name)),
+            separator=index == 0,
+        )
+
+
+FOLLOWED_BY = {"text_smaller": _panels, "output_window": _monitors, "layout_default": _layouts}

@@ -1,0 +1,55 @@
+"""What the session asks of the rest of the program, so that tests can give their own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.explorer.exports import RunJob, run_in_a_process
+from app.explorer.finder import COMMAND
+from app.explorer.history import History
+from app.explorer.library import Draw, draw_in_a_process
+from app.explorer.recorder import OpenWriter
+from app.explorer.render_thread import Renderer, Report
+from app.explorer.scene import Scene
+from app.live.control import LiveServices
+from core.request import Frame
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """What to run a model on, and in which precision; "auto" is the best there is."""
+
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class Services:
+    """Those without a default are the window's own: see `app.explorer.window.real_services`."""
+
+    open_engine: Callable[[Path, Report, EngineChoice], Renderer]
+    open_writer: OpenWriter
+    write_image: Callable[[Path, Frame, Any, Scene, float | None], None]
+    """(path, frame, model info, scene, where its play is shown): write a PNG with its metadata."""
+    write_page: Callable[[Path, NDArray[np.uint8]], None]
+    """(path, pixels): write a PNG without metadata."""
+    bundled_checkpoint: Callable[[], Path]
+    read_examples: Callable[[Path], tuple[str, ...]] = lambda path: ()
+    """Prompts that a checkpoint suggests."""
+    list_devices: Callable[[], tuple[str, ...]] = lambda: ("auto", "cpu")
+    """What a model can run on; called when one has loaded."""
+    draw_thumbnail: Draw = draw_in_a_process
+    run_export: RunJob = run_in_a_process
+    live: LiveServices = field(default_factory=LiveServices)
+    find_directions: tuple[str, ...] = COMMAND
+    """The command that `Finder` runs."""
+    make_history: Callable[..., History] = History
+    """(scene, clock=): what keeps the scene."""
+    clock: Callable[[], float] = time.monotonic

@@ -1,0 +1,46 @@
+"""What an engine says of the model that it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.models.family import Conditioning, LayerInfo
+
+
+class EngineError(ValueError):
+    """The engine cannot do what was asked on this machine; the message says what it can do."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What an engine is running."""
+
+    name: str
+    family: str
+    size: tuple[int, int]
+    """(height, width) of the picture in pixels."""
+    conditioning: Conditioning
+    """Whether it takes a prompt, a class, or nothing beside the seed."""
+    classes: int
+    """How many classes it has; 0 without them."""
+    class_names: tuple[str, ...]
+    """One for each class; empty when they are not known."""
+    z_dim: int
+    w_dim: int
+    num_ws: int
+    """How many styles a picture takes."""
+    layers: tuple[LayerInfo, ...]
+    has_noise: bool
+    has_transform: bool
+    path: Path
+    sha256: str
+    """Of the checkpoint file."""
+    parameters: int
+    """Of the generator."""
+    images_seen: int
+    vocabulary: frozenset[str]
+    """Lower-case words of the training captions; empty when they are not known."""
+    precision: str
+    """float32, bfloat16 or float16."""
+    device: str
