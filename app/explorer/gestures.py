@@ -4,11 +4,11 @@ from __future__ import annotations
 
 GESTURES: tuple[tuple[str, str], ...] = (
     ("Drag the picture", "walk through the seeds"),
+    ("Drag it with Alt, Ctrl or Shift", "move, turn or scale its content, where the model can"),
+    ("Turn the wheel over the picture", "walk in finer or coarser steps"),
     ("Wheel over a word of the prompt", "change its weight"),
     ("Right click on a word of the prompt", "mute it, or give it a list of your own"),
     ("Double-click the pad", "back to the first prompt"),
-    ("Drag it with Alt, Ctrl or Shift", "move, turn or scale its content, where the model can"),
-    ("Turn the wheel over the picture", "walk in finer or coarser steps"),
     ("Drag a slider", "change it; the whole drag is one step to undo"),
     ("Ctrl or Alt while dragging a slider", "ten times finer"),
     ("Double-click a slider", "type a value; it may go beyond the slider's ends"),

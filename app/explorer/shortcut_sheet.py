@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from imgui_bundle import ImVec2, imgui
 
 from app.explorer import theme
-from app.explorer.actions import MENUS, in_menu
+from app.explorer.actions import MENUS, Action, in_menu
 from app.explorer.gestures import GESTURES
 from app.explorer.glossary import WORDS
 from app.explorer.session import Session
@@ -46,13 +47,24 @@ class ShortcutSheet:
         if imgui.begin_table("##sheet", 2, imgui.TableFlags_.sizing_stretch_same | imgui.TableFlags_.pad_outer_x):
             imgui.table_next_column()
             for menu in MENUS:
-                rows = [(_keys(a.shortcut, a.also), a.label(self._session)) for a in in_menu(menu) if a.shortcut]
+                rows = self._rows([action for action in in_menu(menu) if action.shortcut])
                 if rows:
                     _section(menu, rows, 10.0)
             imgui.table_next_column()
             _section("Mouse", GESTURES, 12.5)
             _section("Words", WORDS, 4.0)
             imgui.end_table()
+
+    def _rows(self, actions: Sequence[Action]) -> list[tuple[str, str]]:
+        """Keys and what they do; a menu within a menu, such as the nine quick prompts, has one row."""
+        rows = []
+        for menu, group in groupby(actions, lambda action: action.menu):
+            members = list(group)
+            if "/" in menu and len(members) > 2:
+                rows.append((f"{members[0].shortcut} to {members[-1].shortcut}", menu.rpartition("/")[2]))
+            else:
+                rows += [(_keys(action.shortcut, action.also), action.label(self._session)) for action in members]
+        return rows
 
 
 def _keys(shortcut: str, also: str) -> str:

@@ -145,7 +145,7 @@ class Lanes:
         draw_list.add_triangle_filled(ImVec2(x - size, top), ImVec2(x + size, top), ImVec2(x, top + size * 1.4), colour)
 
     def _hint(self, em: float) -> None:
-        imgui.set_cursor_screen_pos(ImVec2(self._left, imgui.get_cursor_screen_pos().y + em * 0.4))
+        imgui.set_cursor_screen_pos(ImVec2(self._left + em * 0.6, imgui.get_cursor_screen_pos().y + em * 0.4))
         imgui.text_colored(
             theme.colour.faint, "K keeps all controls as a keyframe here; move the playhead, change them, K again."
         )
