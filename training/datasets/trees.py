@@ -110,12 +110,13 @@ class ZipTree:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._opened: zipfile.ZipFile | None = None
+        self._entries: dict[str, zipfile.ZipInfo] = {}
 
     def __getstate__(self) -> Path:
         return self.path
 
     def __setstate__(self, path: Path) -> None:
-        self.path, self._opened = path, None
+        self.path, self._opened, self._entries = path, None, {}
 
     @property
     def label(self) -> str:
@@ -123,18 +124,16 @@ class ZipTree:
 
     def files(self) -> dict[str, Mark]:
         try:
-            return {
-                info.filename.replace("\\", "/"): Mark(info.file_size, info.CRC)
-                for info in self._zip().infolist()
-                if not info.is_dir() and not _is_hidden(info.filename)
-            }
+            self._zip()
+            return {name: Mark(info.file_size, info.CRC) for name, info in self._entries.items()}
         except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise DataError(f"{self.path}: expected a zip file, could not read it: {error}") from None
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         try:
             # What an entry says about its size is not believed: it is read to the limit and no further.
-            with self._zip().open(name) as file:
+            opened = self._zip()
+            with opened.open(self._entries[name]) as file:
                 data = file.read(limit + 1)
         except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, NotImplementedError, RuntimeError, EOFError) as e:
             raise OSError(f"{name}: {e}") from None
@@ -148,6 +147,11 @@ class ZipTree:
     def _zip(self) -> zipfile.ZipFile:
         if self._opened is None:
             self._opened = zipfile.ZipFile(self.path)
+            self._entries = {
+                info.filename.replace("\\", "/"): info  # as some programs on Windows part their folders
+                for info in self._opened.infolist()
+                if not info.is_dir() and not _is_hidden(info.filename)
+            }
         return self._opened
 
 
