@@ -236,25 +236,28 @@ def describe(report: Report) -> str:
         if getattr(report, name) or name in ("broken", "captionless", "duplicates"):
             lines.append(f"              {getattr(report, name)} {text}")
     if report.width:
-        sides = (
-            f"{side['smallest']} to {side['largest']} (median {side['median']})"
-            for side in (report.width, report.height)
-        )
-        lines.append(f"size          {' wide, '.join(sides)} high; {report.not_square} are not square")
+        square_or_not = f"; {report.not_square} are not square" if report.not_square else ""
+        lines.append(f"size          {_span(report.width)} wide, {_span(report.height)} high{square_or_not}")
     captions = report.captions
     if captions:
         length = captions["words"]
         lines.append(
             f"captions      {captions['all']}, {captions['different']} different, {captions['a_picture']} a picture"
         )
-        lines.append(f"              {length['fewest']} to {length['most']} words (median {length['median']})")
-        lines.append(f"              {captions['long']} longer than {LONG} words, {captions['vocabulary']} words known")
+        lines.append(f"              {length['fewest']} to {length['most']} words long (median {length['median']}),")
+        lines.append(f"              {captions['long']} longer than {LONG} words, of {captions['vocabulary']} different words in all")
         for caption, count in captions["most_frequent"]:
             if count > 1:
                 lines.append(f"              {count} x {caption[:80]}")
-    for name, examples in (("broken", report.broken_examples), ("the same", report.duplicate_examples)):
+    for name, examples in (("broken", report.broken_examples), ("duplicates", report.duplicate_examples)):
         lines += [f"{name if at == 0 else '':13} {example}" for at, example in enumerate(examples)]
     return "\n".join(lines)
+
+
+def _span(side: dict[str, int]) -> str:
+    if side["smallest"] == side["largest"]:
+        return str(side["largest"])
+    return f"{side['smallest']} to {side['largest']} (median {side['median']})"
 
 
 def printable(text: str) -> str:

@@ -417,9 +417,8 @@ def test_torn_and_garbled_tars_give_what_is_whole(tmp_path: Path) -> None:
         for at in rng.integers(0, len(data), 5):
             garbled[at] = rng.integers(0, 256)
         path.write_bytes(garbled)
-        with open(path, "rb") as file:
-            with contextlib.suppress(TarError):
-                assert len(index_tar(FileReader(file)).samples) <= 6
+        with open(path, "rb") as file, contextlib.suppress(TarError):
+            assert len(index_tar(FileReader(file)).samples) <= 6
 
 
 @pytest.mark.parametrize(
