@@ -16,7 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check = kinds.add_parser(
         "check",
         help="what data hold, before a run finds out",
-        description="Reads every picture: counts, sizes, broken, duplicate and captionless ones, captions, a contact sheet.",
+        description="Reads every picture: counts, sizes, broken, duplicate and captionless ones, a contact sheet.",
     )
     add_places(check)
     check.add_argument(
@@ -104,7 +104,7 @@ def run_check(args: argparse.Namespace) -> int:
     report = check.run(workers=args.workers)
     print(describe(report))
     if check.tiles:
-        captions = [printable(caption) for _, caption in check.tiles]
+        captions = [printable(caption[:80]) for _, caption in check.tiles]
         write_png(args.sheet, contact_sheet([tile for tile, _ in check.tiles], captions=captions))
         print(f"contact sheet {args.sheet}")
     if args.json is not None:

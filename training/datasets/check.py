@@ -29,7 +29,7 @@ from training.datasets.shards import ShardSource
 from training.datasets.sources import Source, open_source
 
 PORTION = 64
-TILE = 128
+TILE = 192
 LONG = 55
 """Words above which a caption is likely to be cut by CLIP's tokenizer, which reads 77 tokens."""
 _EXAMPLES = 10
@@ -85,7 +85,7 @@ class Check:
     """Goes through sources and gathers a report and some pictures for a contact sheet."""
 
     def __init__(
-        self, specs: Sequence[SourceSpec], *, every: int = 1, sheet: int = 48, cache: Path | None = None
+        self, specs: Sequence[SourceSpec], *, every: int = 1, sheet: int = 36, cache: Path | None = None
     ) -> None:
         """`every` looks at every so many-th portion of the pictures only. Raises `DataError` as opening does."""
         if every < 1:
@@ -95,7 +95,7 @@ class Check:
         self._sources: list[Source] = [open_source(spec, cache=self._cache) for spec in specs]
         self.report = Report()
         self.tiles: list[tuple[NDArray[np.uint8], str]] = []
-        """Pictures [128, 128, 3] and a caption of each, the same ones every time."""
+        """Pictures [192, 192, 3] and a caption of each, the same ones every time."""
         self._sizes: list[tuple[int, int]] = []
         self._files: dict[bytes, str] = {}
         self._captions: Counter[str] = Counter()
@@ -245,7 +245,9 @@ def describe(report: Report) -> str:
             f"captions      {captions['all']}, {captions['different']} different, {captions['a_picture']} a picture"
         )
         lines.append(f"              {length['fewest']} to {length['most']} words long (median {length['median']}),")
-        lines.append(f"              {captions['long']} longer than {LONG} words, of {captions['vocabulary']} different words in all")
+        lines.append(
+            f"              {captions['long']} over {LONG} words, {captions['vocabulary']} different words in all"
+        )
         for caption, count in captions["most_frequent"]:
             if count > 1:
                 lines.append(f"              {count} x {caption[:80]}")
