@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.errors import UserError
 from app.files import check_writable, write_json
+
+if TYPE_CHECKING:
+    from training.datasets.config import DataConfig
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -87,6 +91,43 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--template", metavar="TEXT", help="captions for folders of classes, such as 'a photo of a {}'")
     parser.add_argument("--workers", type=int, default=2, help="processes that read (default 2)")
+
+
+def add_drawing(parser: argparse.ArgumentParser) -> None:
+    """Which data a run draws from, and how their pictures are cut."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data",
+        action="append",
+        metavar="DATA[=WEIGHT]",
+        help="captioned pictures: a folder, a .zip, shards ({00000..00099}.tar or http://...), or a file of captions; "
+        "may be given again. One of weight 2 has each of its pictures drawn twice as often as one of weight 1",
+    )
+    group.add_argument("--template", metavar="TEXT", help="captions for folders of classes, such as 'a photo of a {}'")
+    group.add_argument(
+        "--crop", choices=("centre", "random"), help="the square of a picture that is not (default centre)"
+    )
+    group.add_argument("--mirror", action="store_true", help="mirror half of the pictures, chosen anew each time")
+    group.add_argument("--resize", choices=("area", "lanczos"), help="how pictures are made smaller (default area)")
+    group.add_argument("--workers", type=int, metavar="N", help="processes that decode what is not small (default 2)")
+    group.add_argument("--lanes", type=int, metavar="N", help="shards read side by side by all ranks (default 16)")
+    group.add_argument(
+        "--text-cache", action="store_true", help="work out the text embeddings of all captions once, and keep them"
+    )
+
+
+DRAWING = ("data", "template", "crop", "mirror", "resize", "workers", "lanes", "text_cache")
+"""Names of the arguments of `add_drawing`."""
+
+
+def data_config(args: argparse.Namespace) -> DataConfig:
+    """What `add_drawing` asked for. Raises `DataError`."""
+    from training.datasets.config import DataConfig, SourceSpec
+
+    given = {name: getattr(args, name) for name in DRAWING[2:] if getattr(args, name)}
+    if args.workers is not None:
+        given["workers"] = args.workers
+    return DataConfig(sources=tuple(SourceSpec.parse(place, template=args.template) for place in args.data), **given)
 
 
 def run_check(args: argparse.Namespace) -> int:

@@ -58,7 +58,7 @@ class SourceSpec:
 
     def resolved(self) -> SourceSpec:
         """With the whole path, so that a run can be resumed from another folder."""
-        return self if is_url(self.place) else dataclasses.replace(self, place=str(Path(self.place).absolute()))
+        return self if is_url(self.place) else dataclasses.replace(self, place=str(Path(self.place).resolve()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,9 @@ class DataConfig:
     lanes: int = 16
     """How many shards are read side by side, in all ranks together: the more, the better they are mixed. Every rank
     needs shards of its own to read, so not fewer than ranks."""
+    text_cache: bool = False
+    """Text embeddings are worked out once for all captions and kept in the cache folder. They differ in the last bits
+    from those worked out in each step, so a run keeps to what it was started with."""
     memory_gb: float = 8.0
     """Sources whose decoded pictures are smaller are decoded once, into a file in the cache folder."""
 
@@ -101,14 +104,25 @@ class DataConfig:
         """What the sources are called, in a few words."""
         return " + ".join(re.split(r"[/\\]", spec.place.rstrip("/\\"))[-1] for spec in self.sources)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for `json.dump`."""
+    def resolved(self) -> DataConfig:
+        """With whole paths, so that a run can be resumed from another folder."""
+        return dataclasses.replace(self, sources=tuple(source.resolved() for source in self.sources))
+
+    def to_json(self) -> str | dict[str, Any]:
+        """Plain values for `json.dump`: the place alone when that is all there is to say."""
+        if self == DataConfig.of(self.sources[0].place):
+            return self.sources[0].place
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, values: str | Mapping[str, Any]) -> DataConfig:
-        """What `to_json` gave, or the path that runs saved when data were always one folder."""
+        """What `to_json` gave. Raises `DataError` for anything else."""
         if isinstance(values, str):
             return cls.of(values)
-        sources = tuple(SourceSpec(**source) for source in values["sources"])
-        return cls(**{**values, "sources": sources})
+        try:
+            sources = tuple(SourceSpec(**source) for source in values["sources"])
+            return cls(**{**values, "sources": sources})
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"data: expected the sources and settings of a run's data, could not read them: {error}"
+            ) from None

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from core.words import words
-from training.datasets.config import DataConfig, SourceSpec
+from training.datasets.config import DataConfig, SourceSpec, is_url
 from training.datasets.decoded import FolderDataset, cache_folder, load_decoded
 from training.datasets.errors import DataError
 from training.datasets.folder import BatchStream, load_folder
 from training.datasets.loader import Batch, Batches, Loader, Pool
 from training.datasets.pictures import Look
+from training.datasets.reading import Shard
 from training.datasets.shards import ShardSource
 from training.datasets.sources import ListedSource, open_source
 
@@ -115,6 +116,22 @@ def open_batches(data: Data, *, batch: int, seed: int, own: slice | None = None)
         workers=data.workers,
         lanes=data.lanes,
     )
+
+
+def captions_of(data: Data) -> list[str] | None:
+    """All captions; None where they cannot be known without fetching shards."""
+    found: list[str] = []
+    for source in [data] if isinstance(data, FolderDataset) else [pool.source for pool in data.pools]:
+        if isinstance(source, FolderDataset):
+            found += (caption for captions in source.captions for caption in captions)
+        elif isinstance(source, ListedSource):
+            found += (caption for row in range(len(source)) for caption in source.captions_of(row))
+        elif is_url(source.places[0]):
+            return None
+        else:
+            for place in source.places:
+                found += (caption for one in Shard(place=place, spool=Path()).texts() for caption in one)
+    return found
 
 
 def vocabulary(data: Data) -> tuple[str, ...]:

@@ -94,6 +94,16 @@ class Shard:
                 except OSError as error:
                     yield Found(sample.key, b"", captions, str(error))
 
+    def texts(self) -> Iterator[tuple[str, ...]]:
+        """The captions of every sample of a shard on disk. Raises `DataError` when it cannot be read."""
+        try:
+            with open(self.place, "rb") as file:
+                reader = FileReader(file)
+                for sample in index_tar(reader).samples:
+                    yield tuple(captions_of(reader, sample))
+        except (OSError, TarError) as error:
+            raise DataError(f"{self.place}: cannot read the captions: {error}") from None
+
 
 Portion = Rows | Shard
 
