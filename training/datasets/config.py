@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 import re
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,14 @@ _URL = re.compile(r"https?://", re.IGNORECASE)
 def is_url(text: str) -> bool:
     """Whether a place is an http or https address."""
     return _URL.match(text) is not None
+
+
+def place_shown(place: str) -> str:
+    """A place for messages and notes: an address without its query and user, which may be secret."""
+    if not is_url(place):
+        return place
+    parts = urllib.parse.urlsplit(place)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +111,7 @@ class DataConfig:
 
     def name(self) -> str:
         """What the sources are called, in a few words."""
-        return " + ".join(re.split(r"[/\\]", spec.place.rstrip("/\\"))[-1] for spec in self.sources)
+        return " + ".join(re.split(r"[/\\]", place_shown(spec.place).rstrip("/\\"))[-1] for spec in self.sources)
 
     def resolved(self) -> DataConfig:
         """With whole paths, so that a run can be resumed from another folder."""

@@ -5,7 +5,6 @@ A picture that is broken is answered with, not raised; a source that cannot be r
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import IO, BinaryIO, Literal, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.config import is_url
+from training.datasets.config import is_url, place_shown
 from training.datasets.errors import DataError
 from training.datasets.mixing import inside, look_rng
 from training.datasets.pictures import Look, decode
@@ -167,7 +166,7 @@ class Decoder:
             if captions and not self._decode(data, rng, into):
                 return Answer("fine", _choose(tuple(captions), rng), skipped=tuple(skipped))
             shard.unusable.add(which)
-            skipped.append(f"{task.place}: {sample.key}")
+            skipped.append(f"{place_shown(task.place)}: {sample.key}")
         return Answer("empty", problem="no usable picture", skipped=tuple(skipped))
 
     def _decode(self, data: bytes, rng: np.random.Generator, into: NDArray[np.uint8]) -> str:
@@ -237,4 +236,4 @@ def _drop(fetching: Future[IO[bytes]]) -> None:
 
 def spool_folder(cache: Path) -> Path:
     """Where shards from a server lie while they are read."""
-    return cache / "spool" if cache.parent.exists() else Path(tempfile.gettempdir())
+    return cache / "spool"

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets.config import place_shown
 from training.datasets.crew import Crew, Hands, Own
 from training.datasets.decoding import (
     ENOUGH_BROKEN,
@@ -297,7 +298,7 @@ class Loader:
             )
         if answer.status != "ended" or (alone and isinstance(source, ListedSource)):
             assert not isinstance(source, FolderDataset)
-            name = source.places[item] if isinstance(source, ShardSource) else source.names[item]
+            name = place_shown(source.places[item]) if isinstance(source, ShardSource) else source.names[item]
             self._note(self._bad, (draw.source, item), f"{name} ({answer.problem})")
         elif alone:
             # Which sample of the shard it was is not known here; the one after it is another.

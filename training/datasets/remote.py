@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from training.datasets.config import place_shown
 from training.datasets.errors import DataError
 
 TIMEOUT_S = 30.0
@@ -66,7 +67,7 @@ def fetch(url: str, folder: Path, *, sleep: Callable[[float], None] = time.sleep
             except (OSError, http.client.HTTPException) as error:
                 problem = _words(error)
             if wait is None:
-                raise RemoteError(f"{shown(url)}: {problem} (tried {TRIES} times)")
+                raise RemoteError(f"{place_shown(url)}: {problem} (tried {TRIES} times)")
             sleep(wait)
         raise AssertionError("the last wait is None")
     except BaseException:
@@ -81,9 +82,9 @@ def stream(url: str) -> Iterator[io.BufferedIOBase]:
         with _open(url, {}) as response:
             yield response
     except urllib.error.HTTPError as error:
-        raise RemoteError(f"{shown(url)}: {_refused(error)}") from None
+        raise RemoteError(f"{place_shown(url)}: {_refused(error)}") from None
     except (OSError, http.client.HTTPException) as error:
-        raise RemoteError(f"{shown(url)}: {_words(error)}") from None
+        raise RemoteError(f"{place_shown(url)}: {_words(error)}") from None
 
 
 def small(url: str, limit: int, *, sleep: Callable[[float], None] = time.sleep) -> bytes:
@@ -93,20 +94,13 @@ def small(url: str, limit: int, *, sleep: Callable[[float], None] = time.sleep) 
             with stream(url) as response:
                 data = response.read(limit + 1)
             if len(data) > limit:
-                raise RemoteError(f"{shown(url)}: larger than {limit} bytes")
+                raise RemoteError(f"{place_shown(url)}: larger than {limit} bytes")
             return data
         except RemoteError:
             if wait is None:
                 raise
             sleep(wait)
     raise AssertionError("the last wait is None")
-
-
-def shown(url: str) -> str:
-    """An address for messages and logs: without its query and user, which may be secret."""
-    parts = urllib.parse.urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 def _append(url: str, file: IO[bytes], folder: Path, tags: list[str]) -> None:
@@ -145,7 +139,7 @@ def _check_room(folder: Path, size: int, url: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < size + _KEEP_FREE:
         raise DataError(
-            f"{folder}: {shown(url)} needs {size / 2**20:.0f} MiB and some room beside it, "
+            f"{folder}: {place_shown(url)} needs {size / 2**20:.0f} MiB and some room beside it, "
             f"but only {free / 2**20:.0f} MiB are free; set GLISSANDO_CACHE to a folder on a larger disk"
         )
 
@@ -165,10 +159,10 @@ def _open(url: str, headers: dict[str, str]) -> Any:
     except urllib.error.HTTPError as error:
         if error.code in _MISSING:
             error.close()
-            raise MissingError(f"{shown(url)}: {error.code} {error.reason}") from None
+            raise MissingError(f"{place_shown(url)}: {error.code} {error.reason}") from None
         raise
     except ValueError as error:  # http.client.InvalidURL and others of an address that is none
-        raise RemoteError(f"{shown(url)}: {error}") from None
+        raise RemoteError(f"{place_shown(url)}: {error}") from None
 
 
 def _refused(error: urllib.error.HTTPError) -> str:
@@ -176,7 +170,7 @@ def _refused(error: urllib.error.HTTPError) -> str:
     problem = f"the server answers {error.code} {error.reason}"
     error.close()
     if 400 <= error.code < 500 and error.code not in _AGAIN:
-        raise RemoteError(f"{shown(error.url or '')}: {problem}") from None
+        raise RemoteError(f"{place_shown(error.url or '')}: {problem}") from None
     return problem
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from tqdm import tqdm
 
 from training.datasets.captions import decode_text
-from training.datasets.config import SourceSpec, is_url
+from training.datasets.config import SourceSpec, is_url, place_shown
 from training.datasets.errors import DataError
 from training.datasets.remote import MissingError, RemoteError, small, stream
 from training.datasets.tar import FileReader, StreamReader, TarError, index_tar
@@ -88,13 +88,13 @@ def open_shards(spec: SourceSpec, *, cache: Path, progress: bool = True) -> Shar
     used = [(place, count) for place, count in zip(places, counts, strict=True) if count]
     if not used:
         raise DataError(
-            f"{spec.place}: none of {len(places)} shards holds a captioned picture; "
+            f"{place_shown(spec.place)}: none of {len(places)} shards holds a captioned picture; "
             f"expected tar files with NAME.jpg (or .png, .webp) and NAME.txt or NAME.json"
         )
     names = [_base(place) for place, _ in used]
     vocabulary = index.get("vocabulary", ()) if isinstance(index.get("vocabulary"), list) else ()
     return ShardSource(
-        label=spec.place,
+        label=place_shown(spec.place),
         places=tuple(place for place, _ in used),
         counts=tuple(count for _, count in used),
         fingerprint=_digest([f"{_base(place)} {mark}" for place, mark in zip(places, marks, strict=True)]),
@@ -128,7 +128,7 @@ def find_shards(place: str) -> list[str]:
     for shard in shards:
         path = urllib.parse.urlsplit(shard).path if is_url(shard) else shard
         if not path.lower().endswith(".tar"):
-            raise DataError(f"{shard}: expected a shard, a .tar file that is not compressed")
+            raise DataError(f"{place_shown(shard)}: expected a shard, a .tar file that is not compressed")
     return shards
 
 
@@ -258,7 +258,9 @@ def _remote_counts(places: Sequence[str], index: dict[str, Any]) -> list[int]:
         if count:
             return [count] * len(places)
         problem = f"{_base(place)} holds no captioned picture"
-    raise DataError(f"{places[0]}: none of the first {min(_FIRST_TRIES, len(places))} shards can be used: {problem}")
+    raise DataError(
+        f"{place_shown(places[0])}: none of the first {min(_FIRST_TRIES, len(places))} shards can be used: {problem}"
+    )
 
 
 def _base(place: str) -> str:

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.training.datasets.makers import number_of, png, samples, serving, write_folder, write_shards, write_tar
+from tests.training.datasets.makers import (
+    DeadlyTree,
+    number_of,
+    png,
+    samples,
+    serving,
+    write_folder,
+    write_shards,
+    write_tar,
+)
 from training.datasets import remote
 from training.datasets.config import DataConfig, SourceSpec
 from training.datasets.errors import DataError
-from training.datasets.loader import Batches, Loader
+from training.datasets.loader import Batches, Loader, Pool
 from training.datasets.mixing import Listed, Mixing, Sharded
-from training.datasets.opening import open_batches, open_data
+from training.datasets.opening import StreamedData, open_batches, open_data
+from training.datasets.sources import ListedSource
 
 BATCH = 8
 
@@ -159,6 +173,48 @@ def test_a_worker_that_is_killed_is_started_again(three: DataConfig) -> None:
     os.kill(stream._hands._workers[0]._process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
     assert numbers + draw(stream, 8) == draw(batches(three), 10)
     assert stream.skipped() == ""
+
+
+def test_a_picture_that_ends_its_reader_is_found_and_skipped(tmp_path: Path) -> None:
+    place = write_folder(tmp_path / "d", range(12))
+    data = open_data(config(place, workers=1), 8, progress=False)
+    assert isinstance(data, StreamedData)
+    source = data.pools[0].source
+    assert isinstance(source, ListedSource)
+    deadly = replace(source, tree=DeadlyTree(root=place, deadly="00004.png"))
+    OPEN.append(open_batches(replace(data, pools=(Pool(source=deadly, weight=1.0),)), batch=6, seed=1))
+    assert sorted(draw(OPEN[0], 2)) == [0, 1, 2, 3, 5, 5, 6, 7, 8, 9, 10, 11]
+    assert "00004.png (decoding it ended the process)" in OPEN[0].skipped()
+
+
+def test_no_worker_outlives_the_trainer(tmp_path: Path) -> None:
+    place = write_folder(tmp_path / "d", range(12))
+    script = (
+        "import sys, time; from training.datasets.config import *; from training.datasets.opening import *\n"
+        "config = DataConfig(sources=(SourceSpec(place=sys.argv[1]),), memory_gb=0, workers=2)\n"
+        "stream = open_batches(open_data(config, 8, progress=False), batch=4, seed=1)\n"
+        "stream.next(); print(*(w._process.pid for w in stream._hands._workers), flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(place)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        workers = [int(pid) for pid in process.stdout.readline().split()]
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while any(map(alive, workers)):
+        assert time.monotonic() < deadline, "a worker goes on"
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 # --- what cannot be used --------------------------------------------------------------------------------------------
