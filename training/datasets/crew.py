@@ -113,6 +113,9 @@ class Crew:
         self._setting = setting
         self._answers: queue.SimpleQueue[tuple[int, int, Answers | None]] = queue.SimpleQueue()
         self._workers = [_Worker(setting, hand, self._answers) for hand in range(count)]
+        self._closed = False
+        self._changing = threading.Lock()
+        """Held while workers are ended or begun: the one who waits for answers need not be the one who closes."""
         self._ended_by: dict[int, int] = {}
         self._ends_in_a_row = 0
         # Before multiprocessing's own, which would wait for workers that ignore its signal.
@@ -128,34 +131,42 @@ class Crew:
     def take(self) -> tuple[int, Answers]:
         while True:
             hand, ticket, answers = self._answers.get()
-            worker = self._workers[hand]
-            if answers is not None:
-                self._ends_in_a_row = 0
-                worker.left.popleft()  # a worker answers in the order it was asked
-                return ticket, answers
-            worker.end()
-            self._ends_in_a_row += 1
-            if self._ends_in_a_row > MANY_ENDS:
-                raise DataError("the processes that decode pictures end again and again; is memory short?")
-            left = worker.left
-            given_up = None
-            if left:
-                first, tasks = left[0]
-                self._ended_by[first] = self._ended_by.get(first, 0) + 1
-                if self._ended_by[first] > 1:
-                    left.popleft()
-                    given_up = first, _ended(len(tasks), self._setting.look.resolution)
-            self._workers[hand] = _Worker(self._setting, hand, self._answers)
-            for again in left:
-                self._workers[hand].give(*again)
+            with self._changing:
+                if self._closed:
+                    raise DataError("the data are closed")
+                if answers is not None:
+                    self._ends_in_a_row = 0
+                    self._workers[hand].left.popleft()  # a worker answers in the order it was asked
+                    return ticket, answers
+                given_up = self._start_again(hand)
             if given_up is not None:
                 return given_up
 
+    def _start_again(self, hand: int) -> tuple[int, Answers] | None:
+        """Another worker for one that has ended; the answer to tasks that are given up."""
+        left = self._workers[hand].left
+        self._workers[hand].end()
+        self._ends_in_a_row += 1
+        if self._ends_in_a_row > MANY_ENDS:
+            raise DataError("the processes that decode pictures end again and again; is memory short?")
+        given_up = None
+        if left:
+            first, tasks = left[0]
+            self._ended_by[first] = self._ended_by.get(first, 0) + 1
+            if self._ended_by[first] > 1:
+                left.popleft()
+                given_up = first, _ended(len(tasks), self._setting.look.resolution)
+        self._workers[hand] = _Worker(self._setting, hand, self._answers)
+        for again in left:
+            self._workers[hand].give(*again)
+        return given_up
+
     def close(self) -> None:
         atexit.unregister(self.close)
-        for worker in self._workers:
-            worker.end()
-        self._workers = []
+        with self._changing:
+            self._closed = True
+            for worker in self._workers:
+                worker.end()
 
 
 def _ended(count: int, side: int) -> Answers:

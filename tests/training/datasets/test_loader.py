@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,6 +186,20 @@ def test_a_picture_that_ends_its_reader_is_found_and_skipped(tmp_path: Path) -> 
     OPEN.append(open_batches(replace(data, pools=(Pool(source=deadly, weight=1.0),)), batch=6, seed=1))
     assert sorted(draw(OPEN[0], 2)) == [0, 1, 2, 3, 5, 5, 6, 7, 8, 9, 10, 11]
     assert "00004.png (decoding it ended the process)" in OPEN[0].skipped()
+
+
+def test_closing_frees_a_thread_that_waits_for_pictures(tmp_path: Path) -> None:
+    root = write_shards(tmp_path / "s", [8] * 4)
+    (root / "index.json").write_text('{"format": "glissando-shards", "shards": {"00000.tar": 8, "00001.tar": 8}}')
+    with serving(root) as server, ThreadPoolExecutor(1) as pool:
+        stream = batches(config(f"{server.url}/{{00000..00001}}.tar", workers=1))
+        with server.pausing():
+            waiting = pool.submit(stream.next)
+            while not any(asked.endswith(".tar") for asked in server.asked):
+                time.sleep(0.01)
+            stream.close()
+        with pytest.raises(DataError, match="closed"):
+            waiting.result()
 
 
 def test_no_worker_outlives_the_trainer(tmp_path: Path) -> None:
