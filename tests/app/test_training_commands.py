@@ -92,9 +92,9 @@ def test_data_are_checked_built_and_trained_on(tmp_path, capsys, monkeypatch, po
     both = ("--data", "shards=2", "--data", postcards, "--workers", 1, "--text-cache")
     assert run(*start, *both, "--out", gan) == 0
     saved = json.loads((gan / "config.json").read_text(encoding="utf-8"))["data"]
-    assert [(Path(source["place"]).name, source["weight"]) for source in saved["sources"]] == [
+    assert [(Path(source["place"]).name, source.get("weight")) for source in saved["sources"]] == [
         ("shards", 2.0),
-        ("postcards", 1.0),
+        ("postcards", None),
     ]
     monkeypatch.chdir(tmp_path.parent)
     assert run("train", "gan", "--resume", gan, "--kimg", 0.064) == 0

@@ -101,6 +101,9 @@ class DataConfig:
         for name, least in (("workers", 0), ("lanes", 1)):
             if type(getattr(self, name)) is not int or getattr(self, name) < least:
                 raise DataError(f"{name}: expected a whole number from {least}, got {getattr(self, name)!r}")
+        for name in ("mirror", "text_cache"):
+            if type(getattr(self, name)) is not bool:
+                raise DataError(f"{name}: expected true or false, got {getattr(self, name)!r}")
         if not (math.isfinite(self.memory_gb) and self.memory_gb >= 0):
             raise DataError(f"memory_gb: expected a number from 0, got {self.memory_gb!r}")
 
@@ -118,10 +121,10 @@ class DataConfig:
         return dataclasses.replace(self, sources=tuple(source.resolved() for source in self.sources))
 
     def to_json(self) -> str | dict[str, Any]:
-        """Plain values for `json.dump`: the place alone when that is all there is to say."""
+        """Plain values for JSON or TOML, of what is not as usual: the place alone when that is all there is to say."""
         if self == DataConfig.of(self.sources[0].place):
             return self.sources[0].place
-        return dataclasses.asdict(self)
+        return {**_unusual(self), "sources": [_unusual(source) for source in self.sources]}
 
     @classmethod
     def from_json(cls, values: str | Mapping[str, Any]) -> DataConfig:
@@ -135,3 +138,12 @@ class DataConfig:
             raise DataError(
                 f"data: expected the sources and settings of a run's data, could not read them: {error}"
             ) from None
+
+
+def _unusual(value: SourceSpec | DataConfig) -> dict[str, Any]:
+    """The fields of a dataclass that are not at their defaults."""
+    return {
+        field.name: getattr(value, field.name)
+        for field in dataclasses.fields(value)
+        if getattr(value, field.name) != field.default
+    }

@@ -153,11 +153,18 @@ def test_a_place_may_have_a_weight(tmp_path: Path) -> None:
 def test_a_config_is_json_and_old_runs_name_one_folder() -> None:
     config = DataConfig(sources=(SourceSpec(place="a", weight=2), SourceSpec(place="b", template="{}")), mirror=True)
     assert DataConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+    assert config.to_json() == {
+        "sources": [{"place": "a", "weight": 2}, {"place": "b", "template": "{}"}],
+        "mirror": True,
+    }
     assert DataConfig.from_json("/data/cats") == DataConfig.of("/data/cats")
     assert config.name() == "a + b"
-    for wrong in ({"crop": "left"}, {"workers": -1}, {"lanes": 0}, {"memory_gb": -1.0}, {"sources": ()}):
+    for wrong in ({"crop": "left"}, {"workers": -1}, {"lanes": 0}, {"mirror": 1}, {"memory_gb": -1.0}, {"sources": ()}):
         with pytest.raises(DataError):
             DataConfig(**{"sources": config.sources, **wrong})
+    for foreign in ({}, {"sources": [{"where": "a"}]}, {"sources": 3}, {"sources": [{"place": "a"}], "speed": 2}):
+        with pytest.raises(DataError, match="could not read them"):
+            DataConfig.from_json(foreign)
 
 
 def test_braces_name_many_shards() -> None:
