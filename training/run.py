@@ -6,6 +6,7 @@ opens.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -21,10 +22,11 @@ from core.checkpoints import native
 from core.checkpoints.native import Checkpoint
 from core.latents import seed_to_z
 from core.runlog import RunLog
-from core.words import words
 from training.clip.model import load_clip
 from training.config import GanConfig
-from training.datasets.folder import load_folder
+from training.datasets.config import DataConfig
+from training.datasets.errors import DataError
+from training.datasets.opening import open_data, vocabulary
 from training.interrupt import Interrupt
 from training.metrics.classifier import LoadedClassifier
 from training.metrics.postcards_eval import quick_eval
@@ -36,7 +38,7 @@ FIXED = ("preset", "resolution", "batch", "seed", "taps", "pixel_channels", "fea
 """Settings that a run keeps from its first step to its last."""
 
 
-def train(config: GanConfig, data: Path, clip: Path, out: Path, *, start: Path | None = None) -> Path:
+def train(config: GanConfig, data: Path | DataConfig, clip: Path, out: Path, *, start: Path | None = None) -> Path:
     """Start a run in the new folder `out`; returns the path of its last snapshot.
 
     `start` is a checkpoint whose generator the run goes on with, at the same resolution or grown to a higher one; or a
@@ -50,12 +52,13 @@ def train(config: GanConfig, data: Path, clip: Path, out: Path, *, start: Path |
             f"{out} holds a run already: go on with `glissando train gan --resume {out}`, or name another folder"
         )
     origin = _open_start(config, start) if start is not None else None
+    sources = (DataConfig.of(data) if isinstance(data, Path) else data).resolved()
     out.mkdir(parents=True, exist_ok=True)
     _write_json(
         out / "config.json",
         {
             "config": config.to_json(),
-            "data": str(data.resolve()),
+            "data": sources.to_json(),
             "clip": str(clip.resolve()),
             "start": origin and _origin(origin[0]),
         },
@@ -88,7 +91,7 @@ def _settings(out: Path) -> tuple[dict[str, Any], GanConfig]:
     """What config.json holds, and the configuration in it. Raises `RunError` when it cannot be read."""
     try:
         saved = json.loads((out / "config.json").read_text(encoding="utf-8"))
-        Path(saved["data"]), Path(saved["clip"])
+        DataConfig.from_json(saved["data"]), Path(saved["clip"])
         return saved, GanConfig.from_json(saved["config"])
     except FileNotFoundError:
         raise RunError(f"{out}: expected the folder of a GAN run (with a config.json), found none") from None
@@ -133,19 +136,21 @@ def _run(
 ) -> Path:
     """The loop, on what config.json says: from a saved state, from what another run has learnt, or from nothing."""
     saved, config = _settings(out)
-    data, origin = Path(saved["data"]), saved.get("start")
+    data, origin = DataConfig.from_json(saved["data"]), saved.get("start")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dataset = load_folder(data, config.resolution)
+    dataset = open_data(data, config.resolution)
+    if dataset.skipped():
+        print(dataset.skipped())
     model = load_clip(saved["clip"], device)
     trainer = GanTrainer(config, dataset, model, device)
     if start is not None:
         trainer.start_from(*start)
     if state is not None:
         trainer.load_state_dict(state)
+    if data.text_cache:
+        trainer.know_texts()
     judge = LoadedClassifier.open().model if config.evaluate_kimg else None
-    vocabulary = tuple(
-        sorted({word for captions in dataset.captions for caption in captions for word in words(caption)})
-    )
+    known_words = vocabulary(dataset)
     latest = out / LATEST
     total = round(config.kimg * 1000)
 
@@ -160,15 +165,17 @@ def _run(
             model,
             name=out.resolve().name,
             images_seen=trainer.images_seen + (origin["images_seen"] if origin else 0),
-            vocabulary=vocabulary,
+            vocabulary=known_words,
             notes=_notes(config, data, origin),
         )
 
     with (
+        contextlib.closing(trainer.stream),
         RunLog(out / "log.jsonl") as log,
         Interrupt() as stop,
         tqdm(total=total, initial=trainer.images_seen, unit="img") as bar,
     ):
+        trainer.stream.ready(1)  # refuse data of which nothing can be used
         log.write(
             "start",
             images=trainer.images_seen,
@@ -183,7 +190,12 @@ def _run(
             snapshot()
         while trainer.images_seen < total and not stop.requested:
             before = trainer.images_seen
-            metrics = trainer.step()
+            try:
+                metrics = trainer.step()
+            except DataError as error:
+                _save_state(out, trainer)
+                log.write("stop", images=trainer.images_seen, finished=False, problem=str(error))
+                raise DataError(f"{error}. Saved; go on with: glissando train gan --resume {out}") from None
             bar.update(trainer.images_seen - before)
             steps += 1
             if steps % config.log_steps == 0:
@@ -202,6 +214,8 @@ def _run(
         _save_state(out, trainer)
         snapshot()
         log.write("stop", images=trainer.images_seen, finished=trainer.images_seen >= total)
+    if trainer.stream.skipped():
+        print(trainer.stream.skipped())
     if trainer.images_seen < total:
         done = f"{trainer.images_seen / 1000:.1f} of {config.kimg:g} kimg"
         print(f"Stopped at {done}; go on with: glissando train gan --resume {out}")
@@ -229,8 +243,8 @@ def _origin(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _notes(config: GanConfig, data: Path, origin: Mapping[str, Any] | None) -> dict[str, Any]:
-    notes = {"data": data.name, "config": config.to_json(), "examples": list(config.prompts)}
+def _notes(config: GanConfig, data: DataConfig, origin: Mapping[str, Any] | None) -> dict[str, Any]:
+    notes = {"data": data.name(), "config": config.to_json(), "examples": list(config.prompts)}
     return {**notes, "start": origin} if origin else notes
 
 

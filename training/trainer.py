@@ -21,7 +21,8 @@ from core.request import NoiseMode
 from training.augment import augment, blur
 from training.clip.model import ClipModel
 from training.config import CLIP_FEATURES, GanConfig
-from training.datasets.folder import BatchStream, FolderDataset
+from training.datasets.decoded import cache_folder
+from training.datasets.opening import Data, captions_of, open_batches
 from training.discriminators.projected import Discriminator
 from training.ema import Ema
 from training.features import FeatureNetwork, open_feature_network
@@ -35,6 +36,7 @@ from training.losses import (
     spherical_distance,
 )
 from training.reconstruction import Reconstruction
+from training.text_cache import KnownTexts, encoder_key, know_texts
 
 STATE_VERSION = 4
 
@@ -54,7 +56,7 @@ def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
 class GanTrainer:
     """Generator, discriminator, their optimisers and the data order; `step` is one update of each."""
 
-    def __init__(self, config: GanConfig, data: FolderDataset, clip: ClipModel, device: torch.device) -> None:
+    def __init__(self, config: GanConfig, data: Data, clip: ClipModel, device: torch.device) -> None:
         """Raises `RunError` for a feature network without the taps asked for, `FeatureError` when it cannot be had."""
         self.config, self.data, self.clip, self.device = config, data, clip, device
         self.dtype = compute_dtype(config.precision, device)
@@ -81,7 +83,8 @@ class GanTrainer:
         self.reconstruction: Reconstruction | None = None
         if config.reconstruction:
             self.reconstruction = Reconstruction(self.generator, learning_rate=config.encoder_rate, nats=config.nats)
-        self.stream = BatchStream(len(data), config.batch, config.seed)
+        self.stream = open_batches(data, batch=config.batch, seed=config.seed)
+        self._known: KnownTexts | None = None
         self.rng = torch.Generator().manual_seed(config.seed)
         self.captions = torch.zeros(0, clip.embed_dim, device=device)
         """Text embeddings of the last steps, [<= other_captions, D], newest first."""
@@ -98,9 +101,10 @@ class GanTrainer:
         The fakes and the frozen network's features of them are worked out once and serve all updates.
         """
         config, images = self.config, self.images_seen
+        self.stream.ready(config.critic_steps)  # data that went away are told before anything has changed
         step = images // (config.batch * config.critic_steps)
         real, captions = self._batch()
-        c = self._encode(captions)
+        c = self._encoded(captions)
 
         # Fakes come in pairs of one caption and two latents, the first that of the caption's picture. The halves stay
         # apart, so that the captions of a virtual batch differ among fakes as they do among reals.
@@ -131,7 +135,7 @@ class GanTrainer:
         # generator does from its judgement.
         for _ in range(config.critic_steps - 1):
             more, captions = self._batch()
-            more_c = self._encode(captions)
+            more_c = self._encoded(captions)
             moved = augment(fake.detach(), config.augment, self.rng)
             shown = augment(blur(more, sigma), config.augment, self.rng)
             self._update_discriminator(shown, more_c, self._with_earlier(more_c), moved, c_fake)
@@ -243,6 +247,16 @@ class GanTrainer:
         """What each output counts that the discriminator gives for these taps."""
         return self.head_weights if taps else self.head_weights[len(self.config.taps) :]
 
+    def know_texts(self) -> None:
+        """Work out the embeddings of all captions now, or find them in the cache, where the captions are known."""
+        captions = captions_of(self.data)
+        if captions is not None:
+            key = encoder_key({}, self.clip.text_state_dict(), str(self.device.type), str(self.dtype))
+            self._known = know_texts(captions, self._encode, key=key, dim=self.clip.embed_dim, cache=cache_folder())
+
+    def _encoded(self, captions: list[str]) -> Tensor:
+        return self._encode(captions) if self._known is None else self._known(captions, self.device)
+
     @torch.no_grad()
     def _encode(self, captions: list[str]) -> Tensor:
         with self._autocast():
@@ -250,13 +264,10 @@ class GanTrainer:
 
     def _batch(self) -> tuple[Tensor, list[str]]:
         """The next pictures, [N, 3, R, R] in [-1, 1], with a caption drawn from each one's list."""
-        rows = self.stream.next()
-        images = torch.from_numpy(self.data.images[rows]).to(self.device)
-        draws = torch.rand(len(rows), generator=self.rng).tolist()
-        captions = [
-            self.data.captions[row][int(draw * len(self.data.captions[row]))]
-            for row, draw in zip(rows, draws, strict=True)
-        ]
+        batch = self.stream.next()
+        images = torch.from_numpy(batch.images).to(self.device)
+        draws = torch.rand(len(images), generator=self.rng).tolist()
+        captions = [texts[int(draw * len(texts))] for texts, draw in zip(batch.captions, draws, strict=True)]
         return images.float() / 127.5 - 1, captions
 
     def _features(self, x_N3HW: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -1,15 +1,67 @@
-"""`glissando data postcards OUT`: write a data set of captioned pictures."""
+"""`glissando data`: check captioned pictures, make shards of them, or draw some."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.errors import UserError
+from app.files import check_writable, write_json
+
+if TYPE_CHECKING:
+    from training.datasets.config import DataConfig
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The arguments of this subcommand."""
-    parser = subparsers.add_parser("data", help="make training data")
-    kinds = parser.add_subparsers(title="data sets", metavar="NAME", required=True)
+    parser = subparsers.add_parser("data", help="check and make training data")
+    kinds = parser.add_subparsers(title="what to do", metavar="WHAT", required=True)
+    check = kinds.add_parser(
+        "check",
+        help="what data hold, before a run finds out",
+        description="Reads every picture: counts, sizes, broken, duplicate and captionless ones, a contact sheet.",
+    )
+    add_places(check)
+    check.add_argument(
+        "--sheet",
+        type=Path,
+        default=Path("data-check.png"),
+        metavar="FILE",
+        help="the contact sheet to write (default data-check.png)",
+    )
+    check.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    check.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="look at every N-th portion only: 64 pictures, or a shard (default 1, all)",
+    )
+    check.set_defaults(run=run_check)
+
+    build = kinds.add_parser(
+        "build",
+        help="WebDataset shards of any data",
+        description="Write OUT/00000.tar and so on, shuffled, and index.json. Run again, it goes on.",
+    )
+    add_places(build)
+    build.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder, made if it is not there")
+    build.add_argument(
+        "--resolution",
+        type=int,
+        default=0,
+        metavar="R",
+        help="cut square and resize (default: keep the files as they are)",
+    )
+    build.add_argument("--resize", choices=("area", "lanczos"), default="area", help="how (default area)")
+    build.add_argument(
+        "--jpeg", type=int, default=0, metavar="QUALITY", help="write resized pictures as JPEG (default: PNG, lossless)"
+    )
+    build.add_argument("--pictures", type=int, default=1000, metavar="N", help="in a shard (default 1000)")
+    build.add_argument("--seed", type=int, default=0, help="another seed shuffles otherwise (default 0)")
+    build.set_defaults(run=run_build)
+
     postcards = kinds.add_parser(
         "postcards",
         help="procedural landscapes with captions",
@@ -27,6 +79,95 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     postcards.add_argument("--workers", type=int, default=2, help="processes that draw (default 2)")
     postcards.set_defaults(run=run_postcards)
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Where pictures come from, and how many processes read them."""
+    parser.add_argument(
+        "data",
+        nargs="+",
+        metavar="DATA",
+        help="a folder of captioned pictures, a .zip, shards ({00000..00099}.tar or http://...), or a file of captions",
+    )
+    parser.add_argument("--template", metavar="TEXT", help="captions for folders of classes, such as 'a photo of a {}'")
+    parser.add_argument("--workers", type=int, default=2, help="processes that read (default 2)")
+
+
+def add_drawing(parser: argparse.ArgumentParser) -> None:
+    """Which data a run draws from, and how their pictures are cut."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data",
+        action="append",
+        metavar="DATA[=WEIGHT]",
+        help="captioned pictures: a folder, a .zip, shards ({00000..00099}.tar or http://...), or a file of captions; "
+        "may be given again. One of weight 2 has each of its pictures drawn twice as often as one of weight 1",
+    )
+    group.add_argument("--template", metavar="TEXT", help="captions for folders of classes, such as 'a photo of a {}'")
+    group.add_argument(
+        "--crop", choices=("centre", "random"), help="the square of a picture that is not (default centre)"
+    )
+    group.add_argument("--mirror", action="store_true", help="mirror half of the pictures, chosen anew each time")
+    group.add_argument("--resize", choices=("area", "lanczos"), help="how pictures are made smaller (default area)")
+    group.add_argument("--workers", type=int, metavar="N", help="processes that decode what is not small (default 2)")
+    group.add_argument("--lanes", type=int, metavar="N", help="shards read side by side by all ranks (default 16)")
+    group.add_argument(
+        "--text-cache", action="store_true", help="work out the text embeddings of all captions once, and keep them"
+    )
+
+
+DRAWING = ("data", "template", "crop", "mirror", "resize", "workers", "lanes", "text_cache")
+"""Names of the arguments of `add_drawing`."""
+
+
+def data_config(args: argparse.Namespace) -> DataConfig:
+    """What `add_drawing` asked for. Raises `DataError`."""
+    from training.datasets.config import DataConfig, SourceSpec
+
+    given = {name: getattr(args, name) for name in DRAWING[2:] if getattr(args, name)}
+    if args.workers is not None:
+        given["workers"] = args.workers
+    return DataConfig(sources=tuple(SourceSpec.parse(place, template=args.template) for place in args.data), **given)
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Read everything and report."""
+    check_writable(args.sheet)
+    if args.json is not None:
+        check_writable(args.json)
+
+    from app.images import contact_sheet, write_png
+    from training.datasets.check import Check, describe, printable
+    from training.datasets.config import SourceSpec
+
+    specs = [SourceSpec.parse(place, template=args.template) for place in args.data]
+    check = Check(specs, every=args.every)
+    report = check.run(workers=args.workers)
+    print(describe(report))
+    if check.tiles:
+        captions = [printable(caption[:80]) for _, caption in check.tiles]
+        write_png(args.sheet, contact_sheet([tile for tile, _ in check.tiles], captions=captions))
+        print(f"contact sheet {args.sheet}")
+    if args.json is not None:
+        write_json(args.json, report.to_json())
+    if not report.usable:
+        raise UserError("there is no picture that a run could use")
+    return 0
+
+
+def run_build(args: argparse.Namespace) -> int:
+    """Write shards."""
+    from training.datasets.build import BuildConfig, build
+    from training.datasets.config import SourceSpec
+
+    config = BuildConfig(
+        resolution=args.resolution, resize=args.resize, quality=args.jpeg, pictures=args.pictures, seed=args.seed
+    )
+    specs = [SourceSpec.parse(place, template=args.template) for place in args.data]
+    built = build(specs, args.out, config, workers=args.workers)
+    left_out = f" ({built.left_out} broken or without a caption left out)" if built.left_out else ""
+    print(f"{built.pictures} pictures in {built.shards} shards in {args.out}{left_out}")
+    return 0
 
 
 def run_postcards(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from app.commands.data import DRAWING, add_drawing, data_config
 from app.commands.progress import StageBar
 from app.errors import UserError
 from app.files import check_writable
@@ -18,7 +19,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     kinds = parser.add_subparsers(title="what to train", metavar="WHAT", required=True)
 
     clip = kinds.add_parser("clip", help="a small CLIP, which a GAN run needs")
-    _add_common(clip)
+    _add_recipe(clip)
+    clip.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="captioned pictures: a folder, a .zip or a file of captions",
+    )
     clip.add_argument("--out", type=Path, required=True, metavar="CLIP_RUN", help="the run's folder")
     clip.add_argument("--steps", type=int, metavar="N", help="how long, in batches (default: the recipe's)")
     clip.add_argument("--resume", action="store_true", help="go on with the run in --out")
@@ -29,7 +37,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a StyleGAN-T",
         description="Start with --data, --clip and --out; go on with --resume RUN. Ctrl-C saves the run first.",
     )
-    _add_common(gan, required=False)
+    _add_recipe(gan)
+    add_drawing(gan)
     gan.add_argument("--clip", type=Path, metavar="CLIP_RUN", help="a run of `glissando train clip`")
     gan.add_argument("--out", type=Path, metavar="RUN", help="the run's folder, a new one")
     gan.add_argument(
@@ -64,12 +73,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     classifier.set_defaults(run=run_classifier)
 
 
-def _add_common(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe", default=None, help="postcards (the default), tiny, which is quick, or for a GAN postcards-32"
-    )
-    parser.add_argument(
-        "--data", type=Path, required=required, metavar="DIR", help="pictures with a .txt of captions beside each"
     )
 
 
@@ -104,7 +110,8 @@ def run_classifier(args: argparse.Namespace) -> int:
 def run_gan(args: argparse.Namespace) -> int:
     """Start a GAN run, or go on with one."""
     if args.resume is not None:
-        given = [f"--{name}" for name in ("recipe", "data", "clip", "out", "start") if getattr(args, name) is not None]
+        names = ("recipe", "clip", "out", "start", *DRAWING)
+        given = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) not in (None, False)]
         if given:
             raise UserError(f"--resume goes on with the run as it was started: leave out {', '.join(given)}")
     else:
@@ -120,5 +127,5 @@ def run_gan(args: argparse.Namespace) -> int:
         print(resume(args.resume, settings=settings))
         return 0
     config = gan_recipe(args.recipe or DEFAULT_RECIPE).changed(settings)
-    print(train(config, args.data, args.clip, args.out, start=args.start))
+    print(train(config, data_config(args), args.clip, args.out, start=args.start))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +72,35 @@ def test_from_data_to_pictures(tmp_path, capsys, monkeypatch, postcards):
         assert np.asarray(picture).shape == (32, 32, 3)
 
 
+def test_data_are_checked_built_and_trained_on(tmp_path, capsys, monkeypatch, postcards):
+    monkeypatch.setenv("GLISSANDO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    assert run("data", "check", postcards, "--json", "figures.json", "--workers", 1) == 0
+    assert "96, of which 96 can be used" in capsys.readouterr().out
+    assert json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))["usable"] == 96
+    with Image.open("data-check.png") as sheet:
+        assert min(sheet.size) > 1000
+    build = ("data", "build", postcards, "--out", "shards", "--resolution", 32, "--pictures", 40, "--workers", 1)
+    assert run(*build) == 0
+    assert "96 pictures in 3 shards" in capsys.readouterr().out
+    assert "other sources or settings" in fails(capsys, *build, "--seed", 1)
+
+    clip, gan = tmp_path / "clip", tmp_path / "gan"
+    assert run("train", "clip", "--recipe", "tiny", "--data", postcards, "--out", clip, "--steps", 1) == 0
+    assert "got shards" in fails(capsys, "train", "clip", "--recipe", "tiny", "--data", "shards", "--out", "c")
+    start = ("train", "gan", "--recipe", "tiny", "--clip", clip, "--kimg", 0.032, "--mirror", "--crop", "random")
+    both = ("--data", "shards=2", "--data", postcards, "--workers", 1, "--text-cache")
+    assert run(*start, *both, "--out", gan) == 0
+    saved = json.loads((gan / "config.json").read_text(encoding="utf-8"))["data"]
+    assert [(Path(source["place"]).name, source.get("weight")) for source in saved["sources"]] == [
+        ("shards", 2.0),
+        ("postcards", None),
+    ]
+    monkeypatch.chdir(tmp_path.parent)
+    assert run("train", "gan", "--resume", gan, "--kimg", 0.064) == 0
+    assert "leave out --data, --mirror" in fails(capsys, "train", "gan", "--resume", gan, "--data", "x", "--mirror")
+
+
 def test_training_tells_each_mistake_in_one_line(tmp_path, capsys, postcards):
     clip = ("train", "clip", "--data", postcards, "--out", tmp_path / "c")
     assert "one of postcards, tiny, got 'huge'" in fails(capsys, *clip, "--recipe", "huge")
@@ -92,6 +122,17 @@ def test_data_tells_each_mistake_in_one_line(tmp_path, capsys, unwritable):
     for option, value in (("--count", 0), ("--resolution", 5), ("--workers", 0), ("--seed", -1)):
         assert "expected" in fails(capsys, "data", "postcards", tmp_path / "d", *size, option, value)
     fails(capsys, "data", "postcards", unwritable, *size)
+    sheet = ("--sheet", tmp_path / "sheet.png")
+    assert "no such folder or file" in fails(capsys, "data", "check", tmp_path / "absent", *sheet)
+    assert "cannot write it" in fails(capsys, "data", "check", tmp_path, "--sheet", unwritable / "x.png")
+    assert "no pictures found" in fails(capsys, "data", "check", tmp_path, *sheet)
+    assert "where the class belongs" in fails(capsys, "data", "check", tmp_path, "--template", "x", *sheet)
+    assert "resolution: expected" in fails(
+        capsys, "data", "build", tmp_path, "--out", tmp_path / "o", "--resolution", -1
+    )
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "a.txt").write_text("one")
+    assert "no picture that a run could use" in fails(capsys, "data", "check", tmp_path, "--workers", 1, *sheet)
 
 
 def test_evaluate_tells_each_mistake_in_one_line(tmp_path, capsys, tiny_checkpoint, unwritable):

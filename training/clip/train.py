@@ -26,7 +26,8 @@ from training.clip import towers
 from training.clip.config import ClipConfig
 from training.clip.data import CaptionTable, SeenTokens, augment, keep_patches, slip_in_unknown, to_float
 from training.clip.model import FILE_NAME, ClipError, ClipHeader, save_clip
-from training.datasets.folder import BatchStream, FolderDataset, load_folder
+from training.datasets.folder import BatchStream, FolderDataset
+from training.datasets.opening import load_pictures
 from training.interrupt import Interrupt
 
 STATE_NAME = "state.pt"
@@ -47,7 +48,7 @@ def train_clip(
 
     With `resume`, goes on from the state saved in `out`, to the same result as if never stopped. Ctrl-C and SIGTERM
     save, say how to go on, and exit. Raises `ClipError` for a folder that already holds a run (or none, to resume),
-    and `FolderError` for unusable data.
+    and `DataError` for unusable data.
     """
     state_path = out / STATE_NAME
     if resume and not state_path.is_file():
@@ -56,7 +57,7 @@ def train_clip(
         )
     if not resume and (state_path.exists() or (out / FILE_NAME).exists()):
         raise ClipError(f"{out} already holds a CLIP run; go on with it by --resume, or choose another folder")
-    dataset = load_folder(data, config.image_size, progress=progress)
+    dataset = load_pictures(data, config.image_size, progress=progress)
     run = ClipRun(config, dataset, pick_device(device))
     if resume:
         run.load_state_dict(_read_state(state_path))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.datasets import folder
+from training.datasets import decoded, folder
 from training.datasets.folder import BatchStream, FolderError, load_folder, order
 
 
@@ -88,7 +88,7 @@ def test_smaller_grey_transparent_and_palette_pictures_become_rgb(tmp_path: Path
 
 def test_a_second_start_does_not_decode(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = read(data)
-    monkeypatch.setattr(folder, "read_picture", lambda *_: pytest.fail("decoded although cached"))
+    monkeypatch.setattr(decoded, "open_rgb", lambda *_: pytest.fail("decoded although cached"))
     second = read(data)
     np.testing.assert_array_equal(first.images, second.images)
     assert (first.names, first.captions) == (second.names, second.captions)
@@ -128,8 +128,8 @@ def test_a_cache_that_cannot_be_written_does_no_harm(data: Path, tmp_path: Path)
 
 def test_worker_processes_give_the_same(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = read(data)
-    monkeypatch.setattr(folder, "_WORKERS_FROM", 1)
-    monkeypatch.setattr(folder, "_CHUNK", 2)
+    monkeypatch.setattr(decoded, "WORKERS_FROM", 1)
+    monkeypatch.setattr(decoded, "CHUNK", 2)
     dataset = load_folder(data, 8, workers=2, cache=tmp_path / "other", progress=False)
     np.testing.assert_array_equal(dataset.images, expected.images)
     assert (dataset.names, dataset.captions) == (expected.names, expected.captions)

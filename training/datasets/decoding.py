@@ -1,0 +1,239 @@
+"""What a worker does: read a picture and its captions, decode it, and say what went wrong. It knows no torch.
+
+A picture that is broken is answered with, not raised; a source that cannot be reached at all is told apart from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, BinaryIO, Literal, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.datasets.config import is_url, place_shown
+from training.datasets.errors import DataError
+from training.datasets.mixing import inside, look_rng
+from training.datasets.pictures import Look, decode
+from training.datasets.remote import MissingError, RemoteError, fetch
+from training.datasets.sources import text_beside
+from training.datasets.tar import FileReader, TarError, TarIndex, captions_of, index_tar, picture_of
+from training.datasets.trees import Tree
+
+ENOUGH_BROKEN = 1000
+"""After so many unusable pictures in a row a shard counts as unusable, and a list as well."""
+ENOUGH_EMPTY = 64
+"""After so many unusable shards in a row their source counts as unusable."""
+
+Status = Literal["fine", "broken", "empty", "gone", "ended"]
+"""broken: this picture. empty: nothing in this shard can be used. gone: the whole source cannot be reached. ended: the
+process that decoded it and what it was given with it."""
+
+
+class RowTask(NamedTuple):
+    """A picture of a list."""
+
+    position: int
+    source: int
+    name: str
+    captions: tuple[str, ...] | None
+    """None when a .txt lies beside it."""
+
+
+class ShardTask(NamedTuple):
+    """A sample of a shard."""
+
+    position: int
+    source: int
+    place: str
+    turn: int
+    offset: int
+    lane: int
+    coming: str
+    """The shard that follows in this lane, to be fetched meanwhile."""
+
+
+Task = RowTask | ShardTask
+
+
+class Answer(NamedTuple):
+    """What came of a task."""
+
+    status: Status
+    caption: str = ""
+    problem: str = ""
+    skipped: tuple[str, ...] = ()
+    """Names of unusable samples of the shard that were passed over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What came of a list of tasks."""
+
+    answers: list[Answer]
+    pixels: NDArray[np.uint8]
+    """[N, 3, R, R], with zeros where there is no picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What every task has in common; sent to a worker once."""
+
+    trees: tuple[Tree | None, ...]
+    """Of each source that is a list."""
+    look: Look
+    seed: int
+    spool: Path
+    """Folder for shards that come from a server."""
+
+
+@dataclass
+class _Shard:
+    file: IO[bytes]
+    reader: FileReader
+    index: TarIndex
+    order: NDArray[np.int64]
+    unusable: set[int] = field(default_factory=set)
+
+
+class Decoder:
+    """Does tasks; keeps the shards open that it is at."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self._shards: dict[tuple[int, int, int, str], _Shard] = {}
+        self._coming: dict[tuple[int, int], tuple[str, Future[IO[bytes]]]] = {}
+        self._fetchers: ThreadPoolExecutor | None = None
+
+    def run(self, tasks: Sequence[Task]) -> Answers:
+        """Do all of them."""
+        side = self.setting.look.resolution
+        pixels = np.zeros((len(tasks), 3, side, side), np.uint8)
+        answers = [
+            self._row(task, pixels[at]) if isinstance(task, RowTask) else self._sample(task, pixels[at])
+            for at, task in enumerate(tasks)
+        ]
+        return Answers(answers=answers, pixels=pixels)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for shard in self._shards.values():
+            shard.file.close()
+        self._shards.clear()
+        for _, fetching in self._coming.values():
+            _drop(fetching)
+        self._coming.clear()
+        if self._fetchers is not None:
+            self._fetchers.shutdown(wait=False, cancel_futures=True)
+
+    def _row(self, task: RowTask, into: NDArray[np.uint8]) -> Answer:
+        tree = self.setting.trees[task.source]
+        assert tree is not None
+        rng = look_rng(self.setting.seed, task.position)
+        captions = task.captions if task.captions is not None else text_beside(tree, task.name)
+        try:
+            data = tree.read(task.name)
+        except OSError as error:
+            status: Status = "gone" if tree.gone() else "broken"
+            return Answer(status, problem=f"{tree.label}: {error}")
+        if not captions:
+            return Answer("broken", problem="no caption")
+        problem = self._decode(data, rng, into)
+        return Answer("broken", problem=problem) if problem else Answer("fine", _choose(captions, rng))
+
+    def _sample(self, task: ShardTask, into: NDArray[np.uint8]) -> Answer:
+        try:
+            shard = self._open(task)
+        except (MissingError, TarError) as error:
+            return Answer("empty", problem=str(error))
+        except (RemoteError, DataError, OSError) as error:
+            return Answer("gone", problem=str(error))
+        samples = shard.index.samples
+        skipped: list[str] = []
+        for step in range(min(len(samples), ENOUGH_BROKEN)):
+            which = int(shard.order[(task.offset + step) % len(samples)])
+            if which in shard.unusable:
+                continue
+            sample, rng = samples[which], look_rng(self.setting.seed, task.position)
+            try:
+                captions = captions_of(shard.reader, sample)
+                data = picture_of(shard.reader, sample) if captions else b""
+            except OSError:
+                captions, data = [], b""
+            if captions and not self._decode(data, rng, into):
+                return Answer("fine", _choose(tuple(captions), rng), skipped=tuple(skipped))
+            shard.unusable.add(which)
+            skipped.append(f"{place_shown(task.place)}: {sample.key}")
+        return Answer("empty", problem="no usable picture", skipped=tuple(skipped))
+
+    def _decode(self, data: bytes, rng: np.random.Generator, into: NDArray[np.uint8]) -> str:
+        """Decode into a place; returns what is wrong, or nothing."""
+        try:
+            into[:] = decode(data, self.setting.look, rng)
+        except Exception as error:  # noqa: BLE001 - Pillow raises OSError, SyntaxError, struct.error and more for broken files
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    def _open(self, task: ShardTask) -> _Shard:
+        key = (task.source, task.lane, task.turn, task.place)
+        shard = self._shards.get(key)
+        if shard is None:
+            file = self._file(task)
+            try:
+                reader = FileReader(cast(BinaryIO, file))
+                index = index_tar(reader)
+                if not index.samples:
+                    raise TarError("no captioned pictures in it")
+            except BaseException:
+                file.close()
+                raise
+            order = inside(self.setting.seed, task.source, task.turn, len(index.samples))
+            shard = self._shards[key] = _Shard(file, reader, index, order)
+            for old in [k for k in self._shards if k[:2] == key[:2] and k != key]:
+                self._shards.pop(old).file.close()
+        if is_url(task.coming):
+            self._expect(task)
+        return shard
+
+    def _file(self, task: ShardTask) -> IO[bytes]:
+        if not is_url(task.place):
+            return open(task.place, "rb")
+        coming = self._coming.pop((task.source, task.lane), None)
+        if coming is not None and coming[0] == task.place:
+            return coming[1].result()
+        if coming is not None:
+            _drop(coming[1])
+        return fetch(task.place, self.setting.spool)
+
+    def _expect(self, task: ShardTask) -> None:
+        """Begin to fetch the lane's next shard."""
+        key = (task.source, task.lane)
+        coming = self._coming.get(key)
+        if coming is not None and coming[0] == task.coming:
+            return
+        if coming is not None:
+            _drop(coming[1])
+        if self._fetchers is None:
+            self._fetchers = ThreadPoolExecutor(2, thread_name_prefix="fetch")
+        self._coming[key] = (task.coming, self._fetchers.submit(fetch, task.coming, self.setting.spool))
+
+
+def _choose(captions: tuple[str, ...], rng: np.random.Generator) -> str:
+    return captions[int(rng.random() * len(captions))]
+
+
+def _drop(fetching: Future[IO[bytes]]) -> None:
+    def close(done: Future[IO[bytes]]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            done.result().close()
+
+    if not fetching.cancel():
+        fetching.add_done_callback(close)
+
+
+def spool_folder(cache: Path) -> Path:
+    """Where shards from a server lie while they are read."""
+    return cache / "spool"

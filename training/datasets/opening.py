@@ -1,0 +1,208 @@
+"""From a `DataConfig` to data that a trainer draws batches from.
+
+Small sets are decoded once and kept as an array; a single one of these is dealt out row by row, as `load_folder`'s
+always were. Everything else is read and decoded as it is needed, by worker processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core.words import words
+from training.datasets.config import DataConfig, SourceSpec, is_url
+from training.datasets.decoded import FolderDataset, cache_folder, load_decoded
+from training.datasets.errors import DataError
+from training.datasets.folder import BatchStream, load_folder
+from training.datasets.loader import Batch, Batches, Loader, Pool
+from training.datasets.pictures import Look
+from training.datasets.reading import Shard
+from training.datasets.shards import ShardSource
+from training.datasets.sources import ListedSource, open_source
+
+_DECODED_VERSION = 1
+_CAPTIONS_FOR_WORDS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamedData:
+    """Sources that are drawn from while they are read."""
+
+    pools: tuple[Pool, ...]
+    look: Look
+    workers: int
+    lanes: int
+    cache: Path
+    fingerprint: str
+    """Changes when any file does, as far as is known without reading it."""
+    order_key: str
+    """Changes when the order does in which pictures are drawn."""
+
+    def __len__(self) -> int:
+        return sum(len(pool.source) for pool in self.pools)
+
+    def skipped(self) -> str:
+        """What was left out before anything was decoded, in words; empty when nothing was."""
+        captionless = sum(pool.source.captionless for pool in self.pools)
+        broken = sum(pool.source.broken for pool in self.pools if isinstance(pool.source, FolderDataset))
+        empty = sum(pool.source.empty for pool in self.pools if isinstance(pool.source, ShardSource))
+        counts = ((broken, "broken"), (captionless, "without a caption"), (empty, "shards without a captioned picture"))
+        parts = [f"{count} {what}" for count, what in counts if count]
+        return "skipped " + " and ".join(parts) if parts else ""
+
+
+Data = FolderDataset | StreamedData
+
+
+def open_data(config: DataConfig, resolution: int, *, cache: Path | None = None, progress: bool = True) -> Data:
+    """Find the pictures, and decode those of small sources. Raises `DataError` when a source has no usable picture."""
+    cache = cache if cache is not None else cache_folder()
+    look = Look(resolution=resolution, crop=config.crop, mirror=config.mirror, resize=config.resize)
+    sources = [open_source(spec, cache=cache, progress=progress) for spec in config.sources]
+    still = replace(look, mirror=False)
+    pools = []
+    for spec, source in zip(config.sources, sources, strict=True):
+        kept: ListedSource | ShardSource | FolderDataset = source
+        if isinstance(source, ListedSource) and look.crop == "centre":
+            size = len(source) * 3 * resolution**2
+            if size <= config.memory_gb * 1e9:
+                kept = _decoded(spec, source, still, cache, progress)
+        pools.append(Pool(source=kept, weight=spec.weight))
+    first = pools[0].source
+    if len(pools) == 1 and isinstance(first, FolderDataset) and not look.mirror:
+        return first
+    keys = [
+        _digest(*source.names) if isinstance(source, FolderDataset) else source.order_key
+        for source in (pool.source for pool in pools)
+    ]
+    weights = [repr(pool.weight) for pool in pools]
+    return StreamedData(
+        pools=tuple(pools),
+        look=look,
+        workers=config.workers,
+        lanes=config.lanes,
+        cache=cache,
+        fingerprint=_digest(*(source.fingerprint for source in sources), *weights, repr(look)),
+        order_key=_digest(*keys, *weights, str(config.lanes)),
+    )
+
+
+def load_pictures(place: str | os.PathLike[str], resolution: int, *, progress: bool = True) -> FolderDataset:
+    """The pictures of one folder or zip, decoded. Raises `DataError`, also for shards, which are not decoded whole."""
+    data = open_data(replace(DataConfig.of(place), memory_gb=1e6), resolution, progress=progress)
+    if not isinstance(data, FolderDataset):
+        raise DataError(f"{os.fspath(place)}: expected a folder or a zip of captioned pictures, got shards")
+    return data
+
+
+def open_batches(data: Data, *, batch: int, seed: int, own: slice | None = None) -> Batches:
+    """Batches of `batch` pictures in an order that hangs on the seed alone; `own` is the part of each that is wanted
+    here, so that ranks together see what one alone would."""
+    own = own if own is not None else slice(0, batch)
+    if isinstance(data, FolderDataset):
+        return DecodedBatches(data, BatchStream(len(data), batch, seed), own)
+    return Loader(
+        data.pools,
+        data.look,
+        batch=batch,
+        seed=seed,
+        cache=data.cache,
+        key=data.order_key,
+        own=own,
+        workers=data.workers,
+        lanes=data.lanes,
+    )
+
+
+def captions_of(data: Data) -> list[str] | None:
+    """All captions; None where they cannot be known without fetching shards."""
+    found: list[str] = []
+    for source in [data] if isinstance(data, FolderDataset) else [pool.source for pool in data.pools]:
+        if isinstance(source, FolderDataset):
+            found += (caption for captions in source.captions for caption in captions)
+        elif isinstance(source, ListedSource):
+            found += (caption for row in range(len(source)) for caption in source.captions_of(row))
+        elif is_url(source.places[0]):
+            return None
+        else:
+            for place in source.places:
+                found += (caption for one in Shard(place=place, spool=Path()).texts() for caption in one)
+    return found
+
+
+def vocabulary(data: Data) -> tuple[str, ...]:
+    """The words of the captions, sorted; of very large sets those of many captions, or what their index lists."""
+    found: set[str] = set()
+    for source in [data] if isinstance(data, FolderDataset) else [pool.source for pool in data.pools]:
+        if isinstance(source, ShardSource):
+            found.update(source.vocabulary)
+            continue
+        if isinstance(source, FolderDataset):
+            for captions in source.captions:
+                found.update(word for caption in captions for word in words(caption))
+            continue
+        for row in range(0, len(source), max(1, len(source) // _CAPTIONS_FOR_WORDS)):
+            found.update(word for caption in source.captions_of(row) for word in words(caption))
+    return tuple(sorted(found))
+
+
+class DecodedBatches:
+    """Batches of one decoded set, each epoch in its own order."""
+
+    def __init__(self, data: FolderDataset, stream: BatchStream, own: slice) -> None:
+        self._data, self._stream, self._own = data, stream, own
+
+    def ready(self, count: int) -> None:
+        """They always are."""
+
+    def next(self) -> Batch:
+        rows = self._stream.next()[self._own]
+        return Batch(images=self._data.images[rows], captions=[self._data.captions[row] for row in rows])
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self._stream.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._stream.load_state_dict(dict(state))
+
+    def skipped(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _decoded(spec: SourceSpec, source: ListedSource, look: Look, cache: Path, progress: bool) -> FolderDataset:
+    if source.plain and look == Look(resolution=look.resolution):
+        return load_folder(spec.place, look.resolution, cache=cache, progress=progress)
+    rows = [
+        (name, source.captions[row] if source.captions is not None else None) for row, name in enumerate(source.names)
+    ]
+    setting = repr((_DECODED_VERSION, look, source.fingerprint))
+    dataset = load_decoded(
+        source.tree,
+        rows,
+        look,
+        cache=cache,
+        stem=_digest(os.path.abspath(source.label), spec.template or "", repr(look))[:24],
+        fingerprint=_digest(setting),
+        progress=progress,
+    )
+    dataset = replace(dataset, captionless=dataset.captionless + source.captionless)
+    if not len(dataset):
+        raise DataError(
+            f"{source.label}: no usable picture: {dataset.broken} broken, {dataset.captionless} without a caption; "
+            "`glissando data check` tells more"
+        )
+    return dataset
+
+
+def _digest(*lines: str) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()
