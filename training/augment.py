@@ -7,6 +7,7 @@ repeats it.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +16,13 @@ from torch import Tensor
 POLICIES = ("color", "translation", "cutout")
 
 
-def augment(x_NCHW: Tensor, policies: tuple[str, ...], rng: torch.Generator) -> Tensor:
-    """Apply each policy in turn to pictures in [-1, 1]. Raises `ValueError` for an unknown policy."""
+def augment(x_NCHW: Tensor, policies: tuple[str, ...], rng: torch.Generator, strength: float = 1.0) -> Tensor:
+    """Apply each policy in turn to pictures in [-1, 1], each time to about a share `strength` of them.
+
+    Raises `ValueError` for an unknown policy.
+    """
     for policy in policies:
+        before = x_NCHW
         if policy == "color":
             x_NCHW = _color(x_NCHW, rng)
         elif policy == "translation":
@@ -26,7 +31,62 @@ def augment(x_NCHW: Tensor, policies: tuple[str, ...], rng: torch.Generator) -> 
             x_NCHW = _cutout(x_NCHW, rng)
         else:
             raise ValueError(f"augmentation: expected one of {', '.join(POLICIES)}, got {policy!r}")
+        if strength < 1:
+            x_NCHW = torch.where(_uniform(len(before), rng, before) < strength, x_NCHW, before)
     return x_NCHW
+
+
+class AdaptiveStrength:
+    """Augmentation only as strong as overfitting asks for (ADA, Karras et al. 2020, section 3.2).
+
+    The mean sign of the logits at reals says how sure of them the discriminator is: near 1 when it knows its few
+    pictures by heart. Where that is above `target` the strength rises, by at most 1 in `kimg` thousand images, where it
+    is below the strength falls.
+    """
+
+    EVERY = 4
+    """Steps between two adjustments."""
+
+    def __init__(self, target: float, kimg: float) -> None:
+        self.target, self.kimg = target, kimg
+        self.strength = 0.0
+        self._signs: list[Tensor] = []
+        self._images = 0
+
+    def observe(self, sign: Tensor, images: int) -> None:
+        """Take in one step: the mean sign of its logits at reals, and how many reals it showed."""
+        self._signs.append(sign.detach())
+        self._images += images
+        if len(self._signs) == self.EVERY:
+            excess = torch.stack(self._signs).mean().item() - self.target
+            change = math.copysign(self._images / (self.kimg * 1000), excess)
+            self.strength = min(max(self.strength + change, 0.0), 1.0)
+            self._signs, self._images = [], 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next adjustment depends on."""
+        return {"strength": self.strength, "signs": [sign.item() for sign in self._signs], "images": self._images}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self.strength, self._images = state["strength"], state["images"]
+        self._signs = [torch.tensor(sign) for sign in state["signs"]]
+
+
+def crop_window(side: int, crop: int, rng: torch.Generator, share: float = 1.0) -> tuple[slice, slice] | None:
+    """A random square of `crop` pixels in pictures of `side`, one for the whole batch, in a share of the cases.
+
+    None stands for the whole picture; nothing is drawn where pictures are no larger than the crop.
+    """
+    if side <= crop or (share < 1 and torch.rand(1, generator=rng).item() >= share):
+        return None
+    top, left = torch.randint(0, side - crop + 1, (2,), generator=rng).tolist()
+    return slice(top, top + crop), slice(left, left + crop)
+
+
+def cut(x_NCHW: Tensor, window: tuple[slice, slice] | None) -> Tensor:
+    """The part of the pictures in the window."""
+    return x_NCHW if window is None else x_NCHW[:, :, window[0], window[1]]
 
 
 def _uniform(n: int, rng: torch.Generator, like: Tensor) -> Tensor:

@@ -1,16 +1,16 @@
 """A GAN run: a folder that is started, resumed and stopped.
 
-It holds config.json, log.jsonl, state.pt (to resume exactly), samples/, and latest.safetensors, which the explorer
+It holds config.toml, log.jsonl, state.pt (to resume exactly), samples/, and latest.safetensors, which the explorer
 opens.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +22,38 @@ from core.checkpoints import native
 from core.checkpoints.native import Checkpoint
 from core.latents import seed_to_z
 from core.runlog import RunLog
-from training.clip.model import load_clip
-from training.config import GanConfig
+from training.clip.text_tower import TextTower, load_tower, save_tower
+from training.config import START, GanConfig
 from training.datasets.config import DataConfig
 from training.datasets.errors import DataError
 from training.datasets.opening import open_data, vocabulary
+from training.features import FEATURE_PREFIXES, OPEN_CLIP_PREFIX, RUN_PREFIX
+from training.growing import TUNED, resolved
 from training.interrupt import Interrupt
 from training.metrics.classifier import LoadedClassifier
 from training.metrics.postcards_eval import quick_eval
+from training.run_file import RunFile, read_run, write_run
 from training.snapshots import save_sample_grid, save_snapshot
+from training.text_phase import open_judge, tower_of
 from training.trainer import STATE_VERSION, GanTrainer, RunError
 
 LATEST = "latest.safetensors"
-FIXED = ("preset", "resolution", "batch", "seed", "taps", "pixel_channels", "features")
+TOWER = "text.safetensors"
+"""The text tower of the checkpoint that the run began with, where it conditions the generator or stands for a CLIP."""
+FIXED = (
+    *("preset", "resolution", "growth", "base_channels", "max_channels", "convs_per_block", "z_dim", "norm_groups"),
+    *("frozen_to", "clip", "encoder", "phase", "batch", "seed", "features", "taps", "pixel_channels", "logits"),
+)
 """Settings that a run keeps from its first step to its last."""
 
 
-def train(config: GanConfig, data: Path | DataConfig, clip: Path, out: Path, *, start: Path | None = None) -> Path:
+def train(
+    config: GanConfig, data: Path | DataConfig, clip: Path | str, out: Path, *, start: Path | None = None
+) -> Path:
     """Start a run in the new folder `out`; returns the path of its last snapshot.
 
-    `start` is a checkpoint whose generator the run goes on with, at the same resolution or grown to a higher one; or a
-    run's folder, whose discriminator and encoder come along.
+    `clip` is as the setting of that name. `start` is a checkpoint whose generator the run goes on with, at the same
+    resolution or grown to a higher one; or a run's folder, whose discriminator and encoder come along.
 
     Raises `RunError` when `out` holds a run already or `start` does not fit, and what loading the data, the CLIP and
     the checkpoint raise.
@@ -51,18 +62,12 @@ def train(config: GanConfig, data: Path | DataConfig, clip: Path, out: Path, *, 
         raise RunError(
             f"{out} holds a run already: go on with `glissando train gan --resume {out}`, or name another folder"
         )
-    origin = _open_start(config, start) if start is not None else None
+    config, origin, tower = arranged(config, str(clip), start)
     sources = (DataConfig.of(data) if isinstance(data, Path) else data).resolved()
     out.mkdir(parents=True, exist_ok=True)
-    _write_json(
-        out / "config.json",
-        {
-            "config": config.to_json(),
-            "data": sources.to_json(),
-            "clip": str(clip.resolve()),
-            "start": origin and _origin(origin[0]),
-        },
-    )
+    if tower is not None:
+        save_tower(out / TOWER, tower)
+    write_run(out, RunFile(config=config, data=sources, start=_origin(origin[0]) if origin is not None else None))
     return _run(out, start=origin)
 
 
@@ -72,33 +77,37 @@ def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
     `settings` ("kimg=400", see `GanConfig.changed`) change its configuration from here on; what the weights' shapes or
     the order of the data hang on cannot change.
     """
-    saved, config = _settings(out)
+    saved = read_run(out)
     if settings:
-        before, config = config, config.changed(settings)
-        fixed = [name for name in FIXED if getattr(before, name) != getattr(config, name)]
+        config = saved.config.changed(settings)
+        fixed = [name for name in FIXED if getattr(saved.config, name) != getattr(config, name)]
         if fixed:
             raise RunError(f"{', '.join(fixed)}: cannot change while a run goes on; start a new one")
-        _write_json(out / "config.json", {**saved, "config": config.to_json()})
+        write_run(out, replace(saved, config=config))
     state = None
-    if saved.get("start") and not (out / "state.pt").exists():
+    if saved.start and not (out / "state.pt").exists():
         raise RunError(f"{out}: stopped before it saved its first state; remove the folder and start the run again")
     if (out / "state.pt").exists():
         state = _load_state(out)
     return _run(out, state=state)
 
 
-def _settings(out: Path) -> tuple[dict[str, Any], GanConfig]:
-    """What config.json holds, and the configuration in it. Raises `RunError` when it cannot be read."""
-    try:
-        saved = json.loads((out / "config.json").read_text(encoding="utf-8"))
-        DataConfig.from_json(saved["data"]), Path(saved["clip"])
-        return saved, GanConfig.from_json(saved["config"])
-    except FileNotFoundError:
-        raise RunError(f"{out}: expected the folder of a GAN run (with a config.json), found none") from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{out / 'config.json'}: expected what `glissando train gan` wrote there, could not read it: {error}"
-        ) from None
+Start = tuple[Checkpoint, Mapping[str, Any] | None]
+"""The checkpoint that a run begins with, and the state of the run it comes from where that is known."""
+
+
+def arranged(config: GanConfig, clip: str, start: Path | None) -> tuple[GanConfig, Start | None, TextTower | None]:
+    """A new run's configuration with nothing left open, what it starts from, and the text tower it takes from there.
+
+    Raises `RunError` where they do not fit, and what opening the checkpoint raises.
+    """
+    if clip != START and not clip.startswith(OPEN_CLIP_PREFIX):
+        clip = str(Path(clip).resolve())
+    config = replace(config, clip=clip)
+    origin = _open_start(config, start) if start is not None else None
+    config = resolved(config, origin[0].header if origin else None)
+    tower = tower_of(origin[0]) if origin and START in (config.encoder, config.clip) else None
+    return config, origin, tower
 
 
 def _load_state(out: Path) -> dict[str, Any]:
@@ -114,12 +123,16 @@ def _load_state(out: Path) -> dict[str, Any]:
     return state
 
 
-def _open_start(config: GanConfig, start: Path) -> tuple[Checkpoint, dict[str, Any] | None]:
+def _open_start(config: GanConfig, start: Path) -> Start:
     """The checkpoint to start from and, when `start` is a run's folder, the run's state."""
     if not start.is_dir():
         return native.load(start), None
-    _, before = _settings(start)
-    other = [name for name in ("taps", "pixel_channels", "features") if getattr(before, name) != getattr(config, name)]
+    before = read_run(start).config
+    other = [
+        name
+        for name in ("taps", "pixel_channels", "features", "logits")
+        if getattr(before, name) != getattr(config, name)
+    ]
     if other:
         raise RunError(
             f"{start}: its discriminator has another {', '.join(other)}; "
@@ -132,17 +145,18 @@ def _run(
     out: Path,
     *,
     state: Mapping[str, Any] | None = None,
-    start: tuple[Checkpoint, Mapping[str, Any] | None] | None = None,
+    start: Start | None = None,
 ) -> Path:
-    """The loop, on what config.json says: from a saved state, from what another run has learnt, or from nothing."""
-    saved, config = _settings(out)
-    data, origin = DataConfig.from_json(saved["data"]), saved.get("start")
+    """The loop, on what config.toml says: from a saved state, from what another run has learnt, or from nothing."""
+    saved = read_run(out)
+    config, data, origin = saved.config, saved.data, saved.start
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dataset = open_data(data, config.resolution)
     if dataset.skipped():
         print(dataset.skipped())
-    model = load_clip(saved["clip"], device)
-    trainer = GanTrainer(config, dataset, model, device)
+    tower = load_tower(out / TOWER) if START in (config.encoder, config.clip) else None
+    model = open_judge(config.clip, device, tower if config.clip == START else None)
+    trainer = GanTrainer(config, dataset, model, device, tower if config.encoder == START else None)
     if start is not None:
         trainer.start_from(*start)
     if state is not None:
@@ -162,7 +176,7 @@ def _run(
         save_snapshot(
             latest,
             trainer.ema.module,
-            model,
+            trainer.text_source,
             name=out.resolve().name,
             images_seen=trainer.images_seen + (origin["images_seen"] if origin else 0),
             vocabulary=known_words,
@@ -244,17 +258,26 @@ def _origin(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _notes(config: GanConfig, data: DataConfig, origin: Mapping[str, Any] | None) -> dict[str, Any]:
-    notes = {"data": data.name(), "config": config.to_json(), "examples": list(config.prompts)}
+    # Where things lie on this machine is nobody else's business.
+    settings = config.to_json() | {name: _without_folder(getattr(config, name)) for name in ("clip", "features")}
+    notes: dict[str, Any] = {"data": data.name(), "config": settings, "examples": list(config.prompts)}
+    if config.phase == "text" or (origin and origin["notes"].get(TUNED) and config.encoder == START):
+        notes[TUNED] = True
     return {**notes, "start": origin} if origin else notes
+
+
+def _without_folder(name: str) -> str:
+    """A setting that may hold a path, with the path's last part alone."""
+    before, equals, file = name.partition("=")
+    if equals:
+        return f"{before}={Path(file).name}"
+    prefix, colon, path = name.rpartition(RUN_PREFIX)
+    if colon or (name and not name.startswith(FEATURE_PREFIXES)):
+        return f"{prefix}{colon}{Path(path).name}"
+    return name
 
 
 def _save_state(out: Path, trainer: GanTrainer) -> None:
     unfinished = out / "state.pt.new"
     torch.save(trainer.state_dict(), unfinished)
     os.replace(unfinished, out / "state.pt")
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    unfinished = path.with_name(path.name + ".new")
-    unfinished.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)

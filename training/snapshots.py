@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.checkpoints import native
 from core.models.stylegan_t import Generator
-from training.clip.model import ClipModel
+from training.text_phase import TextSource
 
 Render = Callable[[list[str], Tensor], Tensor]
 """Prompts and latents [N, Z] to pictures [N, 3, R, R] in [-1, 1]."""
@@ -34,26 +34,26 @@ def save_sample_grid(path: Path, render: Render, prompts: Sequence[str], z_SZ: T
 def save_snapshot(
     path: Path,
     generator: Generator,
-    clip: ClipModel,
+    text: TextSource,
     *,
     name: str,
     images_seen: int,
     vocabulary: tuple[str, ...],
     notes: Mapping[str, Any],
 ) -> None:
-    """Write the generator and the CLIP's text tower as one checkpoint in half precision."""
+    """Write the generator and the text tower that conditions it as one checkpoint in half precision."""
     header = native.Header(
         name=name,
         family="stylegan_t",
         config=asdict(generator.config),
-        text={"kind": "bundled", "embed_dim": clip.embed_dim, "text_cfg": dict(clip.text_cfg)},
+        text=text.text_spec(),
         images_seen=images_seen,
         vocabulary=vocabulary,
         licence="Apache-2.0",
         notes=dict(notes),
     )
     tensors = {f"generator.{key}": value.half() for key, value in generator.state_dict().items()}
-    tensors |= {f"text.{key}": _half(value) for key, value in clip.text_state_dict().items()}
+    tensors |= {f"text.{key}": _half(value) for key, value in text.text_state_dict().items()}
     native.save(path, header, tensors)
 
 

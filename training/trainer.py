@@ -1,4 +1,5 @@
-"""StyleGAN-T phase 1: everything in the generator but the text encoder (sections 3 and 4 of the paper).
+"""StyleGAN-T (sections 3 and 4 of the paper): the generator or, in phase 2, the text tower that conditions it, against
+the discriminator.
 
 `GanTrainer` is the networks and one step; `training.run` is the folder around them. All randomness comes from one
 generator whose state is saved, so a resumed run repeats the uninterrupted one.
@@ -8,24 +9,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from core.checkpoints.native import Checkpoint
-from core.models.registry import preset
-from core.models.stylegan_t import Block, Generator, Style
+from core.models.stylegan_t import Generator, Style
 from core.request import NoiseMode
-from training.augment import augment, blur
+from training.augment import AdaptiveStrength, augment, blur, crop_window, cut
 from training.clip.model import ClipModel
+from training.clip.published import PublishedClip
+from training.clip.text_tower import TextTower
 from training.config import CLIP_FEATURES, GanConfig
 from training.datasets.decoded import cache_folder
 from training.datasets.opening import Data, captions_of, open_batches
 from training.discriminators.projected import Discriminator
 from training.ema import Ema
-from training.features import FeatureNetwork, open_feature_network
+from training.errors import RunError
+from training.features import FeatureNetwork, Features, open_feature_network
+from training.growing import check_fits, freeze, learning, shape_of, take_over
 from training.losses import (
     hinge,
     layout_distance,
@@ -36,13 +39,12 @@ from training.losses import (
     spherical_distance,
 )
 from training.reconstruction import Reconstruction
-from training.text_cache import KnownTexts, encoder_key, know_texts
+from training.text_cache import Encode, KnownTexts, encoder_key, know_texts
+from training.text_phase import Judge, TextPhase, TextSource
+
+__all__ = ["STATE_VERSION", "GanTrainer", "RunError", "compute_dtype"]
 
 STATE_VERSION = 4
-
-
-class RunError(ValueError):
-    """A run that cannot be started or resumed; the message says why and what to do."""
 
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
@@ -56,17 +58,39 @@ def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
 class GanTrainer:
     """Generator, discriminator, their optimisers and the data order; `step` is one update of each."""
 
-    def __init__(self, config: GanConfig, data: Data, clip: ClipModel, device: torch.device) -> None:
-        """Raises `RunError` for a feature network without the taps asked for, `FeatureError` when it cannot be had."""
+    def __init__(
+        self,
+        config: GanConfig,
+        data: Data,
+        clip: Judge,
+        device: torch.device,
+        tower: TextTower | None = None,
+    ) -> None:
+        """`tower` conditions the generator in place of the CLIP's own.
+
+        Raises `RunError` for a feature network without the taps asked for, `FeatureError` when it cannot be had.
+        """
         self.config, self.data, self.clip, self.device = config, data, clip, device
         self.dtype = compute_dtype(config.precision, device)
         self.images_seen = 0
         torch.manual_seed(config.seed)
-        shape = preset("stylegan_t", config.preset, resolution=config.resolution, text_dim=clip.embed_dim)
+        half_life = config.ema_half_life * config.batch * 1000
+        self.text: TextPhase | None = None
+        """What conditions the generator where that is not the CLIP's own text tower."""
+        if config.phase == "text":
+            self.text = TextPhase(tower or clip.tower, device, half_life=half_life)
+        elif tower is not None:
+            self.text = TextPhase(tower, device)
+        shape = shape_of(config, clip.embed_dim if self.text is None else self.text.dim)
         self.generator = Generator(shape).to(device).to(memory_format=torch.channels_last)
-        _prepare(self.generator)
-        own = config.features == CLIP_FEATURES
-        self.network: FeatureNetwork = clip if own else open_feature_network(config.features, device)
+        if config.prepared:
+            _prepare(self.generator)
+        freeze(self.generator, config.frozen_to)
+        if config.features == CLIP_FEATURES:
+            assert isinstance(clip, ClipModel | PublishedClip)
+            self.network: FeatureNetwork = clip
+        else:
+            self.network = open_feature_network(config.features, device)
         tap_channels = self.network.tap_channels
         if max(config.taps) >= len(tap_channels):
             raise RunError(f"taps: the feature network has {len(tap_channels)}, counted from 0; got {config.taps}")
@@ -75,16 +99,25 @@ class GanTrainer:
             clip.embed_dim,
             resolution=config.resolution,
             pixel_channels=config.pixel_channels,
+            paper=config.logits == "paper",
         ).to(device)
         self.head_weights = [1.0] * len(config.taps) + [config.pixel_weight] * 2 * bool(config.pixel_channels)
-        self.ema = Ema(self.generator, half_life=config.ema_half_life * config.batch * 1000)
-        self.optimiser_g = _adam(self.generator, config.learning_rate_g)
+        self.ema = Ema(self.generator, half_life=half_life)
+        if self.text is not None and self.text.learns:
+            self.generator.requires_grad_(False)
+            self.optimiser_g = _adam(self.text.tower, config.learning_rate_g)
+        else:
+            self.optimiser_g = _adam(self.generator, config.learning_rate_g)
         self.optimiser_d = _adam(self.discriminator, config.learning_rate_d)
+        self.adaptive: AdaptiveStrength | None = None
+        if config.augment_target:
+            self.adaptive = AdaptiveStrength(config.augment_target, config.augment_kimg)
         self.reconstruction: Reconstruction | None = None
         if config.reconstruction:
             self.reconstruction = Reconstruction(self.generator, learning_rate=config.encoder_rate, nats=config.nats)
         self.stream = open_batches(data, batch=config.batch, seed=config.seed)
         self._known: KnownTexts | None = None
+        self._known_told: KnownTexts | None = None
         self.rng = torch.Generator().manual_seed(config.seed)
         self.captions = torch.zeros(0, clip.embed_dim, device=device)
         """Text embeddings of the last steps, [<= other_captions, D], newest first."""
@@ -108,26 +141,28 @@ class GanTrainer:
 
         # Fakes come in pairs of one caption and two latents, the first that of the caption's picture. The halves stay
         # apart, so that the captions of a virtual batch differ among fakes as they do among reals.
-        half = len(real) - len(real) // 2
+        half = self._captions_of_fakes(len(real))
         own_fake = torch.arange(len(real), device=self.device) % half
         c_fake = c[own_fake]
+        told = c[:half] if self.text is None else self._told(captions[:half])
         z = torch.randn(len(real), self.generator.z_dim, generator=self.rng).to(self.device)
         whole, divergence = real[:half], None
         if self.reconstruction is not None and config.reconstruction:
-            found, divergence = self.reconstruction.latents(whole, c[:half], self.rng)
+            found, divergence = self.reconstruction.latents(whole, told, self.rng)
             z = torch.cat([found, z[half:]])
         f = self.generator.mapping(z)
-        self.generator.mapping.update_average(f.detach())
+        if config.phase == "generator":
+            self.generator.mapping.update_average(f.detach())
         noise: NoiseMode = "random" if images >= config.noise_kimg * 1000 else "none"
         fake = self.generator.synthesis(
-            torch.cat([f, c_fake], dim=1), noise=noise, generator=self.rng, dtype=self.dtype
+            torch.cat([f, told[own_fake]], dim=1), noise=noise, generator=self.rng, dtype=self.dtype
         )
-        rebuilt = fake[:half]
-        enough = config.diversity_share * layout_distance(real, real.roll(1, dims=0))
-        pairs = len(real) - half  # none when the batch is one picture
-        diversity = (
-            layout_distance(fake[:pairs], fake[half:]) / enough.clamp(min=1e-3) if pairs else torch.ones_like(enough)
-        )
+        clean, rebuilt = fake, fake[:half]
+        pairs = len(real) - half  # none without pairs, and when the batch is one picture
+        diversity = torch.ones((), device=self.device)
+        if pairs:
+            enough = config.diversity_share * layout_distance(real, real.roll(1, dims=0))
+            diversity = layout_distance(fake[:pairs], fake[half:]) / enough.clamp(min=1e-3)
         sigma = config.blur_sigma * max(0.0, 1 - images / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0
         fake = blur(fake, sigma)
 
@@ -136,27 +171,36 @@ class GanTrainer:
         for _ in range(config.critic_steps - 1):
             more, captions = self._batch()
             more_c = self._encoded(captions)
-            moved = augment(fake.detach(), config.augment, self.rng)
-            shown = augment(blur(more, sigma), config.augment, self.rng)
+            moved = self._augment(fake.detach())
+            shown = self._augment(blur(more, sigma))
             self._update_discriminator(shown, more_c, self._with_earlier(more_c), moved, c_fake)
         self.images_seen += config.batch * config.critic_steps
         every_c = self._with_earlier(c)
         # The same augmentation for a picture and its reconstruction, so that they can be compared after it.
         draws = self.rng.get_state()
-        fake = augment(fake, config.augment, self.rng)
+        fake = self._augment(fake)
         self.rng.set_state(draws)
-        real = augment(blur(real, sigma), config.augment, self.rng)
+        real = self._augment(blur(real, sigma))
         fake_taps: list[Tensor] = []
         real_taps: list[Tensor] = []
         embedding = None
-        if step % config.taps_every == 0:
+        with_taps = step % config.taps_every == 0
+        if with_taps:
+            # The same part of reals and fakes where pictures are larger than the network's.
+            window = crop_window(config.resolution, self.network.image_size, self.rng, config.crops)
             with self._autocast():
-                fake_taps, embedding = self._features(fake)
+                seen = self.network.features(cut(fake, window))
+                fake_taps = self._with_heads(seen)
+                if window is None:
+                    embedding = self._own_embedding(seen)
                 with torch.no_grad():
-                    real_taps, _ = self._features(real)
+                    real_taps = self._with_heads(self.network.features(cut(real, window)))
         figures, logits_real = self._update_discriminator(
             real, c, every_c, fake.detach(), c_fake, real_taps, [tap.detach() for tap in fake_taps]
         )
+        if self.adaptive is not None:
+            self.adaptive.observe(figures["sign_real"], config.batch)
+            figures["augment_strength"] = torch.tensor(self.adaptive.strength)
         if images < config.critic_kimg * 1000:
             return figures
 
@@ -176,6 +220,8 @@ class GanTrainer:
             every_fake = self.discriminator.every_logit(outs, every_c)
             text = over_heads([matching(head, own_fake) for head in every_fake], weights)
             loss_g = adversarial + config.matching_fake * text + config.diversity * (1 - diversity).relu()
+            if embedding is None and with_taps and config.guidance:
+                embedding = self._guided(clean)
             if embedding is not None:
                 distance = spherical_distance(embedding.float(), c_fake).mean()
                 loss_g = loss_g + config.guidance * distance
@@ -185,18 +231,27 @@ class GanTrainer:
         if self.reconstruction is not None and divergence is not None:
             with torch.no_grad(), self._autocast():
                 wanted = self.discriminator.stages(real[:half])
-            seen = [(a[:half].float(), b.float()) for a, b in zip(stages, wanted, strict=True)]
-            loss, error = self.reconstruction.loss(rebuilt, whole, divergence, seen)
+            maps = [(a[:half].float(), b.float()) for a, b in zip(stages, wanted, strict=True)]
+            loss, error = self.reconstruction.loss(rebuilt, whole, divergence, maps)
             loss_g = loss_g + config.reconstruction * loss
             optimisers.append(self.reconstruction.optimiser)
             figures |= {"error": error, "divergence": divergence.detach()}
         _update(loss_g, *optimisers)
-        self.ema.update(self.generator, batch=len(real), images_seen=self.images_seen)
-        return figures | {
-            "loss_g": adversarial.detach(),
-            "diversity": diversity.detach(),
-            "match_fake": _first(every_fake, own_fake),
-        }
+        if self.text is not None and self.text.learns:
+            self.text.update(batch=len(real), images_seen=self.images_seen)
+        else:
+            self.ema.update(self.generator, batch=len(real), images_seen=self.images_seen)
+        if config.pairs:
+            figures["diversity"] = diversity.detach()
+        return figures | {"loss_g": adversarial.detach(), "match_fake": _first(every_fake, own_fake)}
+
+    def _captions_of_fakes(self, batch: int) -> int:
+        """How many captions a batch of fakes has: two fakes share one where they come in pairs."""
+        return batch - batch // 2 if self.config.pairs else batch
+
+    def _augment(self, x_N3HW: Tensor) -> Tensor:
+        strength = 1.0 if self.adaptive is None else self.adaptive.strength
+        return augment(x_N3HW, self.config.augment, self.rng, strength)
 
     def _update_discriminator(
         self,
@@ -214,7 +269,7 @@ class GanTrainer:
         """
         config, weights, count = self.config, self._weights(real_taps), len(real_taps)
         own = torch.arange(len(real), device=self.device)
-        own_fake = own % (len(real) - len(real) // 2)
+        own_fake = own % self._captions_of_fakes(len(real))
         with self._autocast():
             real_outs = self.discriminator(real_taps, self.discriminator.stages(real))
             fake_outs = self.discriminator(fake_taps, self.discriminator.stages(fake))
@@ -239,6 +294,8 @@ class GanTrainer:
             "loss_d": loss.detach(),
             "logit_real": _mean(logits_real),
             "logit_fake": _mean(logits_fake),
+            "sign_real": _mean([head.sign() for head in logits_real]),
+            "sign_fake": _mean([head.sign() for head in logits_fake]),
             "match_real": _first(every_real, own),
         }
         return figures, [head.detach() for head in paired]
@@ -251,8 +308,18 @@ class GanTrainer:
         """Work out the embeddings of all captions now, or find them in the cache, where the captions are known."""
         captions = captions_of(self.data)
         if captions is not None:
-            key = encoder_key({}, self.clip.text_state_dict(), str(self.device.type), str(self.dtype))
-            self._known = know_texts(captions, self._encode, key=key, dim=self.clip.embed_dim, cache=cache_folder())
+            self._known = self._know(captions, self.clip.tower, self._encode)
+            if self.text is not None and not self.text.learns:
+                self._known_told = self._know(captions, self.text.tower, self.text.encode)
+
+    def _know(self, captions: list[str], tower: TextTower, encode: Encode) -> KnownTexts:
+        key = encoder_key(tower.text_spec(), tower.text_state_dict(), str(self.device.type), str(self.dtype))
+        return know_texts(captions, encode, key=key, dim=tower.embed_dim, cache=cache_folder())
+
+    def _told(self, captions: list[str]) -> Tensor:
+        """What another tower than the CLIP's tells the generator of them, with gradients in the text phase."""
+        assert self.text is not None
+        return self.text.encode(captions) if self._known_told is None else self._known_told(captions, self.device)
 
     def _encoded(self, captions: list[str]) -> Tensor:
         return self._encode(captions) if self._known is None else self._known(captions, self.device)
@@ -270,12 +337,20 @@ class GanTrainer:
         captions = [texts[int(draw * len(texts))] for texts, draw in zip(batch.captions, draws, strict=True)]
         return images.float() / 127.5 - 1, captions
 
-    def _features(self, x_N3HW: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The taps that have a head, and the embedding that guidance compares with the caption's."""
-        features = self.network.features(x_N3HW)
-        embedding = features.embedding if self.network is self.clip else self.clip.encode_image(x_N3HW)
-        assert embedding is not None
-        return [features.taps[tap] for tap in self.config.taps], embedding
+    def _with_heads(self, features: Features) -> list[Tensor]:
+        return [features.taps[tap] for tap in self.config.taps]
+
+    def _own_embedding(self, features: Features) -> Tensor | None:
+        """The embedding for guidance, where it falls off the discriminator's pass: by the same CLIP, of pictures small
+        enough."""
+        config = self.config
+        shared = config.features == CLIP_FEATURES and config.resolution <= config.guidance_crop
+        return features.embedding if shared else None
+
+    def _guided(self, x_N3HW: Tensor) -> Tensor:
+        """The embedding that guidance compares with the caption's, of the pictures as they are or of a crop."""
+        assert isinstance(self.clip, ClipModel | PublishedClip)
+        return self.clip.encode_image(cut(x_N3HW, crop_window(x_N3HW.shape[-1], self.config.guidance_crop, self.rng)))
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
@@ -283,56 +358,48 @@ class GanTrainer:
     @torch.no_grad()
     def render(self, prompts: list[str], z_NZ: Tensor) -> Tensor:
         """Pictures of the averaged generator, [N, 3, R, R] in [-1, 1], psi 1, constant noise."""
-        c = self.clip.encode_text(prompts).float()
+        c = (self.clip if self.text is None else self.text.average()).encode_text(prompts).float()
         pictures: Tensor = self.ema.module(z_NZ.to(self.device), c)
         return pictures.clamp(-1, 1)
+
+    @property
+    def text_source(self) -> TextSource:
+        """The text tower that checkpoints of this generator go with."""
+        return self.clip if self.text is None else self.text.average()
 
     @torch.no_grad()
     def start_from(self, checkpoint: Checkpoint, state: Mapping[str, Any] | None = None) -> None:
         """Take over a checkpoint's generator, of this resolution or a lower one, before the first step.
 
-        Blocks above its resolution keep their fresh weights but for their RGB skips, which start at nothing: the first
-        pictures are the checkpoint's, enlarged. `state` is that of the run it comes from, for discriminator and
-        encoder, grown in the same way. Raises `RunError` when the checkpoint does not fit this run.
+        See `training.growing.take_over`. `state` is that of the run it comes from, for discriminator and encoder, grown
+        in the same way. Raises `RunError` when the checkpoint does not fit this run.
         """
-        config, header = asdict(self.generator.config), checkpoint.header
-        if header.family != "stylegan_t":
-            raise RunError(f"{checkpoint.path}: expected a StyleGAN-T to start from, got family {header.family!r}")
-        for name in sorted(set(config) - {"resolution"}):
-            if header.config[name] != config[name]:
-                raise RunError(
-                    f"{checkpoint.path}: {name}: expected {config[name]} as in this run, got {header.config[name]}"
-                )
-        if header.config["resolution"] > config["resolution"]:
-            raise RunError(
-                f"{checkpoint.path}: expected at most {config['resolution']} px to start from, "
-                f"got {header.config['resolution']}"
-            )
-        text = checkpoint.part("text")
-        own = self.clip.text_state_dict()
-        if set(text) != set(own) or not all(torch.equal(text[name].half(), own[name].cpu().half()) for name in own):
-            raise RunError(
-                f"{checkpoint.path}: expected a generator trained with this run's CLIP, got one with another"
-            )
-        tensors = {name: tensor.float() for name, tensor in checkpoint.part("generator").items()}
-        self.generator.load_state_dict(tensors, strict=False)
-        known = {name.split(".")[1] for name in tensors if name.startswith("blocks.")}
-        for number, block in enumerate(self.generator.blocks):
-            if str(number) not in known:
-                assert isinstance(block, Block)
-                block.to_rgb.weight.zero_()
+        check_fits(checkpoint, self.generator.config)
+        if self.config.encoder != "start":
+            self._check_text(checkpoint)
+        take_over(self.generator, checkpoint.part("generator"))
         self.ema.module.load_state_dict(self.generator.state_dict())
         if state is None:
             return
         self.discriminator.load_state_dict(state["discriminator"], strict=False)
         if self.discriminator.pixels is not None:
             for side in self.discriminator.pixels.sides:
-                if side >= header.config["resolution"]:
+                if side >= checkpoint.header.config["resolution"]:
                     self.discriminator.pixels.mute(side)
         if self.reconstruction is not None and state["reconstruction"] is not None:
             encoder = self.reconstruction.encoder
-            if header.config["resolution"] >= encoder.side:
+            if checkpoint.header.config["resolution"] >= encoder.side:
                 encoder.load_state_dict(state["reconstruction"]["encoder"])
+
+    def _check_text(self, checkpoint: Checkpoint) -> None:
+        """Raises `RunError` for a generator that is used to another text encoder than the run's CLIP."""
+        text, own = checkpoint.part("text"), self.clip.text_state_dict()
+        same = checkpoint.header.text == self.clip.text_spec() if not own else set(text) == set(own)
+        if not same or not all(torch.equal(text[name].half(), own[name].cpu().half()) for name in own):
+            raise RunError(
+                f"{checkpoint.path}: expected a generator trained with this run's CLIP, got one with another; "
+                "--set text.encoder=start goes on with the checkpoint's own"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
@@ -348,6 +415,8 @@ class GanTrainer:
             "rng": self.rng.get_state(),
             "captions": self.captions,
             "reconstruction": self.reconstruction.state_dict() if self.reconstruction is not None else None,
+            "text": self.text.state_dict() if self.text is not None else None,
+            "augment": self.adaptive.state_dict() if self.adaptive is not None else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -363,6 +432,11 @@ class GanTrainer:
         self.captions = state["captions"].to(self.device)
         if self.reconstruction is not None and state["reconstruction"] is not None:
             self.reconstruction.load_state_dict(state["reconstruction"])
+        # States from before there were these parts lack them.
+        if self.text is not None and state.get("text") is not None:
+            self.text.load_state_dict(state["text"])
+        if self.adaptive is not None and state.get("augment") is not None:
+            self.adaptive.load_state_dict(state["augment"])
 
 
 @torch.no_grad()
@@ -384,7 +458,7 @@ def _prepare(generator: Generator) -> None:
 
 
 def _adam(module: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(module.parameters(), lr=learning_rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
+    return torch.optim.Adam(learning(module), lr=learning_rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
 
 
 def _load(optimiser: torch.optim.Adam, state: dict[str, Any]) -> None:

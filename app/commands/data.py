@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.errors import UserError
 from app.files import check_writable, write_json
@@ -120,14 +121,20 @@ DRAWING = ("data", "template", "crop", "mirror", "resize", "workers", "lanes", "
 """Names of the arguments of `add_drawing`."""
 
 
-def data_config(args: argparse.Namespace) -> DataConfig:
-    """What `add_drawing` asked for. Raises `DataError`."""
+def data_config(args: argparse.Namespace, usual: DataConfig | None = None) -> DataConfig | None:
+    """What `add_drawing` asked for, and `usual` where it did not; None without any data. Raises `DataError`."""
     from training.datasets.config import DataConfig, SourceSpec
 
-    given = {name: getattr(args, name) for name in DRAWING[2:] if getattr(args, name)}
+    if args.template is not None and not args.data:
+        raise UserError("--template: is for the folders of classes that --data names; name them")
+    given: dict[str, Any] = {name: getattr(args, name) for name in DRAWING[2:] if getattr(args, name)}
     if args.workers is not None:
         given["workers"] = args.workers
-    return DataConfig(sources=tuple(SourceSpec.parse(place, template=args.template) for place in args.data), **given)
+    if args.data:
+        given["sources"] = tuple(SourceSpec.parse(place, template=args.template) for place in args.data)
+    if usual is None:
+        return DataConfig(**given) if args.data else None
+    return replace(usual, **given)
 
 
 def run_check(args: argparse.Namespace) -> int:

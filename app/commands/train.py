@@ -35,12 +35,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     gan = kinds.add_parser(
         "gan",
         help="a StyleGAN-T",
-        description="Start with --data, --clip and --out; go on with --resume RUN. Ctrl-C saves the run first.",
+        description="Start with --recipe and --data; go on with --resume RUN. Ctrl-C saves the run first. "
+        "docs/training.md tells the recipes.",
     )
     _add_recipe(gan)
     add_drawing(gan)
-    gan.add_argument("--clip", type=Path, metavar="CLIP_RUN", help="a run of `glissando train clip`")
-    gan.add_argument("--out", type=Path, metavar="RUN", help="the run's folder, a new one")
+    gan.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings as TOML, such as another run's config.toml; --set goes first",
+    )
+    gan.add_argument(
+        "--clip",
+        metavar="CLIP",
+        help="a run of `glissando train clip`, or open_clip:MODEL/TAG (default: the recipe's, where it has one)",
+    )
+    gan.add_argument("--out", type=Path, metavar="RUN", help="the run's folder, a new one (default: runs/RECIPE)")
     gan.add_argument(
         "--start",
         type=Path,
@@ -55,9 +66,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=[],
         metavar="NAME=VALUE",
         help="change a setting of the recipe, or of the resumed run from here on; may be given again (the names are in "
-        "a run's config.json)",
+        "a run's config.toml, plain or with their section, such as trainer.batch)",
     )
     gan.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    gan.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="start nothing: print sizes, memory and time, measured by a few steps where --data and networks are here",
+    )
     gan.set_defaults(run=run_gan)
 
     classifier = kinds.add_parser(
@@ -75,7 +91,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--recipe", default=None, help="postcards (the default), tiny, which is quick, or for a GAN postcards-32"
+        "--recipe",
+        help="postcards (the default) or tiny, which is quick; for a GAN also postcards-32, lite-64, full-64, grow, "
+        "text-encoder and fine-tune",
     )
 
 
@@ -109,23 +127,51 @@ def run_classifier(args: argparse.Namespace) -> int:
 
 def run_gan(args: argparse.Namespace) -> int:
     """Start a GAN run, or go on with one."""
+    settings = [*args.set, *([] if args.kimg is None else [f"kimg={args.kimg}"])]
     if args.resume is not None:
-        names = ("recipe", "clip", "out", "start", *DRAWING)
+        names = ("recipe", "config", "clip", "out", "start", *DRAWING, "dry_run")
         given = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) not in (None, False)]
         if given:
             raise UserError(f"--resume goes on with the run as it was started: leave out {', '.join(given)}")
-    else:
-        missing = [f"--{name}" for name in ("data", "clip", "out") if getattr(args, name) is None]
-        if missing:
-            raise UserError(f"a new run needs {', '.join(missing)}; to go on with one, give --resume RUN")
 
-    from training.recipes import gan_recipe
-    from training.run import resume, train
+        from training.run import resume
 
-    settings = [*args.set, *([] if args.kimg is None else [f"kimg={args.kimg}"])]
-    if args.resume is not None:
         print(resume(args.resume, settings=settings))
         return 0
-    config = gan_recipe(args.recipe or DEFAULT_RECIPE).changed(settings)
-    print(train(config, data_config(args), args.clip, args.out, start=args.start))
+
+    from training.recipes import gan_recipe
+    from training.run_file import Wishes, read_wishes
+
+    wishes = read_wishes(args.config) if args.config is not None else Wishes()
+
+    def asked(name: str) -> str | None:
+        value = getattr(args, name)
+        return wishes.run.get(name) if value is None else str(value)
+
+    recipe, start, out = asked("recipe") or DEFAULT_RECIPE, asked("start"), asked("out")
+    data = data_config(args, wishes.data)
+    config = gan_recipe(recipe).updated(wishes.settings).changed(settings)
+    clip = asked("clip") or config.clip
+    missing = [f"--{name}" for name, value in (("data", data or args.dry_run), ("clip", clip)) if not value]
+    if missing:
+        raise UserError(f"a new run needs {', '.join(missing)}; to go on with one, give --resume RUN")
+    begin = Path(start) if start else None
+    if args.dry_run:
+        from training.dry_run import dry_run
+
+        print(dry_run(config, clip, data, begin))
+        return 0
+
+    from training.run import train
+
+    assert data is not None
+    print(train(config, data, clip, Path(out) if out else _free_folder(recipe), start=begin))
     return 0
+
+
+def _free_folder(recipe: str) -> Path:
+    """runs/RECIPE, with a number where that is taken."""
+    folder, number = Path("runs") / recipe, 2
+    while folder.exists():
+        folder, number = Path("runs") / f"{recipe}-{number}", number + 1
+    return folder

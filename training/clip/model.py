@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from training.clip import towers
+from training.clip.text_tower import TextTower, bundled_spec
 from training.features import Features, resize, spread_taps, token_taps
 
 FILE_NAME = "clip.safetensors"
@@ -96,6 +97,15 @@ class ClipModel(nn.Module):
         if not prompts:
             return torch.zeros(0, self.embed_dim, device=device)
         return towers.encode_tokens(self.clip.text, self._tokenizer(list(prompts)).to(device))
+
+    @property
+    def tower(self) -> TextTower:
+        """The text tower as a module of its own, of the same weights."""
+        return TextTower(self.clip.text, self.text_spec())
+
+    def text_spec(self) -> dict[str, Any]:
+        """How a checkpoint's header describes the text tower."""
+        return bundled_spec(self.embed_dim, self.text_cfg)
 
     def text_state_dict(self) -> dict[str, Tensor]:
         """The text tower's weights by open_clip's names, as a generator's checkpoint carries them."""

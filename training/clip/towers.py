@@ -48,7 +48,7 @@ def encode_tokens(text: Any, tokens_NL: Tensor, embedded_NLC: Tensor | None = No
     """Token numbers [N, L] -> L2-normalised embedding [N, D]. `embedded_NLC` stands for the rows of the token
     embedding."""
     end = tokens_NL.argmax(dim=-1)  # the end mark has the largest number
-    length = int(end.max()) + 1
+    length = tokens_NL.shape[1] if tokens_NL.is_meta else int(end.max()) + 1
     x = text.token_embedding(tokens_NL[:, :length]) if embedded_NLC is None else embedded_NLC[:, :length]
     x = x + text.positional_embedding[:length]
     # Causal: nothing before the end mark sees the padding behind it, so cutting the padding off changes nothing.

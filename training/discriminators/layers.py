@@ -71,18 +71,22 @@ class TextProjection(nn.Module):
 
     The embedding is brought from unit length to unit variance first: at unit length its entries are so small beside
     the bias that the map learns the text many times more slowly than everything else.
+
+    StyleGAN-T has neither; with `paper` it is done its way.
     """
 
-    def __init__(self, text_dim: int, channels: int = 64) -> None:
+    def __init__(self, text_dim: int, channels: int = 64, *, paper: bool = False) -> None:
         super().__init__()
-        self.plain = Dense(channels, 1)
+        self.plain = None if paper else Dense(channels, 1)
         self.map = Dense(text_dim, channels)
         self.scale = 1 / math.sqrt(channels)
-        self.text_scale = math.sqrt(text_dim)
+        self.text_scale = 1.0 if paper else math.sqrt(text_dim)
 
     def forward(self, out_NCT: Tensor, c_ND: Tensor) -> Tensor:
         """[N, C, T] and [N, D] -> logits [N, T]."""
         matched = torch.einsum("nct,nc->nt", out_NCT, self.map(c_ND * self.text_scale)) * self.scale
+        if self.plain is None:
+            return matched
         plain: Tensor = self.plain(out_NCT.transpose(1, 2)).squeeze(2)
         return plain + matched
 

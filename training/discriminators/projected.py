@@ -124,13 +124,21 @@ class Discriminator(nn.Module):
     The outputs come in order: one for each tap, then patches and whole of the pixel head if there is one.
     """
 
-    def __init__(self, tap_channels: Sequence[int], text_dim: int, *, resolution: int, pixel_channels: int = 0) -> None:
-        """`pixel_channels` 0 leaves the pixel head out."""
+    def __init__(
+        self,
+        tap_channels: Sequence[int],
+        text_dim: int,
+        *,
+        resolution: int,
+        pixel_channels: int = 0,
+        paper: bool = False,
+    ) -> None:
+        """`pixel_channels` 0 leaves the pixel head out; `paper` is for the logits, see `TextProjection`."""
         super().__init__()
         self.heads = nn.ModuleList([TokenHead(channels) for channels in tap_channels])
         self.pixels = PixelHead(resolution, pixel_channels) if pixel_channels else None
         widths = [OUT_CHANNELS] * len(tap_channels) + [OUT_CHANNELS, WHOLE_CHANNELS] * bool(pixel_channels)
-        self.projections = nn.ModuleList([TextProjection(text_dim, width) for width in widths])
+        self.projections = nn.ModuleList([TextProjection(text_dim, width, paper=paper) for width in widths])
 
     def stages(self, x_N3HW: Tensor) -> list[Tensor]:
         """The pixel head's maps of pictures, see `PixelHead.stages`; none without a pixel head."""
