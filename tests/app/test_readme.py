@@ -17,9 +17,15 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LINES = [line for block in re.findall(r"```(?:sh|bat)\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
 COMMANDS = [line for line in LINES if line.startswith("glissando")]
+IN_DOCS = [
+    line
+    for page in sorted((ROOT / "docs").glob("*.md"))
+    for line in page.read_text(encoding="utf-8").splitlines()
+    if line.startswith("glissando ")
+]
 
 
-@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("line", [*COMMANDS, *IN_DOCS])
 def test_every_glissando_command_is_one_the_program_takes(line):
     args = build_parser().parse_args(shlex.split(line)[1:])
     assert callable(args.run)

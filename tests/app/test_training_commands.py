@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from app import cli
-from core.checkpoints import read_header
+from core.checkpoints import load, read_header
 
 
 def run(*arguments) -> int:
@@ -65,6 +67,19 @@ def test_from_data_to_pictures(tmp_path, capsys, monkeypatch, postcards):
         capsys, "train", "gan", "--resume", gan, "--set", "batch=8"
     )
 
+    # Settings as a file, and the folder of a run that has no name: the run is saved as such a file.
+    monkeypatch.chdir(tmp_path)
+    wishes = tmp_path / "wishes.toml"
+    wishes.write_text(f'[run]\nrecipe = "tiny"\ndata = "{postcards}"\n[trainer]\nkimg = 0.016\nseed = 3\n', "utf-8")
+    assert run("train", "gan", "--config", wishes, "--clip", clip, "--set", "trainer.seed=4") == 0
+    resolved = tmp_path / "runs" / "tiny" / "config.toml"
+    saved = tomllib.loads(resolved.read_text(encoding="utf-8"))
+    assert (saved["trainer"]["seed"], saved["trainer"]["kimg"], saved["model"]["resolution"]) == (4, 0.016, 32)
+    assert run("train", "gan", "--config", resolved, "--out", tmp_path / "again") == 0
+    assert (tmp_path / "again" / "config.toml").read_text("utf-8") == resolved.read_text("utf-8")
+    a, b = ((folder / "latest.safetensors") for folder in (resolved.parent, tmp_path / "again"))
+    assert all(torch.equal(tensor, load(b).tensors[name]) for name, tensor in load(a).tensors.items())
+
     out = tmp_path / "pictures"
     made = run("generate", gan / "latest.safetensors", "--prompt", "a house at sunset", "--seeds", "0-1", "--out", out)
     assert made == 0
@@ -91,14 +106,30 @@ def test_data_are_checked_built_and_trained_on(tmp_path, capsys, monkeypatch, po
     start = ("train", "gan", "--recipe", "tiny", "--clip", clip, "--kimg", 0.032, "--mirror", "--crop", "random")
     both = ("--data", "shards=2", "--data", postcards, "--workers", 1, "--text-cache")
     assert run(*start, *both, "--out", gan) == 0
-    saved = json.loads((gan / "config.json").read_text(encoding="utf-8"))["data"]
+    saved = tomllib.loads((gan / "config.toml").read_text(encoding="utf-8"))["data"]
+    assert (saved["mirror"], saved["crop"], saved["text_cache"]) == (True, "random", True)
     assert [(Path(source["place"]).name, source.get("weight")) for source in saved["sources"]] == [
         ("shards", 2.0),
         ("postcards", None),
     ]
+    # Another run on the same data, but for what is said again.
+    again = ("train", "gan", "--config", gan / "config.toml", "--out", tmp_path / "again", "--crop", "centre")
+    assert run(*again) == 0
+    other = tomllib.loads((tmp_path / "again" / "config.toml").read_text(encoding="utf-8"))["data"]
+    assert other == {name: value for name, value in saved.items() if name != "crop"}
+    assert "--template: is for" in fails(capsys, *again, "--template", "a {}")
     monkeypatch.chdir(tmp_path.parent)
     assert run("train", "gan", "--resume", gan, "--kimg", 0.064) == 0
     assert "leave out --data, --mirror" in fails(capsys, "train", "gan", "--resume", gan, "--data", "x", "--mirror")
+
+
+def test_a_dry_run_needs_neither_data_nor_weights(capsys):
+    capsys.readouterr()
+    assert run("train", "gan", "--recipe", "lite-64", "--dry-run", "--set", "trainer.batch=256") == 0
+    out = capsys.readouterr().out
+    assert "74.56 M" in out
+    assert "of 256 pictures" in out
+    assert "reckoned, not measured" in out
 
 
 def test_training_tells_each_mistake_in_one_line(tmp_path, capsys, postcards):
@@ -106,11 +137,15 @@ def test_training_tells_each_mistake_in_one_line(tmp_path, capsys, postcards):
     assert "one of postcards, tiny, got 'huge'" in fails(capsys, *clip, "--recipe", "huge")
     assert "no run to resume" in fails(capsys, *clip, "--resume")
     assert "no such folder" in fails(capsys, "train", "clip", "--data", tmp_path / "absent", "--out", tmp_path / "c")
-    assert "a new run needs --clip, --out" in fails(capsys, "train", "gan", "--data", postcards)
+    assert "a new run needs --clip;" in fails(capsys, "train", "gan", "--data", postcards)
+    assert "leave out --dry-run" in fails(capsys, "train", "gan", "--resume", tmp_path, "--dry-run")
+    assert "cannot read it" in fails(capsys, "train", "gan", "--config", tmp_path / "absent.toml")
     assert "leave out --data" in fails(capsys, "train", "gan", "--resume", tmp_path, "--data", postcards)
     assert "expected the folder of a GAN run" in fails(capsys, "train", "gan", "--resume", tmp_path)
     gan = ("train", "gan", "--data", postcards, "--clip", tmp_path / "c", "--out", tmp_path / "g")
-    assert "one of postcards, postcards-32, tiny, got 'huge'" in fails(capsys, *gan, "--recipe", "huge")
+    assert "one of postcards, postcards-32, tiny, lite-64, full-64, grow, text-encoder, fine-tune, got 'huge'" in fails(
+        capsys, *gan, "--recipe", "huge"
+    )
     assert "kimg" in fails(capsys, *gan, "--kimg", "nan")
     assert "unknown 'speed'" in fails(capsys, *gan, "--set", "speed=3")
     assert "expected NAME=VALUE" in fails(capsys, *gan, "--set", "batch")

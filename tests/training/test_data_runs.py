@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from training.datasets.config import DataConfig, SourceSpec
 from training.datasets.errors import DataError
 from training.datasets.loader import Loader
 from training.run import resume, train
+from training.run_file import read_run
 
 __all__ = ["clip"]
 
@@ -108,4 +108,4 @@ def test_one_folder_is_remembered_by_its_path_alone(clip: Path, tmp_path: Path) 
     write_folder(tmp_path / "d", range(6))
     Image.new("RGB", (8, 8)).save(tmp_path / "d" / "captionless.png")
     train(replace(CONFIG, kimg=0.004), tmp_path / "d", clip, tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["data"] == str(tmp_path / "d")
+    assert read_run(tmp_path / "run").data == DataConfig.of(tmp_path / "d")

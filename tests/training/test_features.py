@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -45,6 +46,40 @@ def test_a_timm_vit_gives_tokens_with_the_class_token_added(network: TimmViT) ->
     for tap, expected, channels in zip(features.taps, tokens, network.tap_channels, strict=True):
         assert tap.shape == (2, channels, 16)
         torch.testing.assert_close(tap, (expected[:, 1:] + expected[:, :1]).transpose(1, 2), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "classy"),
+    [
+        ("vit_tiny_patch16_224", 1, True),
+        ("deit_tiny_distilled_patch16_224", 2, True),
+        ("vit_tiny_patch16_224.registers", 5, True),
+        ("vit_tiny_patch16_224.average", 0, False),
+        ("eva02_tiny_patch14_224", 1, True),
+        ("beit_base_patch16_224", 1, True),
+        ("xcit_nano_12_p16_224", 0, False),
+    ],
+)
+def test_any_vit_has_taps_of_its_patches(name: str, before: int, classy: bool) -> None:
+    """Networks of timm with register tokens, without a class token, with positions of their own."""
+    torch.manual_seed(0)
+    model, _, kind = name.partition(".")
+    options: dict[str, Any] = {"registers": {"reg_tokens": 4}, "average": {"class_token": False, "global_pool": "avg"}}
+    if model.startswith(("vit", "deit", "beit")):
+        options[kind] = options.get(kind, {}) | {"depth": 4, "embed_dim": 24, "num_heads": 2}
+    vit = timm.create_model(model, num_classes=0, **options.get(kind, {}))
+    network = TimmViT(vit, *IMAGENET)
+    taps = network.features(torch.rand(1, 3, 32, 32)).taps
+    assert network.prefix == before
+    assert len(taps) == 5
+    for tap, channels in zip(taps, network.tap_channels, strict=True):
+        assert tap.shape == (1, channels, vit.patch_embed.num_patches)
+    if classy:
+        tokens: list[torch.Tensor] = []
+        hook = vit.blocks[-1].register_forward_hook(lambda _block, _args, out: tokens.append(out))
+        last = network.features(torch.rand(1, 3, 32, 32)).taps[-1]
+        hook.remove()
+        torch.testing.assert_close(last, (tokens[0][:, before:] + tokens[0][:, :1]).transpose(1, 2))
 
 
 def test_gradients_reach_the_pictures_and_not_the_weights(network: TimmViT) -> None:
@@ -94,8 +129,9 @@ def test_a_damaged_file_and_a_network_that_is_no_vit_are_refused(
     file.write_bytes(b"not weights")
     with pytest.raises(FeatureError, match="cannot get the weights of vit_tiny_patch16_224 from the file"):
         open_feature_network(f"timm:vit_tiny_patch16_224={file}")
-    monkeypatch.setattr(timm, "create_model", lambda *_, **__: torch.nn.Linear(1, 1))
-    with pytest.raises(FeatureError, match="expected a Vision Transformer"):
+    resnet = timm.create_model("test_resnet", num_classes=0)
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: resnet)
+    with pytest.raises(FeatureError, match="expected a Vision Transformer, got timm's ResNet"):
         open_feature_network("timm:resnet18")
 
 

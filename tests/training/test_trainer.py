@@ -30,6 +30,7 @@ from training.datasets.folder import load_folder
 from training.features import DINO, FeatureError, TimmViT
 from training.recipes import gan_recipe
 from training.run import resume, train
+from training.run_file import read_run
 from training.trainer import GanTrainer, RunError
 
 CONFIG = GanConfig(
@@ -375,8 +376,8 @@ def test_errors_say_what_to_do(data: Path, clip: Path, tmp_path: Path) -> None:
     (run / "state.pt").write_bytes(b"torn")
     with pytest.raises(RunError, match="could not be read"):
         resume(run)
-    (run / "config.json").write_text("{", encoding="utf-8")
-    with pytest.raises(RunError, match="config.json"):
+    (run / "config.toml").write_text("{", encoding="utf-8")
+    with pytest.raises(RunError, match="config.toml"):
         resume(run)
 
 
@@ -407,8 +408,8 @@ def test_settings_change_a_run_that_goes_on(data: Path, clip: Path, tmp_path: Pa
     run = tmp_path / "run"
     train(replace(CONFIG, kimg=0.02), data, clip, run)
     resume(run, settings=["kimg=0.04", "learning_rate_g=0.0005", "augment=color,cutout"])
-    saved = json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]
-    assert (saved["learning_rate_g"], saved["augment"]) == (0.0005, ["color", "cutout"])
+    saved = read_run(run).config
+    assert (saved.learning_rate_g, saved.augment) == (0.0005, ("color", "cutout"))
     optimiser = torch.load(run / "state.pt", weights_only=True)["optimiser_g"]
     assert [group["lr"] for group in optimiser["param_groups"]] == [0.0005]
     with pytest.raises(RunError, match="batch, resolution: cannot change|resolution, batch: cannot change"):

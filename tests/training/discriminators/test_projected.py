@@ -49,6 +49,16 @@ def test_logits_are_a_plain_term_and_the_inner_product_with_the_mapped_text() ->
     torch.testing.assert_close(projection(out, c), expected)
 
 
+def test_the_papers_logit_is_the_inner_product_alone() -> None:
+    projection = TextProjection(4, 64, paper=True)
+    out, c = torch.randn(2, 64, 5), torch.randn(2, 4)
+    mapped = c @ projection.map.weight.T / 2 + projection.map.bias
+    torch.testing.assert_close(projection(out, c), torch.einsum("nct,nc->nt", out, mapped) / 8)
+    head = TokenHead(384)
+    parameters = sum(p.numel() for module in (head, TextProjection(768, paper=True)) for p in module.parameters())
+    assert parameters == 1_550_720
+
+
 def test_pixel_head_sees_how_much_the_batch_varies() -> None:
     head = PixelHead(32, 8).eval()
     same = torch.randn(1, 3, 32, 32).expand(8, 3, 32, 32)

@@ -1,0 +1,98 @@
+"""Runs small enough for a test: a folder of twelve pictures, a CLIP of random weights, and a configuration to match."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from training.clip.config import ClipConfig
+from training.clip.model import ClipHeader, save_clip
+from training.clip.towers import build_clip
+from training.config import GanConfig
+
+SHAPE = ("base_channels=512", "max_channels=16", "convs_per_block=1", "norm_groups=4", "z_dim=16")
+"""Settings of a generator that learns a step in a few milliseconds."""
+
+SMALL = GanConfig(
+    resolution=16,
+    base_channels=512,
+    max_channels=16,
+    norm_groups=4,
+    z_dim=16,
+    batch=4,
+    features="clip",
+    kimg=0.016,
+    log_steps=1,
+    sample_kimg=1.0,
+    save_kimg=1.0,
+    critic_kimg=0.0,
+    critic_steps=1,
+    taps_every=1,
+    reconstruction=0.0,
+    noise_kimg=0.0,
+    other_captions=4,
+    pixel_channels=4,
+    taps=(0, 1),
+    grid_seeds=1,
+    prompts=("a red square",),
+)
+
+
+def write_data(folder: Path) -> Path:
+    """Twelve coloured pictures with two captions each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for index in range(12):
+        colour = rng.integers(0, 256, 3)
+        pixels = np.clip(colour + rng.integers(-20, 20, (16, 16, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+        (folder / f"{index}.txt").write_text(f"square number {index}\ncolour {index}\n", encoding="utf-8")
+    return folder
+
+
+def write_clip(folder: Path, *, seed: int = 0) -> Path:
+    """A CLIP of random weights, as a run leaves it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = ClipConfig(
+        image_size=16,
+        patch_size=8,
+        vision_width=32,
+        vision_layers=2,
+        text_width=32,
+        text_layers=1,
+        embed_dim=16,
+        head_width=16,
+    )
+    torch.manual_seed(seed)
+    model = build_clip(config.embed_dim, config.vision_cfg(), config.text_cfg())
+    header = ClipHeader(embed_dim=config.embed_dim, vision_cfg=config.vision_cfg(), text_cfg=config.text_cfg())
+    save_clip(folder / "clip.safetensors", model, header)
+    return folder
+
+
+def state_of(run: Path) -> dict[str, Any]:
+    """What the run would be resumed from."""
+    state: dict[str, Any] = torch.load(run / "state.pt", weights_only=True)
+    return state
+
+
+def tensors_of(value: Any, name: str = "") -> dict[str, torch.Tensor]:
+    """All tensors of nested dictionaries, by dotted name."""
+    if isinstance(value, torch.Tensor):
+        return {name: value}
+    if not isinstance(value, dict):
+        return {}
+    found: dict[str, torch.Tensor] = {}
+    for key, item in value.items():
+        found |= tensors_of(item, f"{name}.{key}" if name else str(key))
+    return found
+
+
+def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two states hold the same tensors, to the bit."""
+    left, right = tensors_of(a), tensors_of(b)
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)

@@ -1,0 +1,238 @@
+"""Phases 2 and 3: who learns, who sees which text embedding, and that pictures are made as they were trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.checkpoints import load
+from core.engine import Engine
+from core.latents import seed_to_z
+from core.request import RenderRequest
+from tests.training.small import SMALL, same, state_of, write_clip
+from training.clip.model import load_clip
+from training.config import GanConfig
+from training.datasets.folder import load_folder
+from training.errors import RunError
+from training.growing import TUNED
+from training.losses import spherical_distance
+from training.recipes import text_encoder
+from training.run import arranged, resume, train
+from training.text_phase import TextPhase
+from training.trainer import GanTrainer
+
+TEXT = replace(
+    SMALL, preset="start", resolution=0, phase="text", guidance=50.0, learning_rate_g=3e-6, diversity=0.0, pairs=False
+)
+PROMPTS = ["square number 1", "colour 7"]
+
+
+@pytest.fixture(scope="module")
+def first(small_data: Path, small_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Phase 1."""
+    out = tmp_path_factory.mktemp("first") / "run"
+    train(replace(SMALL, kimg=0.04), small_data, small_clip, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def second(first: Path, small_data: Path, small_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Phase 2, at a rate that can be seen after ten steps."""
+    out = tmp_path_factory.mktemp("second") / "run"
+    train(replace(TEXT, kimg=0.04, learning_rate_g=1e-3), small_data, small_clip, out, start=first)
+    return out
+
+
+def texts(run: Path) -> dict[str, torch.Tensor]:
+    return load(run / "latest.safetensors").part("text")
+
+
+def trainer_of(config: GanConfig, data: Path, clip: Path, start: Path) -> GanTrainer:
+    config, origin, tower = arranged(config, str(clip), start)
+    assert origin is not None
+    judge = load_clip(clip)
+    trainer = GanTrainer(
+        config,
+        load_folder(data, config.resolution),
+        judge,
+        torch.device("cpu"),
+        tower if config.encoder == "start" else None,
+    )
+    trainer.start_from(*origin)
+    return trainer
+
+
+def test_in_the_text_phase_the_tower_and_the_discriminator_learn(first: Path, second: Path, small_clip: Path) -> None:
+    before, after = state_of(first), state_of(second)
+    snapshot = {name: tensor.half().float() for name, tensor in before["ema"].items()}
+    assert same(snapshot, after["generator"])
+    assert same(after["generator"], after["ema"])
+    assert not same(before["discriminator"], after["discriminator"])
+    own = load_clip(small_clip).text_state_dict()
+    tuned = after["text"]["tower"]
+    assert tuned.keys() == own.keys()
+    moved = {name for name in own if not torch.equal(tuned[name], own[name])}
+    assert {"token_embedding.weight", "text_projection", "ln_final.weight"} <= moved
+    assert not same(after["text"]["ema"], tuned)
+
+
+def test_a_step_of_the_text_phase_is_as_small_as_its_rate(first: Path, small_data: Path, small_clip: Path) -> None:
+    trainer = trainer_of(replace(TEXT, critic_kimg=0.0), small_data, small_clip, first)
+    trainer.step()
+    own = load_clip(small_clip).text_state_dict()
+    assert trainer.text is not None
+    change = trainer.text.tower.module.text_projection - own["text_projection"]
+    assert 0 < change.abs().max().item() <= 3.1e-6  # Adam's first step, with betas 0 and 0.99
+
+
+def test_the_text_phase_brings_pictures_closer_to_their_captions(
+    first: Path, small_data: Path, small_clip: Path
+) -> None:
+    """As the frozen CLIP sees it, through the frozen generator."""
+    trainer = trainer_of(replace(TEXT, learning_rate_g=3e-3), small_data, small_clip, first)
+    assert trainer.text is not None
+    clip, z = (
+        load_clip(small_clip),
+        torch.randn(12, trainer.generator.z_dim, generator=torch.Generator().manual_seed(0)),
+    )
+    captions = [f"square number {index}" for index in range(12)]
+
+    def distance() -> float:
+        assert trainer.text is not None
+        with torch.no_grad():
+            pictures = trainer.generator(z, trainer.text.encode(captions))
+            return spherical_distance(clip.encode_image(pictures), clip.encode_text(captions)).mean().item()
+
+    before = distance()
+    for _ in range(30):
+        trainer.step()
+    assert distance() < before - 0.02
+
+
+def test_judges_go_on_to_see_the_frozen_embedding(
+    second: Path, small_data: Path, small_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In phase 3, as in phase 2: the generator is told the tuned embedding, the discriminator and guidance the
+    CLIP's."""
+    third = replace(SMALL, preset="start", resolution=0, diversity=0.0)
+    trainer = trainer_of(third, small_data, small_clip, second)
+    assert trainer.config.encoder == "start"
+    assert trainer.text is not None
+    assert not trainer.text.learns
+    seen: dict[str, list[torch.Tensor]] = {"generator": [], "discriminator": [], "guidance": []}
+    synthesis, logits = trainer.generator.synthesis, trainer.discriminator.logits
+
+    def synthesise(w: torch.Tensor, **options: object) -> torch.Tensor:
+        seen["generator"].append(w[:, trainer.generator.z_dim :].detach())
+        return synthesis(w, **options)  # type: ignore[arg-type]
+
+    def judge(outs: list[torch.Tensor], c: torch.Tensor) -> list[torch.Tensor]:
+        seen["discriminator"].append(c)
+        return logits(outs, c)
+
+    def distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        seen["guidance"].append(b)
+        return (a - b).square().sum(dim=1)
+
+    monkeypatch.setattr(trainer.generator, "synthesis", synthesise)
+    monkeypatch.setattr(trainer.discriminator, "logits", judge)
+    monkeypatch.setattr("training.trainer.spherical_distance", distance)
+    captions: list[str] = []
+    batch = trainer._batch
+
+    def drawn() -> tuple[torch.Tensor, list[str]]:
+        pictures, found = batch()
+        captions[:] = found
+        return pictures, found
+
+    monkeypatch.setattr(trainer, "_batch", drawn)
+    trainer.step()
+    fakes = [captions[index % 2] for index in range(4)]  # in pairs
+    tuned, own = trainer.text.average().encode_text(fakes), load_clip(small_clip).encode_text(fakes)
+    assert (tuned - own).abs().max() > 1e-3
+    torch.testing.assert_close(seen["generator"][0], tuned)
+    for c in (seen["discriminator"][-1], seen["guidance"][0]):
+        torch.testing.assert_close(c, own)
+
+
+def test_checkpoints_carry_the_tuned_tower_and_open_with_it(
+    second: Path, small_data: Path, small_clip: Path, tmp_path: Path
+) -> None:
+    ema = state_of(second)["text"]["ema"]
+    assert all(torch.equal(texts(second)[name].float(), tensor.half().float()) for name, tensor in ema.items())
+    third = tmp_path / "third"
+    train(replace(SMALL, kimg=0.008, preset="start", resolution=0), small_data, small_clip, third, start=second)
+    assert same(texts(third), texts(second))
+    assert load(third / "latest.safetensors").header.notes[TUNED]
+    assert not same(state_of(third)["generator"], state_of(second)["generator"])  # which learns again
+    # What the explorer draws is what the trainer shows.
+    for run, config in ((second, TEXT), (third, replace(SMALL, preset="start", resolution=0))):
+        trainer = trainer_of(config, small_data, small_clip, run)
+        z = torch.stack([seed_to_z(3, trainer.generator.z_dim)] * 2)
+        shown = trainer.render(PROMPTS, z)
+        engine = Engine.open(run / "latest.safetensors", precision="float32")
+        for prompt, picture in zip(PROMPTS, shown, strict=True):
+            pixels = torch.from_numpy(engine.render(RenderRequest(prompt=prompt, seed_x=3.0)).pixels.copy())
+            wanted = (picture.clamp(-1, 1) + 1) * 127.5
+            assert (pixels.permute(2, 0, 1).float() - wanted).abs().max() <= 1.5
+        assert (shown[0] - shown[1]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("phase", ["text", "generator"])
+def test_a_stopped_phase_goes_on_without_its_start(
+    phase: str, first: Path, second: Path, small_data: Path, small_clip: Path, tmp_path: Path
+) -> None:
+    config = replace(TEXT, learning_rate_g=1e-3) if phase == "text" else replace(SMALL, preset="start", resolution=0)
+    begin = tmp_path / "begin"
+    begin.mkdir()
+    for name in ("latest.safetensors", "state.pt", "config.toml"):
+        (begin / name).write_bytes(((first if phase == "text" else second) / name).read_bytes())
+    train(replace(config, kimg=0.016), small_data, small_clip, tmp_path / "whole", start=begin)
+    train(replace(config, kimg=0.008), small_data, small_clip, tmp_path / "stopped", start=begin)
+    for file in begin.iterdir():
+        file.unlink()
+    resume(tmp_path / "stopped", settings=["kimg=0.016"])
+    assert same(state_of(tmp_path / "whole"), state_of(tmp_path / "stopped"))
+    assert same(texts(tmp_path / "whole"), texts(tmp_path / "stopped"))
+    with pytest.raises(RunError, match="phase, encoder: cannot change|encoder: cannot change"):
+        resume(tmp_path / "stopped", settings=["encoder=auto"])
+
+
+def test_kept_embeddings_are_those_of_the_tower_they_are_for(
+    second: Path, small_data: Path, small_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLISSANDO_CACHE", str(tmp_path))
+    trainer = trainer_of(replace(SMALL, preset="start", resolution=0), small_data, small_clip, second)
+    assert trainer.text is not None
+    trainer.know_texts()
+    assert len(list(tmp_path.glob("texts-*.npy"))) == 2
+    told, judged = trainer._told(PROMPTS), trainer._encoded(PROMPTS)
+    tuned = trainer_of(replace(SMALL, preset="start", resolution=0), small_data, small_clip, second).text
+    assert tuned is not None
+    torch.testing.assert_close(told, tuned.encode(PROMPTS), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(judged, load_clip(small_clip).encode_text(PROMPTS), rtol=1e-4, atol=1e-5)
+    assert (told - judged).abs().max() > 1e-3
+
+
+def test_a_tower_that_does_not_learn_is_its_own_average(small_clip: Path) -> None:
+    phase = TextPhase(load_clip(small_clip).tower, torch.device("cpu"))
+    assert phase.state_dict() is None
+    assert not phase.encode(["a"]).requires_grad
+    assert torch.equal(phase.encode(["a"]), phase.average().encode_text(["a"]))
+
+
+def test_what_a_phase_needs_is_said(first: Path, small_data: Path, small_clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="phase 'text': needs a checkpoint or run to start from"):
+        train(replace(SMALL, phase="text"), small_data, small_clip, tmp_path / "none")
+    with pytest.raises(RunError, match="preset 'start', phase 'text'"):
+        train(replace(text_encoder(), taps=(0,)), small_data, small_clip, tmp_path / "none")
+    other = write_clip(tmp_path / "clip", seed=5)
+    with pytest.raises(RunError, match="--set text.encoder=start goes on with the checkpoint's own"):
+        train(SMALL, small_data, other, tmp_path / "other", start=first)
+    out = tmp_path / "kept"
+    train(replace(SMALL, encoder="start", kimg=0.004), small_data, other, out, start=first)
+    assert same(texts(out), texts(first))
+    assert not (tmp_path / "none").exists()
