@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from core.checkpoints import Checkpoint
@@ -80,10 +81,21 @@ class Sampler:
             generator=generator, encoder=encoder, device=device, seed=seed, psi=psi, noise=noise, dtype=dtype
         )
 
-    def draw(self, numbers: range, prompts: Sequence[str] | None = None) -> Drawn:
-        """The pictures of these numbers; `prompts` are those of all numbers, for a generator that takes text."""
+    def draw(self, numbers: range, prompts: Sequence[str] | None = None, *, size: int | None = None) -> Drawn:
+        """The pictures of these numbers, at `size` when given.
+
+        `prompts` are those of all numbers, for a generator that takes text.
+        """
         with torch.inference_mode():
-            return to_drawn(self.synthesise(self.styles(numbers, prompts), numbers))
+            drawn = to_drawn(self.synthesise(self.styles(numbers, prompts), numbers))
+        if size is None or drawn.pictures.shape[1:3] == (size, size):
+            return drawn
+        # On bytes and by Pillow, as the real pictures are.
+        resized = [
+            np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS))
+            for picture in drawn.pictures
+        ]
+        return Drawn(np.stack(resized), drawn.broken)
 
     def styles(self, numbers: range, prompts: Sequence[str] | None = None, stream: int = 0) -> Tensor:
         """ws [n, num_ws, W]."""
