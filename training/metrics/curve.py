@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from training.metrics.quality import Meter, QualityConfig, Subject, measure_generated, measure_reals, provenance
+from training.metrics.settings import CURVE_METRICS
 from training.metrics.shards import Progress
 
 DEFAULT_PSIS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0)
-CURVE_METRICS = ("fid", "clip")
 
 
 def evaluate_curve(

@@ -36,22 +36,14 @@ from training.metrics.reals import (
     real_features,
 )
 from training.metrics.sampler import Sampler, draw_captions
+from training.metrics.settings import METRICS, check_metrics
 from training.metrics.shards import Draw, Measure, Progress, Shard, evaluate_shard
 
-METRICS = ("fid", "kid", "precision", "recall", "clip", "ppl")
 BY_FEATURES = ("fid", "kid", "precision", "recall")
-HIGHER_IS_BETTER = ("precision", "recall", "clip")
 DEFAULT_METRICS = BY_FEATURES
 DEFAULT_PICTURES = 10_000
 DEFAULT_REALS = 50_000
 SEED_BOUND = 2**31
-
-
-def check_metrics(names: Sequence[str]) -> None:
-    """Raises `ValueError` unless these are metrics, each once."""
-    unknown = [name for name in names if name not in METRICS]
-    if unknown or not names or len(set(names)) < len(names):
-        raise ValueError(f"metrics: expected some of {', '.join(METRICS)}, each once, got {','.join(names)!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

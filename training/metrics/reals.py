@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,11 +137,12 @@ def real_features(
     seed: int = 0,
     cache: Path | None = None,
     progress: Progress | None = None,
+    stopped: Callable[[], bool] | None = None,
 ) -> RealFeatures | None:
     """The features of the pictures, or of `most` of them drawn at random: from the cache, or worked out and kept.
 
-    Ranks of a run share the work, and must all call this; the result is rank 0's, None elsewhere. `cache` is a folder;
-    one that cannot be written is done without.
+    Ranks of a run share the work, and must all call this; the result is rank 0's, None elsewhere, and None when
+    `stopped` said so before all was done. `cache` is a folder; one that cannot be written is done without.
     """
     rows = chosen_rows(len(pictures), most, seed)
     folder = cache if cache is not None else cache_folder() / "metrics"
@@ -163,9 +164,10 @@ def real_features(
                 measures={"features": lambda x, _: extractor.features(x)},
                 count=len(rows),
                 progress=None if progress is None else lambda done, total: progress("real pictures", done, total),
+                stopped=stopped,
             )
         )
-        if shard is None:
+        if shard is None or not shard.whole:
             return None
         if not shard.blocks:
             raise FolderError(f"none of the {len(rows)} real pictures could be read; check that the files are whole")

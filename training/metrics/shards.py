@@ -44,6 +44,8 @@ class Shard:
     blocks: Mapping[int, Mapping[str, NDArray[np.float32]]]
     """Block number -> name of the measure -> [n, D]."""
     broken: int
+    whole: bool = True
+    """Whether all of it was done; not when the run was asked to stop."""
 
     def rows(self, name: str) -> NDArray[np.float32]:
         """[N, D]: one measure of every picture, in the order of their numbers."""
@@ -59,14 +61,20 @@ def evaluate_shard(
     count: int,
     block: int = BLOCK,
     progress: Callable[[int, int], None] | None = None,
+    stopped: Callable[[], bool] | None = None,
 ) -> Shard:
-    """Draw and measure this rank's share of `count` pictures. Nothing is sent anywhere; see `gather`."""
+    """Draw and measure this rank's share of `count` pictures. Nothing is sent anywhere; see `gather`.
+
+    When `stopped` says so it gives up between two blocks, and the shard is not whole.
+    """
     if not 0 <= rank < world:
         raise ValueError(f"rank: expected 0 to {world - 1}, got {rank}")
     numbers = range(rank, -(-count // block), world)
     measured: dict[int, dict[str, NDArray[np.float32]]] = {}
     broken = 0
     for done, number in enumerate(numbers, start=1):
+        if stopped is not None and stopped():
+            return Shard(blocks=measured, broken=broken, whole=False)
         wanted = range(number * block, min(count, (number + 1) * block))
         drawn = draw(wanted)
         broken += drawn.broken
@@ -80,7 +88,9 @@ def evaluate_shard(
 def merge(shards: list[Shard]) -> Shard:
     """The shards of all ranks as one."""
     blocks = {number: rows for shard in shards for number, rows in shard.blocks.items()}
-    return Shard(blocks=blocks, broken=sum(shard.broken for shard in shards))
+    return Shard(
+        blocks=blocks, broken=sum(shard.broken for shard in shards), whole=all(shard.whole for shard in shards)
+    )
 
 
 def gather(shard: Shard) -> Shard | None:
