@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from training.augment import POLICIES
 from training.features import DINO, TIMM_PREFIX
+from training.metrics.settings import EvaluationSettings
 
 CLIP_FEATURES = "clip"
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -28,7 +29,7 @@ POSTCARD_PROMPTS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class GanConfig:
+class GanConfig(EvaluationSettings):
     """StyleGAN-T phase 1. Raises `ValueError` with what was expected and what came."""
 
     preset: str = "nano"
@@ -174,6 +175,7 @@ class GanConfig:
             raise ValueError(f"features: expected {CLIP_FEATURES!r} or '{TIMM_PREFIX}MODEL', got {self.features!r}")
         if not self.prompts:
             raise ValueError("prompts: expected at least one prompt for the sample grid, got none")
+        self.check_evaluation()
 
     def changed(self, settings: Sequence[str]) -> GanConfig:
         """This configuration with settings given as text, each "name=value"; a list's values stand between commas.

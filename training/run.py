@@ -27,8 +27,9 @@ from training.config import GanConfig
 from training.datasets.folder import load_folder
 from training.interrupt import Interrupt
 from training.metrics.classifier import LoadedClassifier
+from training.metrics.during import Candidate, Finished, RunMetrics
 from training.metrics.postcards_eval import quick_eval
-from training.snapshots import save_sample_grid, save_snapshot
+from training.snapshots import compose_snapshot, save_sample_grid
 from training.trainer import STATE_VERSION, GanTrainer, RunError
 
 LATEST = "latest.safetensors"
@@ -143,6 +144,18 @@ def _run(
     if state is not None:
         trainer.load_state_dict(state)
     judge = LoadedClassifier.open().model if config.evaluate_kimg else None
+    measured: RunMetrics | None = None
+    if config.metrics_kimg:
+        measured = RunMetrics.of_arrays(
+            config,
+            dataset.images,
+            dataset.fingerprint,
+            folder=out,
+            captions=dataset.captions,
+            own_clip=model,
+            z_dim=trainer.generator.z_dim,
+            device=device,
+        )
     vocabulary = tuple(
         sorted({word for captions in dataset.captions for caption in captions for word in words(caption)})
     )
@@ -154,8 +167,10 @@ def _run(
         save_sample_grid(
             out / "samples" / f"{kimg:06d}.png", trainer.render, config.prompts, grid_z(config, trainer.generator.z_dim)
         )
-        save_snapshot(
-            latest,
+        native.save(latest, *checkpoint())
+
+    def checkpoint() -> tuple[native.Header, dict[str, Tensor]]:
+        return compose_snapshot(
             trainer.ema.module,
             model,
             name=out.resolve().name,
@@ -163,6 +178,10 @@ def _run(
             vocabulary=vocabulary,
             notes=_notes(config, data, origin),
         )
+
+    def candidate() -> Candidate:
+        header, tensors = checkpoint()
+        return Candidate(header=header, tensors=tensors)
 
     with (
         RunLog(out / "log.jsonl") as log,
@@ -195,17 +214,31 @@ def _run(
             if judge is not None and _passed(config.evaluate_kimg, before, trainer.images_seen):
                 figures = quick_eval(trainer.render, judge, z_dim=trainer.generator.z_dim, resolution=config.resolution)
                 log.write("evaluate", images=trainer.images_seen, **figures)
+            if measured is not None:
+                if _passed(config.metrics_kimg, before, trainer.images_seen):
+                    measured.measure(
+                        trainer.render, candidate, images=trainer.images_seen, stopped=lambda: stop.requested
+                    )
+                _log_metrics(log, measured.finished())
             if _passed(config.sample_kimg, before, trainer.images_seen):
                 snapshot()
             if _passed(config.save_kimg, before, trainer.images_seen):
                 _save_state(out, trainer)
         _save_state(out, trainer)
         snapshot()
+        if measured is not None:
+            # Who asked the run to stop does not wait for figures; a run that is over does.
+            _log_metrics(log, measured.close(patience=5.0 if stop.requested else None))
         log.write("stop", images=trainer.images_seen, finished=trainer.images_seen >= total)
     if trainer.images_seen < total:
         done = f"{trainer.images_seen / 1000:.1f} of {config.kimg:g} kimg"
         print(f"Stopped at {done}; go on with: glissando train gan --resume {out}")
     return latest
+
+
+def _log_metrics(log: RunLog, finished: Sequence[Finished]) -> None:
+    for evaluation in finished:
+        log.write("evaluate", images=evaluation.images, **evaluation.figures)
 
 
 def _passed(every_kimg: float, before: int, now: int) -> bool:

@@ -203,9 +203,7 @@ def run_coco(args: argparse.Namespace) -> int:
 
     config = _config(args, metrics=COCO_METRICS)
     with StageBar() as progress:
-        figures = evaluate_coco(
-            args.checkpoint, args.images, args.captions, config, size=args.size, progress=progress
-        )
+        figures = evaluate_coco(args.checkpoint, args.images, args.captions, config, size=args.size, progress=progress)
     print(format_table(figures))
     if args.json is not None:
         write_json(args.json, figures)

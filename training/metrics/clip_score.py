@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -44,12 +44,13 @@ class OpenClip(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, model: nn.Module, tokenizer: object, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, model: Any, tokenizer: Any, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         self._tokenizer = tokenizer
-        size = model.visual.image_size  # type: ignore[union-attr]
-        self.image_size: tuple[int, int] = tuple(size) if isinstance(size, list | tuple) else (size, size)  # type: ignore[assignment]
+        size = model.visual.image_size
+        height, width = size if isinstance(size, list | tuple) else (size, size)
+        self.image_size = (int(height), int(width))
         mean_t, std_t = torch.tensor(mean).view(1, 3, 1, 1), torch.tensor(std).view(1, 3, 1, 1)
         self.register_buffer("scale", 1 / (255 * std_t), persistent=False)
         self.register_buffer("shift", -mean_t / std_t, persistent=False)
@@ -94,12 +95,12 @@ class OpenClip(nn.Module):
         if tuple(x_N3HW.shape[-2:]) != self.image_size:
             x_N3HW = F.interpolate(x_N3HW, self.image_size, mode="bicubic", antialias=True, align_corners=False)
             x_N3HW = x_N3HW.clamp(0, 255)
-        embedded: Tensor = self.model.encode_image(x_N3HW * self.scale + self.shift, normalize=True)  # type: ignore[operator]
+        embedded: Tensor = self.model.encode_image(x_N3HW * self.scale + self.shift, normalize=True)
         return embedded
 
     def encode_text(self, prompts: Sequence[str]) -> Tensor:
-        tokens_NT: Tensor = self._tokenizer(list(prompts))  # type: ignore[operator]
-        embedded: Tensor = self.model.encode_text(tokens_NT.to(self.scale.device), normalize=True)  # type: ignore[operator]
+        tokens_NT: Tensor = self._tokenizer(list(prompts))
+        embedded: Tensor = self.model.encode_text(tokens_NT.to(self.scale.device), normalize=True)
         return embedded
 
 

@@ -7,6 +7,7 @@ logs them. The weights that were measured are kept in memory until it is known w
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -157,7 +158,8 @@ class RunMetrics:
     def _work(self, shards: list[Shard], candidate: Candidate, images: int, seconds: float) -> None:
         try:
             figures = self._figures(shards) | {"seconds": seconds}
-            figures["best"] = self._keep_if_best(figures, candidate)
+            # A generator that gives pictures without values is no candidate, whatever its figures.
+            figures["best"] = shards[0].broken == 0 and self._keep_if_best(figures, candidate)
         except (ValueError, OSError, MemoryError, np.linalg.LinAlgError) as error:
             # Figures are worth less than the run: it goes on, and its log says what happened.
             figures = {"error": " ".join(str(error).split()) or type(error).__name__, "seconds": seconds}
@@ -169,7 +171,8 @@ class RunMetrics:
         if len(shards) > 1 and names:
             meter = replace(self._meter, metrics=names)
             figures["curve"] = [
-                {"psi": psi} | {name: value for name, value in meter.figures(shard, self._real).items() if name in names}
+                {"psi": psi}
+                | {name: value for name, value in meter.figures(shard, self._real).items() if name in names}
                 for psi, shard in zip(self._settings.metrics_psis, shards, strict=True)
             ]
         return figures
@@ -177,6 +180,8 @@ class RunMetrics:
     def _keep_if_best(self, figures: Mapping[str, Any], candidate: Candidate) -> bool:
         """Writes best.safetensors, its figures in the notes of its header, when none so good is there."""
         metric = self._settings.best_by
+        if not math.isfinite(figures[metric]):
+            return False
         about = {"metric": metric, "value": figures[metric], "measure": self._measure()}
         before = best_so_far(self._folder, about)
         if before is not None and not is_better(metric, about["value"], before):

@@ -25,13 +25,13 @@ class InceptionError(ValueError):
     """The weights cannot be had or do not fit; the message names the file and where to put it."""
 
 
-class _A(published.InceptionA):
+class _A(published.InceptionA):  # type: ignore[misc]
     def _forward(self, x: Tensor) -> list[Tensor]:
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
         return [self.branch1x1(x), self.branch5x5_2(self.branch5x5_1(x)), double, self.branch_pool(_average(x))]
 
 
-class _C(published.InceptionC):
+class _C(published.InceptionC):  # type: ignore[misc]
     def _forward(self, x: Tensor) -> list[Tensor]:
         single = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
         double = self.branch7x7dbl_2(self.branch7x7dbl_1(x))
@@ -39,7 +39,7 @@ class _C(published.InceptionC):
         return [self.branch1x1(x), single, double, self.branch_pool(_average(x))]
 
 
-class _E(published.InceptionE):
+class _E(published.InceptionE):  # type: ignore[misc]
     """`last` is the block before the pooling, which takes a maximum where the other averages."""
 
     last = False
@@ -90,7 +90,8 @@ class Inception2015(nn.Module):
         x = net.Mixed_6a(net.Mixed_5d(net.Mixed_5c(net.Mixed_5b(x))))
         x = net.Mixed_6e(net.Mixed_6d(net.Mixed_6c(net.Mixed_6b(x))))
         x = net.Mixed_7c(net.Mixed_7b(net.Mixed_7a(x)))
-        return x.mean(dim=(2, 3))
+        pooled: Tensor = x.mean(dim=(2, 3))
+        return pooled
 
     @classmethod
     def open(cls, file: Path | None = None) -> Inception2015:

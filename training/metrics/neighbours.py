@@ -38,16 +38,15 @@ def precision_recall(
 def _radii(x_ND: Tensor, neighbours: int) -> Tensor:
     """[N]: the squared distance from each row to its k-th nearest other row."""
     # The nearest of all is the row itself, hence one more.
-    parts = [_squared(rows, x_ND).kthvalue(neighbours + 1, dim=1).values for rows in x_ND.split(_block(x_ND))]
-    return torch.cat(parts)
+    blocks = torch.split(x_ND, _block(x_ND))
+    return torch.cat([_squared(rows, x_ND).kthvalue(neighbours + 1, dim=1).values for rows in blocks])
 
 
 def _inside(x_ND: Tensor, centres_MD: Tensor, radii_M: Tensor) -> float:
     """The share of rows of `x_ND` that lie in any of the balls."""
-    hits = sum(
-        int((_squared(rows, centres_MD) <= radii_M).any(dim=1).sum()) for rows in x_ND.split(_block(centres_MD))
-    )
-    return hits / len(x_ND)
+    blocks = torch.split(x_ND, _block(centres_MD))
+    hits = [int((_squared(rows, centres_MD) <= radii_M).any(dim=1).sum()) for rows in blocks]
+    return sum(hits) / len(x_ND)
 
 
 def _squared(a_ND: Tensor, b_MD: Tensor) -> Tensor:

@@ -97,9 +97,7 @@ def _vit_features(net: TimmViT, x_N3HW: Tensor) -> Tensor:
     return features
 
 
-def _extractor(
-    name: str, net: Net, device: torch.device, embed: Callable[[Net, Tensor], Tensor]
-) -> FeatureExtractor:
+def _extractor(name: str, net: Net, device: torch.device, embed: Callable[[Net, Tensor], Tensor]) -> FeatureExtractor:
     digest = module_digest(net, name)
     net = net.to(device).eval().requires_grad_(False)
     return FeatureExtractor(name=name, digest=digest, device=device, embed=lambda x: embed(net, x))

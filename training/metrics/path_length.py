@@ -133,7 +133,7 @@ def path_lengths(
         towards = lerp(ws, sampler.styles(numbers, prompts, stream=1), epsilon)
         # Both ends with the same noise, or it would be measured too. Not clamped: neither does the paper.
         ends = (sampler.synthesise(ws, numbers), sampler.synthesise(towards, numbers))
-        lengths: NDArray[np.float64] = (distance(ends[0].float(), ends[1].float()).double() / epsilon**2).cpu().numpy()
+        lengths: NDArray[np.float64] = (distance(*ends).double() / epsilon**2).cpu().numpy()
         return lengths
 
 

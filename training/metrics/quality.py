@@ -189,9 +189,7 @@ def open_sampler(checkpoint: Path, config: QualityConfig) -> tuple[Checkpoint, S
     device = choose_device(config.device)
     dtype = DTYPES[choose_precision(config.precision, device)]
     file = load_any(checkpoint)
-    sampler = Sampler.open(
-        file, seed=config.seed, psi=config.psi, noise=config.noise, device=device, dtype=dtype
-    )
+    sampler = Sampler.open(file, seed=config.seed, psi=config.psi, noise=config.noise, device=device, dtype=dtype)
     if "clip" in config.metrics and sampler.conditioning != "text":
         raise ValueError(f"{checkpoint}: the CLIP score needs a generator that takes text, got {file.header.family}")
     return file, sampler
@@ -257,9 +255,7 @@ def open_distance(config: QualityConfig, meter: Meter, device: torch.device) -> 
     return feature_distance(meter.extractor or open_extractor(config.features, device))
 
 
-def path_length(
-    subject: Subject, distance: Distance, config: QualityConfig, progress: Progress | None = None
-) -> float:
+def path_length(subject: Subject, distance: Distance, config: QualityConfig, progress: Progress | None = None) -> float:
     """The perceptual path length over the pictures of the evaluation."""
     lengths: list[NDArray[np.float64]] = []
     block = 16
@@ -272,9 +268,7 @@ def path_length(
     return trimmed_mean(np.concatenate(lengths))
 
 
-def provenance(
-    subject: Subject, meter: Meter, config: QualityConfig, real: RealFeatures | None
-) -> dict[str, Any]:
+def provenance(subject: Subject, meter: Meter, config: QualityConfig, real: RealFeatures | None) -> dict[str, Any]:
     """What the figures hang on."""
     result: dict[str, Any] = {
         "checkpoint": str(subject.checkpoint.path),

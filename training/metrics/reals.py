@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import safetensors
@@ -212,7 +212,7 @@ def _read(path: Path, key: str) -> RealFeatures | None:
 
 def _write(path: Path, key: str, found: RealFeatures) -> None:
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    tensors = {
+    tensors: dict[str, NDArray[Any]] = {
         "features": np.ascontiguousarray(found.features),
         "mean": np.ascontiguousarray(found.gaussian.mean),
         "covariance": np.ascontiguousarray(found.gaussian.covariance),

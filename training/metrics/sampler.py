@@ -72,14 +72,12 @@ class Sampler:
         """Raises what `core.text.load_text_encoder` raises for a text encoder that cannot be had."""
         device = torch.device(device)
         generator = load_generator(checkpoint)
-        generator.to(device=device, memory_format=torch.channels_last)  # type: ignore[attr-defined]
+        generator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         encoder = None
         if generator.conditioning == "text":
             assert checkpoint.header.text is not None  # `native.load` sees to it
             encoder = load_text_encoder(checkpoint.header.text, checkpoint.part("text"), device)
-        return cls(
-            generator=generator, encoder=encoder, device=device, seed=seed, psi=psi, noise=noise, dtype=dtype
-        )
+        return cls(generator=generator, encoder=encoder, device=device, seed=seed, psi=psi, noise=noise, dtype=dtype)
 
     def draw(self, numbers: range, prompts: Sequence[str] | None = None, *, size: int | None = None) -> Drawn:
         """The pictures of these numbers, at `size` when given.
