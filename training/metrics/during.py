@@ -79,7 +79,9 @@ class RunMetrics:
         self._settings, self._folder, self._reals, self._cache = settings, folder, reals, cache
         self._prompts = draw_captions(captions, settings.metrics_pictures, _SEED)
         self._z_dim = z_dim
-        self._meter = _open_meter(settings, own_clip, device)
+        # Networks are given random weights before their own: the run's random numbers are not for that.
+        with torch.random.fork_rng(devices=[]):
+            self._meter = _open_meter(settings, own_clip, device)
         self._real: RealFeatures | None = None
         self._done: queue.SimpleQueue[Finished] = queue.SimpleQueue()
         self._worker: threading.Thread | None = None
