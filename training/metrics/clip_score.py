@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from core.text import TextEncoderError, find_weights
 from training.clip.model import load_clip
+from training.metrics.exact import exact
 
 OPEN_CLIP_PREFIX = "open_clip:"
 PAPER_CLIP = "open_clip:ViT-g-14/laion2b_s12b_b42k"
@@ -118,7 +119,7 @@ class ClipJudge:
     def cosines(self, pictures_NHW3: NDArray[np.uint8], prompts: Sequence[str]) -> NDArray[np.float32]:
         """[N]: the cosine of each picture with its own prompt."""
         x_N3HW = torch.from_numpy(np.ascontiguousarray(pictures_NHW3)).to(self.device).permute(0, 3, 1, 2).float()
-        with torch.inference_mode():
+        with exact(self.device):
             image_ND = self.encoder.encode_image(x_N3HW / 127.5 - 1 if self.signed else x_N3HW)
             return cosines(image_ND, self.encoder.encode_text(prompts))
 

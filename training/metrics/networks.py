@@ -26,6 +26,7 @@ from training.clip.model import load_clip
 from training.features import DINO, TIMM_PREFIX, FeatureError, TimmViT
 from training.metrics.classifier import LoadedClassifier
 from training.metrics.clip_score import OPEN_CLIP_PREFIX, OpenClip
+from training.metrics.exact import exact
 from training.metrics.inception import Inception2015
 
 ALIASES = {
@@ -58,7 +59,7 @@ class FeatureExtractor:
     def features(self, pictures_NHW3: NDArray[np.uint8]) -> NDArray[np.float32]:
         """[N, D] of N >= 1 pictures."""
         x_N3HW = torch.from_numpy(np.ascontiguousarray(pictures_NHW3)).to(self.device).permute(0, 3, 1, 2).float()
-        with torch.inference_mode():
+        with exact(self.device):
             return self.embed(x_N3HW).float().cpu().numpy()
 
 

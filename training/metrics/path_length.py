@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.latents import lerp
+from training.metrics.exact import exact
 from training.metrics.networks import FeatureExtractor
 from training.metrics.sampler import Sampler
 
@@ -128,7 +129,7 @@ def path_lengths(
     epsilon: float = EPSILON,
 ) -> NDArray[np.float64]:
     """[n]: d / epsilon^2 for a step from the styles of each of these numbers."""
-    with torch.inference_mode():
+    with exact(sampler.device):
         ws = sampler.styles(numbers, prompts)
         towards = lerp(ws, sampler.styles(numbers, prompts, stream=1), epsilon)
         # Both ends with the same noise, or it would be measured too. Not clamped: neither does the paper.

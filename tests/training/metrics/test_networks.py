@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +169,22 @@ def test_other_mistakes_are_one_clear_message(no_network: Path, tmp_path: Path) 
         open_judge(f"open_clip:RN50/openai={tmp_path / 'bad.pt'}")
     with pytest.raises(ClipScoreError, match=r"needs the file.*open_clip:ViT-g-14/laion2b_s12b_b42k=FILE"):
         open_judge("open_clip:ViT-g-14/laion2b_s12b_b42k")
+
+
+def test_what_training_chose_for_speed_does_not_reach_the_figures() -> None:
+    extractor = open_extractor("classifier")
+    expected = extractor.features(PICTURES)
+    seen: list[tuple[str, bool]] = []
+
+    def embed(x_N3HW: torch.Tensor) -> torch.Tensor:
+        seen.append((torch.get_float32_matmul_precision(), torch.is_autocast_enabled("cpu")))
+        return extractor.embed(x_N3HW)
+
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            np.testing.assert_array_equal(replace(extractor, embed=embed).features(PICTURES), expected)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == [("highest", False)]
