@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,8 +13,12 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from core.checkpoints import load, read_header
+from tests.conftest import write_tiny_checkpoint
+from training.metrics.during import BEST, Candidate, RunMetrics
 from training.metrics.networks import FeatureExtractor
 from training.metrics.reals import ArrayPictures, real_features
+from training.metrics.settings import EvaluationSettings
 from training.metrics.shards import Drawn, evaluate_shard, gather, merge, share, to_drawn
 
 
@@ -75,6 +80,40 @@ def test_alone_there_is_nothing_to_gather() -> None:
     assert share() == (0, 1)
 
 
+class Colours:
+    def encode_image(self, x_N3HW: torch.Tensor) -> torch.Tensor:
+        return x_N3HW.mean(dim=(2, 3))
+
+    def encode_text(self, prompts: list[str]) -> torch.Tensor:
+        return torch.tensor([[1.0, len(prompt) % 3, len(prompt) % 2] for prompt in prompts])
+
+
+def run_metrics(folder: Path, cache: Path) -> dict[str, object]:
+    """One evaluation of a run whose generator draws a colour a latent, as each of its ranks does it."""
+    metrics = RunMetrics.of_arrays(
+        EvaluationSettings(metrics=("fid", "clip"), metrics_pictures=90, metrics_features="classifier"),
+        np.random.default_rng(0).integers(0, 256, (40, 3, 64, 64), dtype=np.uint8),
+        "fingerprint",
+        folder=folder,
+        captions=[[f"caption {n}"] for n in range(40)],
+        own_clip=Colours(),
+        z_dim=3,
+        device=torch.device("cpu"),
+        cache=cache,
+    )
+
+    def render(prompts: list[str], z_NZ: torch.Tensor, /, *, psi: float = 1.0) -> torch.Tensor:
+        return (z_NZ * psi).tanh()[:, :, None, None].expand(-1, 3, 64, 64)
+
+    def candidate() -> Candidate:
+        file = load(write_tiny_checkpoint(folder / "tiny.safetensors"))
+        return Candidate(header=file.header, tensors=file.tensors)
+
+    metrics.measure(render, candidate, images=7)
+    finished = metrics.close()
+    return {name: finished[0].figures[name] for name in ("fid", "clip", "best")} if finished else {}
+
+
 def one_rank(rank: int, world: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
     assert share() == (rank, world)
@@ -90,10 +129,16 @@ def one_rank(rank: int, world: int, folder: str) -> None:
         assert (real is None) == (rank != 0)
     if shard is not None and real is not None:
         np.savez(f"{folder}/rows.npz", mean=shard.rows("mean"), real=real.features)
+    figures = run_metrics(Path(folder) / "run", Path(folder) / f"cache{rank}")
+    assert bool(figures) == (rank == 0)
+    if figures:
+        (Path(folder) / "figures.json").write_text(json.dumps(figures))
     dist.destroy_process_group()
 
 
 def test_two_processes_gather_on_the_first(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "alone").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     ranks = [
         subprocess.Popen([sys.executable, __file__, str(rank), "2", str(tmp_path)], env=environment)
@@ -103,6 +148,9 @@ def test_two_processes_gather_on_the_first(tmp_path: Path) -> None:
     rows = np.load(tmp_path / "rows.npz")
     assert rows["mean"][:, 0].tolist() == [n for n in range(45) if n % 10]
     assert rows["real"].shape == (40, 4)
+    # To the last bit what one process would have found.
+    assert json.loads((tmp_path / "figures.json").read_text()) == run_metrics(tmp_path / "alone", tmp_path / "cache")
+    assert read_header(tmp_path / "run" / BEST).notes["best"] == read_header(tmp_path / "alone" / BEST).notes["best"]
     assert rows["real"][:, 0].tolist() == [n * 12 % 256 for n in range(40)]
 
 
