@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from training.augment import POLICIES
 from training.features import DINO, FEATURE_PREFIXES
+from training.metrics.settings import EvaluationSettings
 
 CLIP_FEATURES = "clip"
 START = "start"
@@ -216,6 +217,7 @@ SECTIONS: Mapping[str, type] = {
     "discriminator": DiscriminatorSettings,
     "augmentation": AugmentationSettings,
     "output": OutputSettings,
+    "evaluation": EvaluationSettings,
 }
 
 _WHOLE_FROM_0 = (
@@ -243,6 +245,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class GanConfig(
+    EvaluationSettings,
     OutputSettings,
     AugmentationSettings,
     DiscriminatorSettings,
@@ -308,6 +311,7 @@ class GanConfig(
                 raise ValueError(f"features: a checkpoint has no image tower; with clip {START!r} name another network")
         if not self.prompts:
             raise ValueError("prompts: expected at least one prompt for the sample grid, got none")
+        self.check_evaluation()
 
     def changed(self, settings: Sequence[str]) -> GanConfig:
         """This configuration with settings given as text, each "name=value" or "section.name=value"; a list's values

@@ -25,15 +25,17 @@ from core.runlog import RunLog
 from training.clip.text_tower import TextTower, load_tower, save_tower
 from training.config import START, GanConfig
 from training.datasets.config import DataConfig
+from training.datasets.decoded import FolderDataset
 from training.datasets.errors import DataError
 from training.datasets.opening import open_data, vocabulary
 from training.features import FEATURE_PREFIXES, OPEN_CLIP_PREFIX, RUN_PREFIX
 from training.growing import TUNED, resolved
 from training.interrupt import Interrupt
 from training.metrics.classifier import LoadedClassifier
+from training.metrics.during import Candidate, Finished, RunMetrics
 from training.metrics.postcards_eval import quick_eval
 from training.run_file import RunFile, read_run, write_run
-from training.snapshots import save_sample_grid, save_snapshot
+from training.snapshots import compose_snapshot, save_sample_grid
 from training.text_phase import open_judge, tower_of
 from training.trainer import STATE_VERSION, GanTrainer, RunError
 
@@ -165,6 +167,23 @@ def _run(
         trainer.know_texts()
     judge = LoadedClassifier.open().model if config.evaluate_kimg else None
     known_words = vocabulary(dataset)
+    measured: RunMetrics | None = None
+    if config.metrics_kimg:
+        if not isinstance(dataset, FolderDataset):
+            raise RunError(
+                "metrics_kimg: expected 0 for data that are read from shards, which cannot be drawn from by row; "
+                "measure its checkpoints with `glissando evaluate quality`, or train on a folder or a zip"
+            )
+        measured = RunMetrics.of_arrays(
+            config,
+            dataset.images,
+            dataset.fingerprint,
+            folder=out,
+            captions=dataset.captions,
+            own_clip=model,
+            z_dim=trainer.generator.z_dim,
+            device=device,
+        )
     latest = out / LATEST
     total = round(config.kimg * 1000)
 
@@ -173,8 +192,10 @@ def _run(
         save_sample_grid(
             out / "samples" / f"{kimg:06d}.png", trainer.render, config.prompts, grid_z(config, trainer.generator.z_dim)
         )
-        save_snapshot(
-            latest,
+        native.save(latest, *checkpoint())
+
+    def checkpoint() -> tuple[native.Header, dict[str, Tensor]]:
+        return compose_snapshot(
             trainer.ema.module,
             trainer.text_source,
             name=out.resolve().name,
@@ -182,6 +203,10 @@ def _run(
             vocabulary=known_words,
             notes=_notes(config, data, origin),
         )
+
+    def candidate() -> Candidate:
+        header, tensors = checkpoint()
+        return Candidate(header=header, tensors=tensors)
 
     with (
         contextlib.closing(trainer.stream),
@@ -221,12 +246,21 @@ def _run(
             if judge is not None and _passed(config.evaluate_kimg, before, trainer.images_seen):
                 figures = quick_eval(trainer.render, judge, z_dim=trainer.generator.z_dim, resolution=config.resolution)
                 log.write("evaluate", images=trainer.images_seen, **figures)
+            if measured is not None:
+                if _passed(config.metrics_kimg, before, trainer.images_seen):
+                    measured.measure(
+                        trainer.render, candidate, images=trainer.images_seen, stopped=lambda: stop.requested
+                    )
+                _log_metrics(log, measured.finished())
             if _passed(config.sample_kimg, before, trainer.images_seen):
                 snapshot()
             if _passed(config.save_kimg, before, trainer.images_seen):
                 _save_state(out, trainer)
         _save_state(out, trainer)
         snapshot()
+        if measured is not None:
+            # Who asked the run to stop does not wait for figures; a run that is over does.
+            _log_metrics(log, measured.close(patience=5.0 if stop.requested else None))
         log.write("stop", images=trainer.images_seen, finished=trainer.images_seen >= total)
     if trainer.stream.skipped():
         print(trainer.stream.skipped())
@@ -234,6 +268,11 @@ def _run(
         done = f"{trainer.images_seen / 1000:.1f} of {config.kimg:g} kimg"
         print(f"Stopped at {done}; go on with: glissando train gan --resume {out}")
     return latest
+
+
+def _log_metrics(log: RunLog, finished: Sequence[Finished]) -> None:
+    for evaluation in finished:
+        log.write("evaluate", images=evaluation.images, **evaluation.figures)
 
 
 def _passed(every_kimg: float, before: int, now: int) -> bool:

@@ -31,8 +31,7 @@ def save_sample_grid(path: Path, render: Render, prompts: Sequence[str], z_SZ: T
     os.replace(unfinished, path)
 
 
-def save_snapshot(
-    path: Path,
+def compose_snapshot(
     generator: Generator,
     text: TextSource,
     *,
@@ -40,8 +39,11 @@ def save_snapshot(
     images_seen: int,
     vocabulary: tuple[str, ...],
     notes: Mapping[str, Any],
-) -> None:
-    """Write the generator and the text tower that conditions it as one checkpoint in half precision."""
+) -> tuple[native.Header, dict[str, Tensor]]:
+    """The generator and the text tower that conditions it as one checkpoint in half precision.
+
+    Returns its header, and copies of the weights that further steps leave alone.
+    """
     header = native.Header(
         name=name,
         family="stylegan_t",
@@ -52,10 +54,11 @@ def save_snapshot(
         licence="Apache-2.0",
         notes=dict(notes),
     )
-    tensors = {f"generator.{key}": value.half() for key, value in generator.state_dict().items()}
+    tensors = {f"generator.{key}": _half(value) for key, value in generator.state_dict().items()}
     tensors |= {f"text.{key}": _half(value) for key, value in text.text_state_dict().items()}
-    native.save(path, header, tensors)
+    return header, tensors
 
 
 def _half(tensor: Tensor) -> Tensor:
-    return tensor.half() if tensor.is_floating_point() else tensor
+    dtype = torch.float16 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to("cpu", dtype, copy=True)

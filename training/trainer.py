@@ -356,10 +356,10 @@ class GanTrainer:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     @torch.no_grad()
-    def render(self, prompts: list[str], z_NZ: Tensor) -> Tensor:
-        """Pictures of the averaged generator, [N, 3, R, R] in [-1, 1], psi 1, constant noise."""
+    def render(self, prompts: list[str], z_NZ: Tensor, *, psi: float = 1.0) -> Tensor:
+        """Pictures of the averaged generator, [N, 3, R, R] in [-1, 1], constant noise."""
         c = (self.clip if self.text is None else self.text.average()).encode_text(prompts).float()
-        pictures: Tensor = self.ema.module(z_NZ.to(self.device), c)
+        pictures: Tensor = self.ema.module(z_NZ.to(self.device), c, psi=psi)
         return pictures.clamp(-1, 1)
 
     @property

@@ -13,6 +13,7 @@ from PIL import Image
 
 from app import cli
 from core.checkpoints import load, read_header
+from core.runlog import read_log
 
 
 def run(*arguments) -> int:
@@ -60,9 +61,15 @@ def test_from_data_to_pictures(tmp_path, capsys, monkeypatch, postcards):
     assert run(*start, "--kimg", 0.032) == 0
     assert read_header(gan / "latest.safetensors").images_seen == 32
     assert "holds a run already" in fails(capsys, *start)
-    assert run("train", "gan", "--resume", gan, "--kimg", 0.064, "--set", "learning_rate_g=0.0005") == 0
+    metrics = [f"--set=metrics_{name}" for name in ("kimg=0.016", "features=classifier", "pictures=16")]
+    assert run("train", "gan", "--resume", gan, "--kimg", 0.064, "--set", "learning_rate_g=0.0005", *metrics) == 0
     header = read_header(gan / "latest.safetensors")
     assert (header.images_seen, header.notes["config"]["learning_rate_g"]) == (64, 0.0005)
+    # What was measured on the way, and the checkpoint that was the best.
+    rows = read_log(gan / "log.jsonl", "evaluate")
+    assert {row["images"] for row in rows} == {64}
+    assert rows[-1]["fid"] == read_header(gan / "best.safetensors").notes["figures"]["fid"]
+    assert any("singular" in warning for warning in rows[-1]["warnings"])
     assert "batch: cannot change while a run goes on" in fails(
         capsys, "train", "gan", "--resume", gan, "--set", "batch=8"
     )

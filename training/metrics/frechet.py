@@ -18,6 +18,12 @@ from numpy.typing import NDArray
 
 Features = NDArray[np.floating]
 
+KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
+# Below this many pictures for each dimension of the features a Frechet distance is plainly too high: its authors ask
+# for 10,000 at 2048 dimensions.
+ENOUGH_PER_DIMENSION = 4
+_ROWS = 4096
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gaussian:
@@ -37,8 +43,11 @@ def gaussian(features_ND: Features) -> Gaussian:
     if not np.isfinite(x_ND).all():
         raise ValueError("features: expected finite numbers, got NaN or infinity; the pictures behind them are broken")
     mean_D = x_ND.mean(axis=0)
-    centred_ND = x_ND - mean_D
-    return Gaussian(mean=mean_D, covariance=centred_ND.T @ centred_ND / (len(x_ND) - 1))
+    covariance_DD = np.zeros((x_ND.shape[1], x_ND.shape[1]))
+    for start in range(0, len(x_ND), _ROWS):  # a centred copy of fifty thousand rows would take a gigabyte
+        centred_ND = x_ND[start : start + _ROWS] - mean_D
+        covariance_DD += centred_ND.T @ centred_ND
+    return Gaussian(mean=mean_D, covariance=covariance_DD / (len(x_ND) - 1))
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
@@ -61,6 +70,27 @@ def fid(features_a_ND: Features, features_b_MD: Features) -> float:
     return frechet_distance(gaussian(features_a_ND), gaussian(features_b_MD))
 
 
+def frechet_warnings(dim: int, generated: int, real: int) -> list[str]:
+    """What makes a Frechet distance between so many pictures doubtful, in words; empty when nothing does.
+
+    A covariance from N pictures has at most N - 1 directions, and the distance between two sets of one kind falls with
+    N, so that figures from different numbers of pictures cannot be compared, least of all from few.
+    """
+    warnings: list[str] = []
+    for what, count in (("generated", generated), ("real", real)):
+        if count <= dim:
+            warnings.append(
+                f"FID: only {count} {what} pictures for {dim} features, so the covariance is singular and the figure "
+                f"means nothing by itself; take at least {ENOUGH_PER_DIMENSION * dim}"
+            )
+        elif count < ENOUGH_PER_DIMENSION * dim:
+            warnings.append(
+                f"FID: {count} {what} pictures are few for {dim} features, so the figure is too high and compares only "
+                f"with others of the same number; take at least {ENOUGH_PER_DIMENSION * dim}"
+            )
+    return warnings
+
+
 def kid(features_a_ND: Features, features_b_MD: Features) -> float:
     """The unbiased squared maximum mean discrepancy with the kernel (x . y / D + 1)^3; may be slightly negative."""
     a_ND = np.asarray(features_a_ND, dtype=np.float64)
@@ -76,3 +106,27 @@ def kid(features_a_ND: Features, features_b_MD: Features) -> float:
     within_a = (kernel_aa.sum() - np.trace(kernel_aa)) / (n * (n - 1))
     within_b = (kernel_bb.sum() - np.trace(kernel_bb)) / (m * (m - 1))
     return float(within_a + within_b - 2.0 * kernel_ab.mean())
+
+
+def kid_over_subsets(
+    features_a_ND: Features,
+    features_b_MD: Features,
+    *,
+    subsets: int = KID_SUBSETS,
+    size: int = KID_SUBSET_SIZE,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """(mean, standard deviation) of `kid` over random subsets of `size` rows of each set, as it is usually reported.
+
+    `size` is cut down to the smaller set. The subsets are those that torch-fidelity draws from the same seed.
+    """
+    size = min(size, len(features_a_ND), len(features_b_MD))
+    if subsets < 1 or size < 2:
+        raise ValueError(f"KID: expected at least one subset of at least two rows, got {subsets} of {size}")
+    rng = np.random.RandomState(seed)
+    values = []
+    for _ in range(subsets):
+        rows_a = rng.choice(len(features_a_ND), size, replace=False)
+        rows_b = rng.choice(len(features_b_MD), size, replace=False)
+        values.append(kid(features_a_ND[rows_a], features_b_MD[rows_b]))
+    return float(np.mean(values)), float(np.std(values))

@@ -33,7 +33,7 @@ from core.latents import seed_to_z
 from core.models import registry
 from core.text import load_text_encoder
 from training.metrics.classifier import LoadedClassifier, check_fits_postcards
-from training.metrics.frechet import fid
+from training.metrics.frechet import fid, frechet_warnings
 from training.metrics.postcards_sets import (
     CaptionSet,
     captions_for_variety,
@@ -210,6 +210,7 @@ def evaluate_generator(
         "variety": variety(generated_ND.reshape(grouped), real_ND.reshape(grouped)),
         "fid": fid(features, real_features),
         "fid_real": fid(other_features, real_features),
+        "warnings": frechet_warnings(features.shape[1], len(features), len(real_features)),
     }
 
 
@@ -300,5 +301,6 @@ def format_table(result: Mapping[str, Any]) -> str:
         "",
         f"variety   {result['variety']:8.3f} {reached} {VARIETY_AIM}   (1: as among real pictures of one caption)",
         f"FID       {result['fid']:8.3f}          (real against real: {result['fid_real']:.3f})",
+        *(f"Warning: {warning}." for warning in result["warnings"]),
     ]
     return "\n".join(rows)

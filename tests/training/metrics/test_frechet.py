@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.metrics.frechet import Gaussian, fid, frechet_distance, gaussian, kid
+from training.metrics.frechet import (
+    Gaussian,
+    fid,
+    frechet_distance,
+    frechet_warnings,
+    gaussian,
+    kid,
+    kid_over_subsets,
+)
 
 
 def random_features(seed: int, count: int = 200, dim: int = 6) -> np.ndarray:
@@ -83,3 +91,32 @@ def test_different_dimensions_are_refused() -> None:
         fid(random_features(0), random_features(0, dim=3))
     with pytest.raises(ValueError, match="expected"):
         kid(random_features(0), random_features(0, dim=3))
+
+
+def test_large_sets_are_fitted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = random_features(3, count=101)
+    monkeypatch.setattr("training.metrics.frechet._ROWS", 7)
+    fitted = gaussian(x)
+    np.testing.assert_allclose(fitted.covariance, np.cov(x, rowvar=False), rtol=1e-12)
+
+
+def test_too_few_pictures_for_the_features_are_told() -> None:
+    assert frechet_warnings(64, 256, 10_000) == []
+    (few,) = frechet_warnings(64, 255, 10_000)
+    assert "255 generated pictures are few for 64 features" in few
+    assert "at least 256" in few
+    singular = frechet_warnings(2048, 2048, 500)
+    assert all("singular" in warning for warning in singular)
+    assert "2048 generated" in singular[0]
+    assert "500 real" in singular[1]
+
+
+def test_kid_over_subsets_is_about_the_whole() -> None:
+    a, b = random_features(1, count=400), random_features(2, count=300)
+    mean, deviation = kid_over_subsets(a, b, subsets=200, size=100)
+    assert mean == pytest.approx(kid(a, b), rel=0.05)
+    assert deviation > 0
+    # No more rows than there are: then each subset is the whole.
+    assert kid_over_subsets(a[:50], b[:50], subsets=2, size=1000)[0] == pytest.approx(kid(a[:50], b[:50]))
+    with pytest.raises(ValueError, match="at least two rows"):
+        kid_over_subsets(a[:1], b)

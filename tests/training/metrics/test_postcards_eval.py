@@ -125,7 +125,7 @@ def run(render: Callable[[list[str], Tensor], Tensor], **options: Any) -> dict[s
 def test_a_perfect_generator_has_perfect_scores() -> None:
     stages = []
     result = run(perfect, progress=lambda stage, done, total: stages.append((stage, done == total)))
-    assert set(result) == {"attributes", "swap", "variety", "fid", "fid_real"}
+    assert set(result) == {"attributes", "swap", "variety", "fid", "fid_real", "warnings"}
     assert result["attributes"] == {name: {"real": 1.0, "seen": 1.0, "heldout": 1.0} for name in ATTRIBUTES}
     assert result["swap"]["changed"] == dict.fromkeys(ATTRIBUTES, 1.0)
     assert result["swap"]["kept"] == dict.fromkeys(ATTRIBUTES, 1.0)
@@ -255,6 +255,7 @@ def test_a_checkpoint_file_is_evaluated_and_its_figures_are_json(tmp_path: Path)
     assert set(again) >= {"attributes", "swap", "variety", "fid", "fid_real", "checkpoint", "sha256", "captions"}
     assert len(again["sha256"]) == 64
     assert again["captions"] == 16
+    assert "singular" in again["warnings"][0]
     assert again["fid"] > again["fid_real"] > 0
     assert set(again["attributes"]) == set(again["swap"]["changed"]) == set(again["swap"]["kept"]) == set(ATTRIBUTES)
     table = format_table(again)
@@ -269,6 +270,7 @@ def test_the_table_shows_figures_and_aims_and_copes_with_none() -> None:
         "variety": 0.4321,
         "fid": 12.5,
         "fid_real": 0.25,
+        "warnings": ["FID: few"],
     }
     table = format_table(figures)
     row = next(line for line in table.splitlines() if line.startswith("terrain"))
@@ -292,6 +294,7 @@ def test_the_table_shows_figures_and_aims_and_copes_with_none() -> None:
     ]
     assert "0.432 <  0.7" in table
     assert "12.500" in table
+    assert table.endswith("Warning: FID: few.")
     assert "0.250" in table
 
 

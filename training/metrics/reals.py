@@ -1,0 +1,229 @@
+"""The real pictures that generated ones are compared with, and their features, kept by content.
+
+Features are cached under the fingerprint of the pictures (names, sizes and times of the files, how they are cropped and
+resized, and which of them are taken) and the digest of the feature network: when either changes, they are worked out
+anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+from PIL import Image
+
+from training.datasets.folder import FolderError, cache_folder, read_picture
+from training.datasets.pictures import PICTURE_SUFFIXES
+from training.metrics.frechet import Gaussian, gaussian
+from training.metrics.networks import FeatureExtractor
+from training.metrics.shards import Drawn, Progress, evaluate_shard, gather, share
+
+CACHE_KEY = "glissando-real-features"
+_CACHE_VERSION = 1
+
+
+class Pictures(Protocol):
+    """Pictures by row."""
+
+    fingerprint: str
+    """Changes when any picture does, or how it is cropped and resized."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: Sequence[int]) -> Drawn:
+        """Those rows, without what cannot be read."""
+        ...
+
+
+class ArrayPictures:
+    """Decoded pictures [N, 3, R, R], such as a training run's."""
+
+    def __init__(self, images_N3RR: NDArray[np.uint8], fingerprint: str) -> None:
+        self._images = images_N3RR
+        self.fingerprint = fingerprint
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, rows: Sequence[int]) -> Drawn:
+        return Drawn(np.ascontiguousarray(self._images[list(rows)].transpose(0, 2, 3, 1)), 0)
+
+
+class FilePictures:
+    """Files, decoded as they are asked for.
+
+    Cropped to the middle square and resized by averaging, as training data are; or, with `via`, to that size and then
+    to `size`, both with Lanczos, as the zero-shot protocol asks.
+    """
+
+    def __init__(self, files: Sequence[Path], size: int, *, via: int | None = None) -> None:
+        self._files, self._size, self._via = list(files), size, via
+        digest = hashlib.sha256(f"{_CACHE_VERSION} {size} {via}\n".encode())
+        for file in self._files:
+            try:
+                stat = file.stat()
+            except OSError:
+                continue  # it will count as broken
+            digest.update(f"{file.name}\0{stat.st_size} {stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        self.fingerprint = digest.hexdigest()
+        self._pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def read(self, rows: Sequence[int]) -> Drawn:
+        found = [picture for picture in self._pool.map(self._decode, rows) if picture is not None]
+        empty = np.empty((0, self._size, self._size, 3), np.uint8)
+        return Drawn(np.stack(found) if found else empty, len(rows) - len(found))
+
+    def _decode(self, row: int) -> NDArray[np.uint8] | None:
+        try:
+            if self._via is None:
+                return read_picture(self._files[row], self._size).transpose(1, 2, 0)
+            return lanczos_square(self._files[row], self._via, self._size)
+        except Exception:  # noqa: BLE001 - Pillow raises OSError, SyntaxError, struct.error and more for broken files
+            return None
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Every picture below `folder`, sorted. Raises `FolderError` when there is none."""
+    if not folder.is_dir():
+        raise FolderError(f"{folder}: no such folder; expected one with pictures")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    if not files:
+        raise FolderError(f"{folder}: no pictures found (looked for {', '.join(sorted(PICTURE_SUFFIXES))})")
+    return files
+
+
+def lanczos_square(path: Path, via: int, size: int) -> NDArray[np.uint8]:
+    """[size, size, 3]: the middle square at `via` pixels, then at `size`, both by Lanczos."""
+    with Image.open(path) as file:
+        picture = file.convert("RGB")
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    picture = picture.crop((left, top, left + side, top + side))
+    for target in (via, size):
+        if picture.size != (target, target):
+            picture = picture.resize((target, target), Image.Resampling.LANCZOS)
+    return np.asarray(picture)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RealFeatures:
+    """The features of real pictures in one network."""
+
+    features: NDArray[np.float32]
+    """[N, D]"""
+    gaussian: Gaussian
+    broken: int
+    """Pictures left out because they could not be read."""
+
+
+def real_features(
+    pictures: Pictures,
+    extractor: FeatureExtractor,
+    *,
+    most: int,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    stopped: Callable[[], bool] | None = None,
+) -> RealFeatures | None:
+    """The features of the pictures, or of `most` of them drawn at random: from the cache, or worked out and kept.
+
+    Ranks of a run share the work, and must all call this; the result is rank 0's, None elsewhere, and None when
+    `stopped` said so before all was done. `cache` is a folder; one that cannot be written is done without.
+    """
+    rows = chosen_rows(len(pictures), most, seed)
+    folder = cache if cache is not None else cache_folder() / "metrics"
+    key = hashlib.sha256(
+        f"{_CACHE_VERSION} {pictures.fingerprint} {extractor.digest} {len(pictures)} {len(rows)} {seed}".encode()
+    ).hexdigest()
+    path = folder / f"{key[:32]}.safetensors"
+    rank, world = share()
+    found = _read(path, key) if rank == 0 else None
+    known = found is not None
+    if world > 1:
+        known = _from_first(known)
+    if not known:
+        shard = gather(
+            evaluate_shard(
+                rank,
+                world,
+                draw=lambda wanted: pictures.read(rows[wanted.start : wanted.stop].tolist()),
+                measures={"features": lambda x, _: extractor.features(x)},
+                count=len(rows),
+                progress=None if progress is None else lambda done, total: progress("real pictures", done, total),
+                stopped=stopped,
+            )
+        )
+        if shard is None or not shard.whole:
+            return None
+        if not shard.blocks:
+            raise FolderError(f"none of the {len(rows)} real pictures could be read; check that the files are whole")
+        features_ND = shard.rows("features")
+        found = RealFeatures(features=features_ND, gaussian=gaussian(features_ND), broken=shard.broken)
+        _write(path, key, found)
+    return found
+
+
+def chosen_rows(total: int, most: int, seed: int) -> NDArray[np.int64]:
+    """All rows, or `most` of them, drawn at random from `seed` and sorted."""
+    if total <= most:
+        return np.arange(total)
+    return np.sort(np.random.default_rng((seed, 71)).choice(total, most, replace=False))
+
+
+def _from_first(mine: bool) -> bool:
+    """Rank 0's answer, on every rank: its cache is the one that counts."""
+    import torch.distributed as dist
+
+    answer = [mine]
+    dist.broadcast_object_list(answer, src=0)
+    return answer[0]
+
+
+def _read(path: Path, key: str) -> RealFeatures | None:
+    """What is kept under `key`, if it is whole."""
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            notes = json.loads((file.metadata() or {})[CACHE_KEY])
+            tensors = {name: file.get_tensor(name) for name in ("features", "mean", "covariance")}
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError):
+        return None  # missing, cut short or foreign: work it out again
+    if notes.get("key") != key or not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+        return None
+    return RealFeatures(
+        features=tensors["features"],
+        gaussian=Gaussian(mean=tensors["mean"], covariance=tensors["covariance"]),
+        broken=int(notes["broken"]),
+    )
+
+
+def _write(path: Path, key: str, found: RealFeatures) -> None:
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    tensors: dict[str, NDArray[Any]] = {
+        "features": np.ascontiguousarray(found.features),
+        "mean": np.ascontiguousarray(found.gaussian.mean),
+        "covariance": np.ascontiguousarray(found.gaussian.covariance),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        safetensors.numpy.save_file(
+            tensors, unfinished, metadata={CACHE_KEY: json.dumps({"key": key, "broken": found.broken})}
+        )
+        os.replace(unfinished, path)
+    except (OSError, safetensors.SafetensorError):
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
