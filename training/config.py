@@ -20,7 +20,7 @@ from training.metrics.settings import EvaluationSettings
 CLIP_FEATURES = "clip"
 START = "start"
 """In place of a preset or a CLIP: what the checkpoint has that the run starts from."""
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 Phase = Literal["generator", "text"]
 Encoder = Literal["auto", "clip", "start"]
 Logits = Literal["plain-term", "paper"]
@@ -106,7 +106,17 @@ class TrainerSettings:
     ema_half_life: float = 10 / 32
     """Half-life of the weight average in thousand images, per picture of the batch."""
     precision: Precision = "auto"
-    """auto is bfloat16 on CUDA and on CPUs with AMX tiles, else float32."""
+    """auto is bfloat16 on CUDA and on CPUs with AMX tiles, else float32; float16 scales its losses; float64 is for
+    comparing runs."""
+    micro_batch: int = 0
+    """Pictures that go through the networks at once; the gradients of a batch are added up from such parts, on all
+    ranks. 0 is one part a rank. What looks at several pictures, such as virtual batch norm, looks at one part, so
+    another number is another run, and the same number the same run on any number of ranks."""
+    compile: bool = False
+    """Let torch.compile make the generator faster, for minutes at the start."""
+    skips: int = 20
+    """Updates whose loss is not a finite number are skipped; after this many in a row the run stops, its last good
+    state kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,10 +232,11 @@ SECTIONS: Mapping[str, type] = {
 
 _WHOLE_FROM_0 = (
     *("resolution", "base_channels", "max_channels", "convs_per_block", "z_dim", "norm_groups", "frozen_to"),
-    *("other_captions", "pixel_channels"),
+    *("other_captions", "pixel_channels", "micro_batch"),
 )
 _WHOLE_FROM_1 = (
     *("growth", "batch", "critic_steps", "taps_every", "penalty_pictures", "log_steps", "grid_seeds", "guidance_crop"),
+    "skips",
 )
 _ABOVE_0 = (
     *("kimg", "learning_rate_g", "learning_rate_d", "ema_half_life", "encoder_rate", "diversity_share"),

@@ -40,9 +40,10 @@ from training.features import (
     open_feature_network,
 )
 from training.growing import freeze, learning, shape_of
+from training.precision import compute_dtype
 from training.run import arranged
 from training.text_phase import Judge, open_judge
-from training.trainer import GanTrainer, compute_dtype
+from training.trainer import GanTrainer
 
 STEP_SHARE = 0.3
 """Of what one large convolution reaches, the share that a whole step is assumed to reach."""
@@ -275,7 +276,7 @@ def measured(config: GanConfig, device: torch.device, dataset: Data, tower: Text
     # As it is once the generator learns and the noise is in; the feature network's turns come in their proportion.
     shown = replace(config, batch=batch, critic_kimg=0.0, noise_kimg=0.0)
     trainer = GanTrainer(shown, dataset, judge, device, tower if config.encoder == START else None)
-    with contextlib.closing(trainer.stream):
+    with contextlib.closing(trainer.feed):
         trainer.step()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()

@@ -61,7 +61,7 @@ class Reconstruction:
     def __init__(self, generator: Generator, *, learning_rate: float, nats: float) -> None:
         self.nats = nats
         self.encoder = Encoder(generator.resolution, generator.text_dim, generator.z_dim)
-        self.encoder.to(generator.f_avg.device).to(memory_format=torch.channels_last)
+        self.encoder.to(generator.f_avg.device, generator.f_avg.dtype).to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adam(self.encoder.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=True)
 
     def latents(self, real_N3HW: Tensor, c_ND: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,22 +1,19 @@
 """A GAN run: a folder that is started, resumed and stopped.
 
-It holds config.toml, log.jsonl, state.pt (to resume exactly), samples/, and latest.safetensors, which the explorer
-opens.
+It holds config.toml, log.jsonl, state-NNNNNN/ (to resume exactly), samples/, and latest.safetensors, which the explorer
+opens. Several processes that torchrun has started train one run together; the first of them writes.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from core.checkpoints import native
 from core.checkpoints.native import Checkpoint
@@ -26,18 +23,22 @@ from training.clip.text_tower import TextTower, load_tower, save_tower
 from training.config import START, GanConfig
 from training.datasets.config import DataConfig
 from training.datasets.decoded import FolderDataset
-from training.datasets.errors import DataError
 from training.datasets.opening import open_data, vocabulary
+from training.distributed import Ranks, open_ranks
+from training.errors import RunError
 from training.features import FEATURE_PREFIXES, OPEN_CLIP_PREFIX, RUN_PREFIX
 from training.growing import TUNED, resolved
 from training.interrupt import Interrupt
+from training.loop import Journal, Loop, describe
 from training.metrics.classifier import LoadedClassifier
-from training.metrics.during import Candidate, Finished, RunMetrics
-from training.metrics.postcards_eval import quick_eval
+from training.metrics.during import Candidate, RunMetrics
+from training.parts import lay_out
 from training.run_file import RunFile, read_run, write_run
+from training.run_lock import RunLock
 from training.snapshots import compose_snapshot, save_sample_grid
+from training.states import load_state, saved_state, tidy
 from training.text_phase import open_judge, tower_of
-from training.trainer import STATE_VERSION, GanTrainer, RunError
+from training.trainer import GanTrainer
 
 LATEST = "latest.safetensors"
 TOWER = "text.safetensors"
@@ -60,17 +61,21 @@ def train(
     Raises `RunError` when `out` holds a run already or `start` does not fit, and what loading the data, the CLIP and
     the checkpoint raise.
     """
-    if (out / "state.pt").exists():
-        raise RunError(
-            f"{out} holds a run already: go on with `glissando train gan --resume {out}`, or name another folder"
-        )
-    config, origin, tower = arranged(config, str(clip), start)
-    sources = (DataConfig.of(data) if isinstance(data, Path) else data).resolved()
-    out.mkdir(parents=True, exist_ok=True)
-    if tower is not None:
-        save_tower(out / TOWER, tower)
-    write_run(out, RunFile(config=config, data=sources, start=_origin(origin[0]) if origin is not None else None))
-    return _run(out, start=origin)
+    with open_ranks() as ranks:
+        saved = ranks.share(str(saved_state(out) or ""))
+        if saved and ranks.restarts:  # the same command once more, after a process of the run has died
+            return _run(out, ranks, state=load_state(Path(saved)))
+        if saved:
+            raise RunError(
+                f"{out} holds a run already: go on with `glissando train gan --resume {out}`, or name another folder"
+            )
+        config, origin, tower = arranged(config, str(clip), start)
+        # From the first step to the last the run is that of this micro-batch, whatever the number of ranks.
+        if ranks.world > 1:
+            config = replace(config, micro_batch=lay_out(config.batch, config.micro_batch, ranks).micro)
+        sources = (DataConfig.of(data) if isinstance(data, Path) else data).resolved()
+        file = RunFile(config=config, data=sources, start=_origin(origin[0]) if origin is not None else None)
+        return _run(out, ranks, file=file, tower=tower, start=origin)
 
 
 def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
@@ -79,19 +84,18 @@ def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
     `settings` ("kimg=400", see `GanConfig.changed`) change its configuration from here on; what the weights' shapes or
     the order of the data hang on cannot change.
     """
-    saved = read_run(out)
+    saved, changed = read_run(out), None
     if settings:
         config = saved.config.changed(settings)
         fixed = [name for name in FIXED if getattr(saved.config, name) != getattr(config, name)]
         if fixed:
             raise RunError(f"{', '.join(fixed)}: cannot change while a run goes on; start a new one")
-        write_run(out, replace(saved, config=config))
-    state = None
-    if saved.start and not (out / "state.pt").exists():
-        raise RunError(f"{out}: stopped before it saved its first state; remove the folder and start the run again")
-    if (out / "state.pt").exists():
-        state = _load_state(out)
-    return _run(out, state=state)
+        changed = replace(saved, config=config)
+    with open_ranks() as ranks:
+        path = ranks.share(str(saved_state(out) or ""))
+        if saved.start and not path:
+            raise RunError(f"{out}: stopped before it saved its first state; remove the folder and start the run again")
+        return _run(out, ranks, file=changed, state=load_state(Path(path)) if path else None)
 
 
 Start = tuple[Checkpoint, Mapping[str, Any] | None]
@@ -112,19 +116,6 @@ def arranged(config: GanConfig, clip: str, start: Path | None) -> tuple[GanConfi
     return config, origin, tower
 
 
-def _load_state(out: Path) -> dict[str, Any]:
-    """What `GanTrainer.state_dict` gave when the run was last saved. Raises `RunError`."""
-    try:
-        state: dict[str, Any] = torch.load(out / "state.pt", map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 (torch raises any kind for a damaged file, even IndexError)
-        raise RunError(
-            f"{out / 'state.pt'}: could not be read ({type(error).__name__}); the run cannot go on from it"
-        ) from None
-    if state.get("version") != STATE_VERSION:
-        raise RunError(f"{out / 'state.pt'}: expected state version {STATE_VERSION}, got {state.get('version')!r}")
-    return state
-
-
 def _open_start(config: GanConfig, start: Path) -> Start:
     """The checkpoint to start from and, when `start` is a run's folder, the run's state."""
     if not start.is_dir():
@@ -140,144 +131,115 @@ def _open_start(config: GanConfig, start: Path) -> Start:
             f"{start}: its discriminator has another {', '.join(other)}; "
             f"start from {start / LATEST} alone, or set the same"
         )
-    return native.load(start / LATEST), _load_state(start)
+    path = saved_state(start)
+    if path is None:
+        raise RunError(f"{start}: the run has saved no state yet; start from {start / LATEST} alone")
+    return native.load(start / LATEST), load_state(path)
 
 
 def _run(
     out: Path,
+    ranks: Ranks,
     *,
+    file: RunFile | None = None,
+    tower: TextTower | None = None,
     state: Mapping[str, Any] | None = None,
     start: Start | None = None,
 ) -> Path:
-    """The loop, on what config.toml says: from a saved state, from what another run has learnt, or from nothing."""
-    saved = read_run(out)
-    config, data, origin = saved.config, saved.data, saved.start
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dataset = open_data(data, config.resolution)
-    if dataset.skipped():
-        print(dataset.skipped())
-    tower = load_tower(out / TOWER) if START in (config.encoder, config.clip) else None
-    model = open_judge(config.clip, device, tower if config.clip == START else None)
-    trainer = GanTrainer(config, dataset, model, device, tower if config.encoder == START else None)
-    if start is not None:
-        trainer.start_from(*start)
-    if state is not None:
-        trainer.load_state_dict(state)
-    if data.text_cache:
-        trainer.know_texts()
-    judge = LoadedClassifier.open().model if config.evaluate_kimg else None
-    known_words = vocabulary(dataset)
-    measured: RunMetrics | None = None
-    if config.metrics_kimg:
-        if not isinstance(dataset, FolderDataset):
-            raise RunError(
-                "metrics_kimg: expected 0 for data that are read from shards, which cannot be drawn from by row; "
-                "measure its checkpoints with `glissando evaluate quality`, or train on a folder or a zip"
-            )
-        measured = RunMetrics.of_arrays(
-            config,
-            dataset.images,
-            dataset.fingerprint,
-            folder=out,
-            captions=dataset.captions,
-            own_clip=model,
-            z_dim=trainer.generator.z_dim,
-            device=device,
-        )
-    latest = out / LATEST
-    total = round(config.kimg * 1000)
+    """Train in a folder: from a saved state, from what another run has learnt, or from nothing.
 
-    def snapshot() -> None:
-        kimg = trainer.images_seen // 1000
-        save_sample_grid(
-            out / "samples" / f"{kimg:06d}.png", trainer.render, config.prompts, grid_z(config, trainer.generator.z_dim)
+    `file` is what config.toml shall say from now on, None what it says; `tower` is kept beside it.
+    """
+    with ExitStack() as held:
+        stop = held.enter_context(Interrupt(loading=True))
+        if ranks.first:
+            held.enter_context(RunLock(out))
+            tidy(out)
+            if tower is not None:
+                save_tower(out / TOWER, tower)
+            if file is not None:
+                write_run(out, file)
+        ranks.wait()
+        saved = read_run(out)
+        config, data, origin = saved.config, saved.data, saved.start
+        with ranks.one_at_a_time():
+            dataset = open_data(data, config.resolution, progress=ranks.first)
+        if dataset.skipped() and ranks.first:
+            print(dataset.skipped())
+        tower = load_tower(out / TOWER) if START in (config.encoder, config.clip) else None
+        model = open_judge(config.clip, ranks.device, tower if config.clip == START else None)
+        trainer = GanTrainer(
+            config, dataset, model, ranks.device, tower if config.encoder == START else None, ranks=ranks
         )
-        native.save(latest, *checkpoint())
-
-    def checkpoint() -> tuple[native.Header, dict[str, Tensor]]:
-        return compose_snapshot(
-            trainer.ema.module,
-            trainer.text_source,
-            name=out.resolve().name,
-            images_seen=trainer.images_seen + (origin["images_seen"] if origin else 0),
-            vocabulary=known_words,
-            notes=_notes(config, data, origin),
-        )
-
-    def candidate() -> Candidate:
-        header, tensors = checkpoint()
-        return Candidate(header=header, tensors=tensors)
-
-    with (
-        contextlib.closing(trainer.stream),
-        RunLog(out / "log.jsonl") as log,
-        Interrupt() as stop,
-        tqdm(total=total, initial=trainer.images_seen, unit="img") as bar,
-    ):
-        trainer.stream.ready(1)  # refuse data of which nothing can be used
-        log.write(
-            "start",
-            images=trainer.images_seen,
-            config=config.to_json(),
-            pictures=len(dataset),
-            threads=torch.get_num_threads(),
-        )
-        steps, clock, counted = 0, time.perf_counter(), trainer.images_seen
+        held.enter_context(closing(trainer.feed))
         if start is not None:
-            _save_state(out, trainer)  # the checkpoint may be gone when the run is resumed
-        if trainer.images_seen == 0:
-            snapshot()
-        while trainer.images_seen < total and not stop.requested:
-            before = trainer.images_seen
-            try:
-                metrics = trainer.step()
-            except DataError as error:
-                _save_state(out, trainer)
-                log.write("stop", images=trainer.images_seen, finished=False, problem=str(error))
-                raise DataError(f"{error}. Saved; go on with: glissando train gan --resume {out}") from None
-            bar.update(trainer.images_seen - before)
-            steps += 1
-            if steps % config.log_steps == 0:
-                values = {name: round(value.item(), 5) for name, value in metrics.items()}
-                speed = (trainer.images_seen - counted) / (time.perf_counter() - clock)
-                log.write("train", images=trainer.images_seen, images_per_s=round(speed, 2), **values)
-                bar.set_postfix({name: f"{value:.2f}" for name, value in values.items()})
-                clock, counted = time.perf_counter(), trainer.images_seen
-            if judge is not None and _passed(config.evaluate_kimg, before, trainer.images_seen):
-                figures = quick_eval(trainer.render, judge, z_dim=trainer.generator.z_dim, resolution=config.resolution)
-                log.write("evaluate", images=trainer.images_seen, **figures)
-            if measured is not None:
-                if _passed(config.metrics_kimg, before, trainer.images_seen):
-                    measured.measure(
-                        trainer.render, candidate, images=trainer.images_seen, stopped=lambda: stop.requested
-                    )
-                _log_metrics(log, measured.finished())
-            if _passed(config.sample_kimg, before, trainer.images_seen):
-                snapshot()
-            if _passed(config.save_kimg, before, trainer.images_seen):
-                _save_state(out, trainer)
-        _save_state(out, trainer)
-        snapshot()
-        if measured is not None:
-            # Who asked the run to stop does not wait for figures; a run that is over does.
-            _log_metrics(log, measured.close(patience=5.0 if stop.requested else None))
-        log.write("stop", images=trainer.images_seen, finished=trainer.images_seen >= total)
-    if trainer.stream.skipped():
-        print(trainer.stream.skipped())
-    if trainer.images_seen < total:
+            trainer.start_from(*start)
+        if state is not None:
+            trainer.load_state_dict(state)
+        if data.text_cache:
+            with ranks.one_at_a_time():
+                trainer.know_texts()
+        known_words = vocabulary(dataset) if ranks.first else ()
+        z_dim = trainer.generator.z_dim
+
+        def snapshot() -> None:
+            kimg = trainer.images_seen // 1000
+            save_sample_grid(out / "samples" / f"{kimg:06d}.png", trainer.render, config.prompts, grid_z(config, z_dim))
+            native.save(out / LATEST, *checkpoint())
+
+        def checkpoint() -> tuple[native.Header, dict[str, Tensor]]:
+            return compose_snapshot(
+                trainer.ema.module,
+                trainer.text_source,
+                name=out.resolve().name,
+                images_seen=trainer.images_seen + (origin["images_seen"] if origin else 0),
+                vocabulary=known_words,
+                notes=_notes(config, data, origin),
+            )
+
+        def candidate() -> Candidate:
+            header, tensors = checkpoint()
+            return Candidate(header=header, tensors=tensors)
+
+        trainer.feed.ready(1)  # refuse data of which nothing can be used
+        journal = Journal(held.enter_context(RunLog(out / "log.jsonl")) if ranks.first else None)
+        journal.write("start", **describe(trainer, len(dataset)))
+        loop = Loop(
+            trainer,
+            out,
+            journal,
+            snapshot=snapshot,
+            candidate=candidate,
+            judge=LoadedClassifier.open().model if config.evaluate_kimg and ranks.first else None,
+            measured=_metrics(trainer, out) if config.metrics_kimg else None,
+        )
+        finished = loop.run(stop, save_first=start is not None)
+        if trainer.feed.skipped():
+            print(trainer.feed.skipped())
+    if not finished and ranks.first:
         done = f"{trainer.images_seen / 1000:.1f} of {config.kimg:g} kimg"
         print(f"Stopped at {done}; go on with: glissando train gan --resume {out}")
-    return latest
+    return out / LATEST
 
 
-def _log_metrics(log: RunLog, finished: Sequence[Finished]) -> None:
-    for evaluation in finished:
-        log.write("evaluate", images=evaluation.images, **evaluation.figures)
-
-
-def _passed(every_kimg: float, before: int, now: int) -> bool:
-    every = every_kimg * 1000
-    return every > 0 and int(now // every) > int(before // every)
+def _metrics(trainer: GanTrainer, out: Path) -> RunMetrics:
+    """The metrics of a run as it goes on. Raises `RunError` for data that they cannot be worked out for."""
+    dataset = trainer.data
+    if not isinstance(dataset, FolderDataset):
+        raise RunError(
+            "metrics_kimg: expected 0 for data that are read from shards, which cannot be drawn from by row; "
+            "measure its checkpoints with `glissando evaluate quality`, or train on a folder or a zip"
+        )
+    return RunMetrics.of_arrays(
+        trainer.config,
+        dataset.images,
+        dataset.fingerprint,
+        folder=out,
+        captions=dataset.captions,
+        own_clip=trainer.clip,
+        z_dim=trainer.generator.z_dim,
+        device=trainer.device,
+    )
 
 
 def grid_z(config: GanConfig, z_dim: int) -> Tensor:
@@ -314,9 +276,3 @@ def _without_folder(name: str) -> str:
     if colon or (name and not name.startswith(FEATURE_PREFIXES)):
         return f"{prefix}{colon}{Path(path).name}"
     return name
-
-
-def _save_state(out: Path, trainer: GanTrainer) -> None:
-    unfinished = out / "state.pt.new"
-    torch.save(trainer.state_dict(), unfinished)
-    os.replace(unfinished, out / "state.pt")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from typing import Any
 from training.config import SECTIONS, GanConfig, field_name
 from training.datasets.config import DataConfig
 from training.errors import RunError
+from training.states import write_whole
 
 FILE_NAME = "config.toml"
 OLD_NAME = "config.json"
@@ -73,10 +73,7 @@ def write_run(out: Path, run: RunFile) -> None:
     tables |= run.config.by_section()
     if run.start is not None:
         tables["start"] = {**run.start, "notes": json.dumps(run.start["notes"], ensure_ascii=False)}
-    path = out / FILE_NAME
-    unfinished = path.with_name(path.name + ".new")
-    unfinished.write_text(to_toml(tables), encoding="utf-8")
-    os.replace(unfinished, path)
+    write_whole(out / FILE_NAME, to_toml(tables))
 
 
 @dataclass(frozen=True, kw_only=True)

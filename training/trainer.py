@@ -1,58 +1,46 @@
 """StyleGAN-T (sections 3 and 4 of the paper): the generator or, in phase 2, the text tower that conditions it, against
 the discriminator.
 
-`GanTrainer` is the networks and one step; `training.run` is the folder around them. All randomness comes from one
-generator whose state is saved, so a resumed run repeats the uninterrupted one.
+`GanTrainer` is the networks and one step; `training.run` is the folder around them. A step's batch may be cut into
+parts, see `training.parts`: each part goes through the networks by itself (`training.game`), one after another or on
+several ranks. All randomness comes from one generator whose state is saved, so a resumed run repeats the uninterrupted
+one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.checkpoints.native import Checkpoint
 from core.models.stylegan_t import Generator, Style
-from core.request import NoiseMode
-from training.augment import AdaptiveStrength, augment, blur, crop_window, cut
+from training.augment import AdaptiveStrength, blur
 from training.clip.model import ClipModel
 from training.clip.published import PublishedClip
 from training.clip.text_tower import TextTower
+from training.clock import Clock
+from training.compiling import compiled
 from training.config import CLIP_FEATURES, GanConfig
-from training.datasets.decoded import cache_folder
-from training.datasets.opening import Data, captions_of, open_batches
+from training.datasets.opening import Data
 from training.discriminators.projected import Discriminator
+from training.distributed import Ranks
 from training.ema import Ema
 from training.errors import RunError
-from training.features import FeatureNetwork, Features, open_feature_network
+from training.features import FeatureNetwork, open_feature_network
+from training.feed import Feed, Pictures
+from training.game import NOTHING, Game, Now, Part, Shown
 from training.growing import check_fits, freeze, learning, shape_of, take_over
-from training.losses import (
-    hinge,
-    layout_distance,
-    matching,
-    over_heads,
-    r1_penalty,
-    relativistic,
-    spherical_distance,
-)
+from training.parts import lay_out
+from training.precision import compute_dtype, weight_dtype
 from training.reconstruction import Reconstruction
-from training.text_cache import Encode, KnownTexts, encoder_key, know_texts
+from training.states import VERSION
 from training.text_phase import Judge, TextPhase, TextSource
-
-__all__ = ["STATE_VERSION", "GanTrainer", "RunError", "compute_dtype"]
-
-STATE_VERSION = 4
-
-
-def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The type of the convolutions: bfloat16 where matrix units make it faster, else float32."""
-    if precision == "auto":
-        fast = device.type == "cuda" or bool(torch.cpu._is_amx_tile_supported())
-        return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+from training.texts import Texts
+from training.updates import PowerIterations, Updater
 
 
 class GanTrainer:
@@ -65,13 +53,22 @@ class GanTrainer:
         clip: Judge,
         device: torch.device,
         tower: TextTower | None = None,
+        *,
+        ranks: Ranks | None = None,
+        clock: Clock | None = None,
+        network: FeatureNetwork | None = None,
     ) -> None:
-        """`tower` conditions the generator in place of the CLIP's own.
+        """`tower` conditions the generator in place of the CLIP's own; `network` is the feature network where it is
+        open already.
 
-        Raises `RunError` for a feature network without the taps asked for, `FeatureError` when it cannot be had.
+        Raises `RunError` for a feature network without the taps asked for and for a batch that cannot be divided as
+        asked, `FeatureError` for a network that cannot be had.
         """
         self.config, self.data, self.clip, self.device = config, data, clip, device
+        self.ranks, self.clock = ranks or Ranks(), clock or Clock()
+        self.layout = lay_out(config.batch, config.micro_batch, self.ranks)
         self.dtype = compute_dtype(config.precision, device)
+        weights = weight_dtype(self.dtype)
         self.images_seen = 0
         torch.manual_seed(config.seed)
         half_life = config.ema_half_life * config.batch * 1000
@@ -82,15 +79,15 @@ class GanTrainer:
         elif tower is not None:
             self.text = TextPhase(tower, device)
         shape = shape_of(config, clip.embed_dim if self.text is None else self.text.dim)
-        self.generator = Generator(shape).to(device).to(memory_format=torch.channels_last)
+        self.generator = Generator(shape).to(device, weights).to(memory_format=torch.channels_last)
         if config.prepared:
             _prepare(self.generator)
         freeze(self.generator, config.frozen_to)
-        if config.features == CLIP_FEATURES:
-            assert isinstance(clip, ClipModel | PublishedClip)
-            self.network: FeatureNetwork = clip
-        else:
-            self.network = open_feature_network(config.features, device)
+        self.network = network or self._open_network()
+        if weights == torch.float64:
+            for frozen in (clip, self.network, *([] if self.text is None else [self.text.tower.module])):
+                assert isinstance(frozen, nn.Module)
+                frozen.double()
         tap_channels = self.network.tap_channels
         if max(config.taps) >= len(tap_channels):
             raise RunError(f"taps: the feature network has {len(tap_channels)}, counted from 0; got {config.taps}")
@@ -100,8 +97,7 @@ class GanTrainer:
             resolution=config.resolution,
             pixel_channels=config.pixel_channels,
             paper=config.logits == "paper",
-        ).to(device)
-        self.head_weights = [1.0] * len(config.taps) + [config.pixel_weight] * 2 * bool(config.pixel_channels)
+        ).to(device, weights)
         self.ema = Ema(self.generator, half_life=half_life)
         if self.text is not None and self.text.learns:
             self.generator.requires_grad_(False)
@@ -115,252 +111,219 @@ class GanTrainer:
         self.reconstruction: Reconstruction | None = None
         if config.reconstruction:
             self.reconstruction = Reconstruction(self.generator, learning_rate=config.encoder_rate, nats=config.nats)
-        self.stream = open_batches(data, batch=config.batch, seed=config.seed)
-        self._known: KnownTexts | None = None
-        self._known_told: KnownTexts | None = None
+        self.texts = Texts(clip, self.text, device, self.dtype)
+        self.game = Game(
+            config=config,
+            generator=self.generator,
+            discriminator=self.discriminator,
+            network=self.network,
+            clip=clip,
+            texts=self.texts,
+            reconstruction=self.reconstruction,
+            device=device,
+            dtype=self.dtype,
+            clock=self.clock,
+            synthesis=compiled(self.generator.synthesis) if config.compile else self.generator.synthesis,
+        )
+        together = [] if self.reconstruction is None else [self.reconstruction.optimiser]
+        self.update_g = Updater([self.optimiser_g, *together], self.ranks, device, self.dtype)
+        self.update_d = Updater([self.optimiser_d], self.ranks, device, self.dtype)
+        self.iterations = PowerIterations(self.discriminator)
+        self.feed = Feed(data, self.layout, config.seed, device)
         self.rng = torch.Generator().manual_seed(config.seed)
-        self.captions = torch.zeros(0, clip.embed_dim, device=device)
+        self.captions = torch.zeros(0, clip.embed_dim, device=device, dtype=weights)
         """Text embeddings of the last steps, [<= other_captions, D], newest first."""
 
-    def _with_earlier(self, c: Tensor) -> Tensor:
-        """The batch's text embeddings and, after them, those of earlier steps; the batch's join these."""
-        every_c = torch.cat([c, self.captions])
-        self.captions = every_c[: self.config.other_captions]
-        return every_c
+    def _open_network(self) -> FeatureNetwork:
+        """The discriminator's feature network. Raises `FeatureError`."""
+        if self.config.features != CLIP_FEATURES:
+            return open_feature_network(self.config.features, self.device)
+        assert isinstance(self.clip, ClipModel | PublishedClip)
+        return self.clip
 
     def step(self) -> dict[str, Tensor]:
         """The discriminator's updates, then the generator's on the same fakes. Returns losses and other figures.
 
-        The fakes and the frozen network's features of them are worked out once and serve all updates.
+        Where this process has one part, the fakes and the frozen network's features of them are worked out once and
+        serve all updates. With more, only their pictures are kept and the generator's update draws them once more: the
+        memory is that of one part.
         """
-        config, images = self.config, self.images_seen
-        self.stream.ready(config.critic_steps)  # data that went away are told before anything has changed
-        step = images // (config.batch * config.critic_steps)
-        real, captions = self._batch()
-        c = self._encoded(captions)
-
-        # Fakes come in pairs of one caption and two latents, the first that of the caption's picture. The halves stay
-        # apart, so that the captions of a virtual batch differ among fakes as they do among reals.
-        half = self._captions_of_fakes(len(real))
-        own_fake = torch.arange(len(real), device=self.device) % half
-        c_fake = c[own_fake]
-        told = c[:half] if self.text is None else self._told(captions[:half])
-        z = torch.randn(len(real), self.generator.z_dim, generator=self.rng).to(self.device)
-        whole, divergence = real[:half], None
-        if self.reconstruction is not None and config.reconstruction:
-            found, divergence = self.reconstruction.latents(whole, told, self.rng)
-            z = torch.cat([found, z[half:]])
-        f = self.generator.mapping(z)
-        if config.phase == "generator":
-            self.generator.mapping.update_average(f.detach())
-        noise: NoiseMode = "random" if images >= config.noise_kimg * 1000 else "none"
-        fake = self.generator.synthesis(
-            torch.cat([f, told[own_fake]], dim=1), noise=noise, generator=self.rng, dtype=self.dtype
-        )
-        clean, rebuilt = fake, fake[:half]
-        pairs = len(real) - half  # none without pairs, and when the batch is one picture
-        diversity = torch.ones((), device=self.device)
-        if pairs:
-            enough = config.diversity_share * layout_distance(real, real.roll(1, dims=0))
-            diversity = layout_distance(fake[:pairs], fake[half:]) / enough.clamp(min=1e-3)
-        sigma = config.blur_sigma * max(0.0, 1 - images / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0
-        fake = blur(fake, sigma)
-
-        # Discriminator. Its pixel head is cheap beside a generator's step, and learns from more pictures than the
-        # generator does from its judgement.
-        for _ in range(config.critic_steps - 1):
-            more, captions = self._batch()
-            more_c = self._encoded(captions)
-            moved = self._augment(fake.detach())
-            shown = self._augment(blur(more, sigma))
-            self._update_discriminator(shown, more_c, self._with_earlier(more_c), moved, c_fake)
+        self.clock.mark("data")
+        config = self.config
+        now = self.game.now(self.images_seen, 1.0 if self.adaptive is None else self.adaptive.strength)
+        first, *more = self.feed.take(config.critic_steps)
+        streams = self.layout.streams(self.rng)
+        once = len(streams) == 1
+        parts = []
+        for rng, pictures in zip(streams, first, strict=True):
+            parts.append(self._begin(rng, pictures, now, keep=once and now.generator))
+        for batch in more:
+            self._update_pixel_head(parts, batch, now)
         self.images_seen += config.batch * config.critic_steps
-        every_c = self._with_earlier(c)
-        # The same augmentation for a picture and its reconstruction, so that they can be compared after it.
-        draws = self.rng.get_state()
-        fake = self._augment(fake)
-        self.rng.set_state(draws)
-        real = self._augment(blur(real, sigma))
-        fake_taps: list[Tensor] = []
-        real_taps: list[Tensor] = []
-        embedding = None
-        with_taps = step % config.taps_every == 0
-        if with_taps:
-            # The same part of reals and fakes where pictures are larger than the network's.
-            window = crop_window(config.resolution, self.network.image_size, self.rng, config.crops)
-            with self._autocast():
-                seen = self.network.features(cut(fake, window))
-                fake_taps = self._with_heads(seen)
-                if window is None:
-                    embedding = self._own_embedding(seen)
-                with torch.no_grad():
-                    real_taps = self._with_heads(self.network.features(cut(real, window)))
-        figures, logits_real = self._update_discriminator(
-            real, c, every_c, fake.detach(), c_fake, real_taps, [tap.detach() for tap in fake_taps]
-        )
+
+        every = self.captions
+        for part in parts:
+            part.every_c = torch.cat([part.c, every])
+            part.before_augment = part.rng.get_state()
+        self.update_d.begin()
+        self.iterations.begin()
+        for part in parts:
+            self.iterations.again()
+            part.shown = self.game.show(part, now)
+            loss, figures, part.paired = self.game.loss_d(
+                part.shown, part.c, part.c_fake, part.every_c, [tap.detach() for tap in part.shown.fake_taps]
+            )
+            self.update_d.add(loss, figures, self.layout.count)
+            if not once:
+                part.shown = NOTHING
+        f_mean = torch.stack([part.fakes.f_mean for part in parts]).sum(dim=0)
+        if self.layout.count > 1:
+            f_mean = f_mean / self.layout.count
+        figures = self._finish(self.update_d, "d", [part.c for part in parts], [f_mean])
+        if config.phase == "generator":
+            self.generator.mapping.update_average(f_mean[None])
         if self.adaptive is not None:
             self.adaptive.observe(figures["sign_real"], config.batch)
-            figures["augment_strength"] = torch.tensor(self.adaptive.strength)
-        if images < config.critic_kimg * 1000:
-            return figures
+            figures["augment_strength"] = torch.tensor(self.adaptive.strength, device=self.device)
+        if not now.generator:
+            return figures | self._skips()
 
-        # Generator.
+        self.update_g.begin()
+        self.iterations.begin()
         self.discriminator.requires_grad_(False)
-        weights = self._weights(fake_taps)
-        with self._autocast():
-            stages = self.discriminator.stages(fake)
-            outs = self.discriminator(fake_taps, stages)
-            logits = self.discriminator.logits(outs, c_fake)
-            count = len(fake_taps)
-            adversarial = over_heads(
-                [-head.mean() for head in logits[:count]]
-                + [relativistic(*pair) for pair in zip(logits[count:], logits_real[count:], strict=True)],
-                weights,
-            )
-            every_fake = self.discriminator.every_logit(outs, every_c)
-            text = over_heads([matching(head, own_fake) for head in every_fake], weights)
-            loss_g = adversarial + config.matching_fake * text + config.diversity * (1 - diversity).relu()
-            if embedding is None and with_taps and config.guidance:
-                embedding = self._guided(clean)
-            if embedding is not None:
-                distance = spherical_distance(embedding.float(), c_fake).mean()
-                loss_g = loss_g + config.guidance * distance
-                figures["guidance"] = distance.detach()
+        for part in parts:
+            self.iterations.again()
+            if not once:
+                part.rng.set_state(part.before_fakes)
+                part.fakes = self.game.draw(part.rng, part.real, part.c, part.captions, now)
+                part.rng.set_state(part.before_augment)
+                part.shown = self.game.show(part, now)
+            self.update_g.add(*self.game.loss_g(part), self.layout.count)
+            if not once:
+                part.shown = NOTHING
         self.discriminator.requires_grad_(True)
-        optimisers = [self.optimiser_g]
-        if self.reconstruction is not None and divergence is not None:
-            with torch.no_grad(), self._autocast():
-                wanted = self.discriminator.stages(real[:half])
-            maps = [(a[:half].float(), b.float()) for a, b in zip(stages, wanted, strict=True)]
-            loss, error = self.reconstruction.loss(rebuilt, whole, divergence, maps)
-            loss_g = loss_g + config.reconstruction * loss
-            optimisers.append(self.reconstruction.optimiser)
-            figures |= {"error": error, "divergence": divergence.detach()}
-        _update(loss_g, *optimisers)
+        figures |= self._finish(self.update_g, "g", [], [])
         if self.text is not None and self.text.learns:
-            self.text.update(batch=len(real), images_seen=self.images_seen)
+            self.text.update(batch=config.batch, images_seen=self.images_seen)
         else:
-            self.ema.update(self.generator, batch=len(real), images_seen=self.images_seen)
-        if config.pairs:
-            figures["diversity"] = diversity.detach()
-        return figures | {"loss_g": adversarial.detach(), "match_fake": _first(every_fake, own_fake)}
+            self.ema.update(self.generator, batch=config.batch, images_seen=self.images_seen)
+        self.clock.mark("other")
+        return figures | self._skips()
 
-    def _captions_of_fakes(self, batch: int) -> int:
-        """How many captions a batch of fakes has: two fakes share one where they come in pairs."""
-        return batch - batch // 2 if self.config.pairs else batch
-
-    def _augment(self, x_N3HW: Tensor) -> Tensor:
-        strength = 1.0 if self.adaptive is None else self.adaptive.strength
-        return augment(x_N3HW, self.config.augment, self.rng, strength)
-
-    def _update_discriminator(
-        self,
-        real: Tensor,
-        c: Tensor,
-        every_c: Tensor,
-        fake: Tensor,
-        c_fake: Tensor,
-        real_taps: Sequence[Tensor] = (),
-        fake_taps: Sequence[Tensor] = (),
-    ) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """One update on augmented pictures; without taps, of the pixel head alone.
-
-        Returns figures, and each output's logits for the reals in the order of the fakes' captions.
-        """
-        config, weights, count = self.config, self._weights(real_taps), len(real_taps)
-        own = torch.arange(len(real), device=self.device)
-        own_fake = own % self._captions_of_fakes(len(real))
-        with self._autocast():
-            real_outs = self.discriminator(real_taps, self.discriminator.stages(real))
-            fake_outs = self.discriminator(fake_taps, self.discriminator.stages(fake))
-            logits_real = self.discriminator.logits(real_outs, c)
-            logits_fake = self.discriminator.logits(fake_outs, c_fake)
-            paired = [head[own_fake] for head in logits_real]
-            every_real = self.discriminator.every_logit(real_outs, every_c)
-            loss = over_heads(
-                [hinge(*pair) for pair in zip(logits_real[:count], logits_fake[:count], strict=True)]
-                + [relativistic(*pair) for pair in zip(paired[count:], logits_fake[count:], strict=True)],
-                weights,
-            )
-            loss = loss + config.matching * over_heads([matching(head, own) for head in every_real], weights)
-            if config.pixel_channels and config.r1:
-                share = 2 * config.pixel_weight / sum(weights)  # the pixel head's in the loss
-                for pictures, text in ((real, c), (fake, c_fake)):
-                    x = pictures[: config.penalty_pictures].detach().requires_grad_()
-                    penalty = r1_penalty(self.discriminator.pixel_logits(x, text[: len(x)]), x)
-                    loss = loss + share * config.r1 * penalty
-        _update(loss, self.optimiser_d)
-        figures = {
-            "loss_d": loss.detach(),
-            "logit_real": _mean(logits_real),
-            "logit_fake": _mean(logits_fake),
-            "sign_real": _mean([head.sign() for head in logits_real]),
-            "sign_fake": _mean([head.sign() for head in logits_fake]),
-            "match_real": _first(every_real, own),
+    def _skips(self) -> dict[str, Tensor]:
+        """How many updates were skipped since the start of the process, and now in a row, by either network."""
+        return {
+            "skipped": self.update_d.skipped + self.update_g.skipped,
+            "skipped_in_a_row": torch.maximum(self.update_d.in_a_row, self.update_g.in_a_row),
         }
-        return figures, [head.detach() for head in paired]
 
-    def _weights(self, taps: Sequence[Tensor] = ()) -> list[float]:
-        """What each output counts that the discriminator gives for these taps."""
-        return self.head_weights if taps else self.head_weights[len(self.config.taps) :]
+    def in_trouble(self) -> bool:
+        """Whether the latest update was skipped; waits for the device."""
+        return bool(self._skips()["skipped_in_a_row"] > 0)
+
+    def rehearse(self, micro: int) -> None:
+        """Both passes for a part of `micro` pictures of noise, beside the memory that the optimisers need: to see
+        whether it fits. The networks' weights stay, the random state does not."""
+        optimisers = [*self.update_d.optimisers, *self.update_g.optimisers]
+        weights = [p for optimiser in optimisers for group in optimiser.param_groups for p in group["params"]]
+        held = [
+            torch.empty_like(p)
+            for p in weights
+            if not any(p in optimiser.state for optimiser in optimisers)
+            for _ in range(2)
+        ]
+        size = self.config.resolution
+        images = torch.randint(0, 256, (micro, 3, size, size), dtype=torch.uint8, device=self.device)
+        now = Now(noise="random", sigma=0.0, taps=True, generator=True, strength=1.0)
+        part = self._begin(self.rng, Pictures(images=images, captions=[["a"]] * micro), now, keep=True)
+        part.every_c = torch.cat([part.c, self.captions])
+        part.shown = self.game.show(part, now)
+        self.update_d.begin()
+        loss, figures, part.paired = self.game.loss_d(
+            part.shown, part.c, part.c_fake, part.every_c, [tap.detach() for tap in part.shown.fake_taps]
+        )
+        self.update_d.add(loss, figures, 1)
+        self.update_g.begin()
+        self.update_g.add(*self.game.loss_g(part), 1)
+        for update in (self.update_d, self.update_g):
+            update.begin()
+        del held
+
+    def _begin(self, rng: torch.Generator, pictures: Pictures, now: Now, *, keep: bool) -> Part:
+        """Reals, captions and fakes of a part; `keep` for the generator's update."""
+        real, captions, c = self._pictures(pictures, rng)
+        before = rng.get_state()
+        with torch.set_grad_enabled(keep):
+            fakes = self.game.draw(rng, real, c, captions, now)
+        return Part(
+            rng=rng,
+            real=real,
+            captions=captions,
+            c=c,
+            half=self.game.captions_of_fakes(len(real)),
+            before_fakes=before,
+            before_augment=before,
+            fakes=fakes,
+            shown=NOTHING,
+            every_c=c,
+            paired=[],
+        )
+
+    def _update_pixel_head(self, parts: list[Part], batch: list[Pictures], now: Now) -> None:
+        """An update of the pixel head alone, with new reals.
+
+        It is cheap beside a generator's step, and learns from more pictures than the generator does from its judgement.
+        """
+        self.update_d.begin()
+        self.iterations.begin()
+        every: list[Tensor] = []
+        for part, pictures in zip(parts, batch, strict=True):
+            self.iterations.again()
+            self.clock.mark("data")
+            real, _, c = self._pictures(pictures, part.rng)
+            self.clock.mark("discriminator")
+            fake = self.game.augment(part.fakes.pictures.detach(), part.rng, now)
+            shown = Shown(fake=fake, real=self.game.augment(blur(real, now.sigma), part.rng, now))
+            loss, figures, _ = self.game.loss_d(shown, c, part.c_fake, torch.cat([c, self.captions]), [])
+            self.update_d.add(loss, figures, self.layout.count)
+            every.append(c)
+        self._finish(self.update_d, "d", every, [])
+
+    def _finish(self, update: Updater, name: str, every_c: list[Tensor], shared: list[Tensor]) -> dict[str, Tensor]:
+        """Apply an update; this rank's text embeddings become earlier ones, with those of the other ranks."""
+        self.clock.mark("optimiser")
+        keep = self.config.other_captions
+        if every_c:
+            own = torch.cat(every_c)
+            newest = own
+            if self.ranks.world > 1:
+                # Zeros where the other ranks have theirs, so that the sum is all of them.
+                newest = own.new_zeros(self.config.batch, own.shape[1])
+                newest[self.layout.rows(self.layout.mine[0]).start :][: len(own)] = own
+                newest = newest[:keep]
+                shared = [*shared, newest]
+        figures = update.finish(shared)
+        if every_c:
+            self.captions = torch.cat([newest, self.captions])[:keep]
+        figures[f"gradient_{name}"] = figures.pop("gradient")
+        return figures
 
     def know_texts(self) -> None:
         """Work out the embeddings of all captions now, or find them in the cache, where the captions are known."""
-        captions = captions_of(self.data)
-        if captions is not None:
-            self._known = self._know(captions, self.clip.tower, self._encode)
-            if self.text is not None and not self.text.learns:
-                self._known_told = self._know(captions, self.text.tower, self.text.encode)
+        self.texts.know(self.data, progress=self.ranks.first)
 
-    def _know(self, captions: list[str], tower: TextTower, encode: Encode) -> KnownTexts:
-        key = encoder_key(tower.text_spec(), tower.text_state_dict(), str(self.device.type), str(self.dtype))
-        return know_texts(captions, encode, key=key, dim=tower.embed_dim, cache=cache_folder())
-
-    def _told(self, captions: list[str]) -> Tensor:
-        """What another tower than the CLIP's tells the generator of them, with gradients in the text phase."""
-        assert self.text is not None
-        return self.text.encode(captions) if self._known_told is None else self._known_told(captions, self.device)
-
-    def _encoded(self, captions: list[str]) -> Tensor:
-        return self._encode(captions) if self._known is None else self._known(captions, self.device)
-
-    @torch.no_grad()
-    def _encode(self, captions: list[str]) -> Tensor:
-        with self._autocast():
-            return self.clip.encode_text(captions).float()
-
-    def _batch(self) -> tuple[Tensor, list[str]]:
-        """The next pictures, [N, 3, R, R] in [-1, 1], with a caption drawn from each one's list."""
-        batch = self.stream.next()
-        images = torch.from_numpy(batch.images).to(self.device)
-        draws = torch.rand(len(images), generator=self.rng).tolist()
-        captions = [texts[int(draw * len(texts))] for texts, draw in zip(batch.captions, draws, strict=True)]
-        return images.float() / 127.5 - 1, captions
-
-    def _with_heads(self, features: Features) -> list[Tensor]:
-        return [features.taps[tap] for tap in self.config.taps]
-
-    def _own_embedding(self, features: Features) -> Tensor | None:
-        """The embedding for guidance, where it falls off the discriminator's pass: by the same CLIP, of pictures small
-        enough."""
-        config = self.config
-        shared = config.features == CLIP_FEATURES and config.resolution <= config.guidance_crop
-        return features.embedding if shared else None
-
-    def _guided(self, x_N3HW: Tensor) -> Tensor:
-        """The embedding that guidance compares with the caption's, of the pictures as they are or of a crop."""
-        assert isinstance(self.clip, ClipModel | PublishedClip)
-        return self.clip.encode_image(cut(x_N3HW, crop_window(x_N3HW.shape[-1], self.config.guidance_crop, self.rng)))
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+    def _pictures(self, pictures: Pictures, rng: torch.Generator) -> tuple[Tensor, list[str], Tensor]:
+        """A part's reals, [N, 3, R, R] in [-1, 1], and a caption drawn from each one's list, with its embedding."""
+        draws = torch.rand(len(pictures.captions), generator=rng).tolist()
+        captions = [every[int(draw * len(every))] for every, draw in zip(pictures.captions, draws, strict=True)]
+        return pictures.images.to(self.captions) / 127.5 - 1, captions, self.texts.judged(captions)
 
     @torch.no_grad()
     def render(self, prompts: list[str], z_NZ: Tensor, *, psi: float = 1.0) -> Tensor:
         """Pictures of the averaged generator, [N, 3, R, R] in [-1, 1], constant noise."""
-        c = (self.clip if self.text is None else self.text.average()).encode_text(prompts).float()
-        pictures: Tensor = self.ema.module(z_NZ.to(self.device), c, psi=psi)
-        return pictures.clamp(-1, 1)
+        c = (self.clip if self.text is None else self.text.average()).encode_text(prompts).to(self.captions)
+        pictures: Tensor = self.ema.module(z_NZ.to(self.captions), c, psi=psi)
+        return pictures.float().clamp(-1, 1)
 
     @property
     def text_source(self) -> TextSource:
@@ -404,19 +367,20 @@ class GanTrainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {
-            "version": STATE_VERSION,
+            "version": VERSION,
             "images_seen": self.images_seen,
             "generator": self.generator.state_dict(),
             "ema": self.ema.module.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "optimiser_g": self.optimiser_g.state_dict(),
             "optimiser_d": self.optimiser_d.state_dict(),
-            "stream": self.stream.state_dict(),
+            "stream": self.feed.state_dict(),
             "rng": self.rng.get_state(),
             "captions": self.captions,
             "reconstruction": self.reconstruction.state_dict() if self.reconstruction is not None else None,
             "text": self.text.state_dict() if self.text is not None else None,
             "augment": self.adaptive.state_dict() if self.adaptive is not None else None,
+            "loss_scales": {"d": self.update_d.state_dict(), "g": self.update_g.state_dict()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -427,9 +391,9 @@ class GanTrainer:
         self.discriminator.load_state_dict(state["discriminator"])
         _load(self.optimiser_g, state["optimiser_g"])
         _load(self.optimiser_d, state["optimiser_d"])
-        self.stream.load_state_dict(state["stream"])
+        self.feed.load_state_dict(state["stream"])
         self.rng.set_state(state["rng"])
-        self.captions = state["captions"].to(self.device)
+        self.captions = state["captions"].to(self.captions)
         if self.reconstruction is not None and state["reconstruction"] is not None:
             self.reconstruction.load_state_dict(state["reconstruction"])
         # States from before there were these parts lack them.
@@ -437,6 +401,9 @@ class GanTrainer:
             self.text.load_state_dict(state["text"])
         if self.adaptive is not None and state.get("augment") is not None:
             self.adaptive.load_state_dict(state["augment"])
+        scales = state.get("loss_scales", {"d": {}, "g": {}})
+        self.update_d.load_state_dict(scales["d"])
+        self.update_g.load_state_dict(scales["g"])
 
 
 @torch.no_grad()
@@ -467,32 +434,3 @@ def _load(optimiser: torch.optim.Adam, state: dict[str, Any]) -> None:
     optimiser.load_state_dict(state)
     for group, kept in zip(optimiser.param_groups, settings, strict=True):
         group.update(kept)
-
-
-def _update(loss: Tensor, *optimisers: torch.optim.Adam) -> None:
-    for optimiser in optimisers:
-        optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    gradients = [
-        p.grad
-        for optimiser in optimisers
-        for group in optimiser.param_groups
-        for p in group["params"]
-        if p.grad is not None
-    ]
-    # One sum tells whether anything is not finite; mending each gradient every step would cost more than the update
-    # itself.
-    if not torch.isfinite(torch.stack(torch._foreach_norm(gradients)).sum()):
-        for gradient in gradients:
-            gradient.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
-    for optimiser in optimisers:
-        optimiser.step()
-
-
-def _first(every_logit: list[Tensor], own_N: Tensor) -> Tensor:
-    """Share of pictures whose own caption has the highest logit of all, a mean over the heads."""
-    return torch.stack([(head.detach().argmax(dim=1) == own_N).float().mean() for head in every_logit]).mean()
-
-
-def _mean(logits: list[Tensor]) -> Tensor:
-    return torch.stack([head.detach().float().mean() for head in logits]).mean()

@@ -1,4 +1,4 @@
-"""`glissando bench engine|families`: how fast this machine renders, against a plain reference in the same run."""
+"""`glissando bench engine|families|train`: how fast this machine is, against a plain reference in the same run."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     families.add_argument("--rounds", type=int, default=3, metavar="N", help="medians of so many (default 3)")
     families.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     families.set_defaults(run=run_families)
+    train = kinds.add_parser("train", help="a GAN's training step: images/s, where the time goes, and a plain step")
+    train.add_argument("--recipe", default="tiny", help="whose networks and settings (default tiny)")
+    train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of it")
+    train.add_argument("--rounds", type=int, default=3, metavar="N", help="medians of so many (default 3)")
+    train.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    train.set_defaults(run=run_train)
 
 
 def run_engine(args: argparse.Namespace) -> int:
@@ -48,6 +54,21 @@ def run_families(args: argparse.Namespace) -> int:
 
     report = bench_families(args.family, rounds=args.rounds)
     print(format_families(report))
+    if args.json is not None:
+        write_json(args.json, report)
+    return 0
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Measure a training step and print a table."""
+    if args.json is not None:
+        check_writable(args.json)
+
+    from training.bench import bench_train, format_train
+    from training.recipes import gan_recipe
+
+    report = bench_train(gan_recipe(args.recipe).changed(args.set), rounds=args.rounds)
+    print(format_train(report))
     if args.json is not None:
         write_json(args.json, report)
     return 0

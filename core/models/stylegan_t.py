@@ -217,7 +217,7 @@ class ResidualConvolution(nn.Module):
         strength: float = 1.0,
     ) -> Tensor:
         """[N, C, H, W] -> [N, C, H, W]."""
-        h = self.norm(x.float()).to(x.dtype)
+        h = self.norm(x.to(self.norm.weight.dtype)).to(x.dtype)  # in half precision the weights are float32
         y = self.conv(h, w_NW, noise, generator, strength)
         root = math.sqrt(2)
         return torch.addcmul(h * root, y, (self.gamma * root).to(x.dtype)[:, None, None])
@@ -236,7 +236,7 @@ class ToRGB(nn.Module):
         """[N, C, H, W] -> [N, 3, H, W] in float32."""
         style = self.style(w_NW) / math.sqrt(x.shape[1])
         y = modulated_conv2d(x, self.weight, style, demodulate=False)
-        return (y.float() + self.bias[:, None, None]).clamp(-CLAMP, CLAMP)
+        return (y.to(self.bias.dtype) + self.bias[:, None, None]).clamp(-CLAMP, CLAMP)
 
 
 class Block(nn.Module):

@@ -13,6 +13,7 @@ from training.clip.config import ClipConfig
 from training.clip.model import ClipHeader, save_clip
 from training.clip.towers import build_clip
 from training.config import GanConfig
+from training.states import load_state, saved_state
 
 SHAPE = ("base_channels=512", "max_channels=16", "convs_per_block=1", "norm_groups=4", "z_dim=16")
 """Settings of a generator that learns a step in a few milliseconds."""
@@ -76,8 +77,9 @@ def write_clip(folder: Path, *, seed: int = 0) -> Path:
 
 def state_of(run: Path) -> dict[str, Any]:
     """What the run would be resumed from."""
-    state: dict[str, Any] = torch.load(run / "state.pt", weights_only=True)
-    return state
+    path = saved_state(run)
+    assert path is not None
+    return load_state(path)
 
 
 def tensors_of(value: Any, name: str = "") -> dict[str, torch.Tensor]:

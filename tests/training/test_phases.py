@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -186,14 +187,10 @@ def test_a_stopped_phase_goes_on_without_its_start(
     phase: str, first: Path, second: Path, small_data: Path, small_clip: Path, tmp_path: Path
 ) -> None:
     config = replace(TEXT, learning_rate_g=1e-3) if phase == "text" else replace(SMALL, preset="start", resolution=0)
-    begin = tmp_path / "begin"
-    begin.mkdir()
-    for name in ("latest.safetensors", "state.pt", "config.toml"):
-        (begin / name).write_bytes(((first if phase == "text" else second) / name).read_bytes())
+    begin = shutil.copytree(first if phase == "text" else second, tmp_path / "begin")
     train(replace(config, kimg=0.016), small_data, small_clip, tmp_path / "whole", start=begin)
     train(replace(config, kimg=0.008), small_data, small_clip, tmp_path / "stopped", start=begin)
-    for file in begin.iterdir():
-        file.unlink()
+    shutil.rmtree(begin)
     resume(tmp_path / "stopped", settings=["kimg=0.016"])
     assert same(state_of(tmp_path / "whole"), state_of(tmp_path / "stopped"))
     assert same(texts(tmp_path / "whole"), texts(tmp_path / "stopped"))
@@ -209,7 +206,7 @@ def test_kept_embeddings_are_those_of_the_tower_they_are_for(
     assert trainer.text is not None
     trainer.know_texts()
     assert len(list(tmp_path.glob("texts-*.npy"))) == 2
-    told, judged = trainer._told(PROMPTS), trainer._encoded(PROMPTS)
+    told, judged = trainer.texts.told(PROMPTS), trainer.texts.judged(PROMPTS)
     tuned = trainer_of(replace(SMALL, preset="start", resolution=0), small_data, small_clip, second).text
     assert tuned is not None
     torch.testing.assert_close(told, tuned.encode(PROMPTS), rtol=1e-4, atol=1e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from core.engine import Engine
 from core.models.layers import upsample
 from core.request import RenderRequest
 from core.runlog import read_log
+from tests.training.small import state_of
 from training.clip.config import ClipConfig
 from training.clip.model import ClipHeader, load_clip, save_clip
 from training.clip.towers import build_clip
@@ -31,6 +33,7 @@ from training.features import DINO, FeatureError, TimmViT
 from training.recipes import gan_recipe
 from training.run import resume, train
 from training.run_file import read_run
+from training.states import saved_state
 from training.trainer import GanTrainer, RunError
 
 CONFIG = GanConfig(
@@ -94,7 +97,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def state(run: Path) -> dict[str, torch.Tensor]:
-    saved = torch.load(run / "state.pt", weights_only=True)
+    saved = state_of(run)
     parts = {name: saved[name] for name in ("generator", "ema", "discriminator")}
     return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()} | {
         "rng": saved["rng"]
@@ -189,10 +192,7 @@ def test_more_updates_of_the_discriminator_see_more_reals(data: Path, clip: Path
     assert [row["images"] for row in three] == list(range(12, 60, 12))
     # The feature network takes part in every second step of the generator in both.
     assert ["guidance" in row for row in three] == [True, False, True, False]
-    updates = {
-        steps: torch.load(tmp_path / f"{steps}" / "state.pt", weights_only=True)["optimiser_d"]["state"]
-        for steps in (1, 3)
-    }
+    updates = {steps: state_of(tmp_path / f"{steps}")["optimiser_d"]["state"] for steps in (1, 3)}
     assert max(entry["step"].item() for entry in updates[3].values()) == 12
     assert max(entry["step"].item() for entry in updates[1].values()) == 12
     with pytest.raises(ValueError, match="critic_steps"):
@@ -262,7 +262,7 @@ def test_a_killed_run_resumes_to_the_same_weights(data: Path, clip: Path, tmp_pa
     )
     # As soon as some state stands the process dies without a chance to tidy up.
     deadline = time.monotonic() + 120
-    while not (killed / "state.pt").exists():
+    while saved_state(killed) is None:
         assert time.monotonic() < deadline, "the run saved no state"
         assert process.poll() is None, "the run ended too early"
         time.sleep(0.002)
@@ -288,7 +288,7 @@ def test_a_run_grown_from_a_checkpoint_starts_with_its_pictures(data: Path, clip
     large = replace(CONFIG, resolution=32, kimg=0.06)
     with pytest.raises(RunError, match="remove the folder"):
         train(replace(large, kimg=0.0001), data, clip, tmp_path / "torn", start=small)
-        (tmp_path / "torn" / "state.pt").unlink()
+        shutil.rmtree(tmp_path / "torn" / "state-000002")
         resume(tmp_path / "torn")
     first = torch.from_numpy(np.array(Image.open(tmp_path / "torn" / "samples" / "000000.png"))).permute(2, 0, 1)
     last = torch.from_numpy(np.array(Image.open(sorted((tmp_path / "small" / "samples").iterdir())[-1]))).permute(
@@ -320,7 +320,7 @@ def test_a_run_grown_from_a_run_takes_its_discriminator_and_encoder(data: Path, 
         near, far = ((run[name] - small[name]).abs().mean() for run in (both, alone))
         assert near < 0.02 < far, name  # one step of its learning rate away, or anywhere
     weights = {
-        name: torch.load(tmp_path / name / "state.pt", weights_only=True)["reconstruction"]["encoder"]["out.weight"]
+        name: state_of(tmp_path / name)["reconstruction"]["encoder"]["out.weight"]
         for name in ("small", "alone", "both")
     }
     assert torch.equal(weights["small"], weights["both"])
@@ -373,7 +373,7 @@ def test_errors_say_what_to_do(data: Path, clip: Path, tmp_path: Path) -> None:
         train(CONFIG, data, clip, run)
     with pytest.raises(RunError, match="expected the folder of a GAN run"):
         resume(tmp_path / "nothing")
-    (run / "state.pt").write_bytes(b"torn")
+    (run / "state-000001" / "values.json").write_bytes(b"torn")
     with pytest.raises(RunError, match="could not be read"):
         resume(run)
     (run / "config.toml").write_text("{", encoding="utf-8")
@@ -410,7 +410,7 @@ def test_settings_change_a_run_that_goes_on(data: Path, clip: Path, tmp_path: Pa
     resume(run, settings=["kimg=0.04", "learning_rate_g=0.0005", "augment=color,cutout"])
     saved = read_run(run).config
     assert (saved.learning_rate_g, saved.augment) == (0.0005, ("color", "cutout"))
-    optimiser = torch.load(run / "state.pt", weights_only=True)["optimiser_g"]
+    optimiser = state_of(run)["optimiser_g"]
     assert [group["lr"] for group in optimiser["param_groups"]] == [0.0005]
     with pytest.raises(RunError, match="batch, resolution: cannot change|resolution, batch: cannot change"):
         resume(run, settings=["batch=8", "resolution=32"])

@@ -53,6 +53,8 @@ class PixelHead(nn.Module):
     noise). The gradient penalty of `training.losses.r1_penalty` keeps it in bounds instead.
     """
 
+    memory_format = torch.channels_last
+
     def __init__(self, resolution: int, channels: int) -> None:
         """`channels` is the width of maps of 32 x 32; those of half the size have twice as many, 8 x 8 at most."""
         super().__init__()
@@ -71,7 +73,7 @@ class PixelHead(nn.Module):
 
     def stages(self, x_N3HW: Tensor) -> list[Tensor]:
         """The maps [N, C, H, W] at every size, from R / 2 to 4 x 4: what `forward` judges."""
-        x = x_N3HW.contiguous(memory_format=torch.channels_last)
+        x = x_N3HW.contiguous(memory_format=self.memory_format)
         maps: list[Tensor] = []
         for side in self.sides:
             h = self.stems[str(side)](x)
