@@ -125,6 +125,16 @@ class Follower(threading.Thread):
         self._wanted = (start, end)
         self._wake.set()
 
+    def glance(self) -> None:
+        """Without the thread: bring the view up to date once; of a large log its sketch and its events are enough."""
+        try:
+            self._round(skim=True)
+        except FileNotFoundError:
+            pass  # it has not written its first row yet
+        except OSError as error:
+            self._error = f"{self.path}: {reason(error)}"
+            self._publish()
+
     def close(self) -> None:
         """Stop within a moment."""
         self._closing = True
@@ -148,8 +158,8 @@ class Follower(threading.Thread):
             self._wake.clear()
         self._remember()
 
-    def _round(self) -> None:
-        """Bring the view up to date with the file."""
+    def _round(self, *, skim: bool = False) -> None:
+        """Bring the view up to date with the file; to `skim` is to leave it at the sketch, where there is one."""
         with open(self.path, "rb") as file:
             status = os.fstat(file.fileno())
             same = self._file_id == (status.st_dev, status.st_ino) and status.st_size >= self._read
@@ -161,7 +171,7 @@ class Follower(threading.Thread):
             self._size = status.st_size
             if grown:
                 self._read_tail(file)
-            if status.st_size > self._read:
+            if status.st_size > self._read and not (skim and len(self._sketch)):
                 self._stream(file)
             if grown:
                 self._publish()

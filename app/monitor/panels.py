@@ -1,0 +1,452 @@
+"""The panels beside the curves: runs, commands, this machine, sample grids, and the log's end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import dearpygui.dearpygui as dpg
+import numpy as np
+
+from app.monitor import theme
+from app.monitor.desk import Desk, Run, writable
+from app.monitor.follow import Line
+from app.monitor.hardware import Hardware
+from app.monitor.parsing import CURVE_KINDS, TIME, X, number, numbers
+from app.monitor.samples import SIDE, Loader, chosen
+from app.monitor.status import in_words, settings_in_force
+from core.run_control import ACTIONS, SETTINGS
+
+STATES = {
+    "waiting": theme.DIM,
+    "running": theme.GREEN,
+    "silent": theme.AMBER,
+    "stopped": theme.DIM,
+    "finished": theme.GREEN,
+}
+RATES = {"learning_rate_g": "G", "learning_rate_d": "D"}
+LOG_LINES = 60
+
+Changed = Callable[[], None]
+
+
+def heading(fonts: theme.Fonts, text: str) -> int:
+    """A panel's title."""
+    item = dpg.add_text(text)
+    fonts.use(item, fonts.bold)
+    return int(item)
+
+
+class RunList:
+    """A card for each run: name, state, progress, time left. A click selects it; the box shows and hides its curves."""
+
+    def __init__(self, desk: Desk, fonts: theme.Fonts, width: int, changed: Changed) -> None:
+        self._desk, self._changed = desk, changed
+        self._cards: list[dict[str, int]] = []
+        heading(fonts, "Runs" if len(desk.runs) > 1 else "Run")
+        self._plain = theme.padded(10, 6, theme.PANEL, spacing=4)
+        self._chosen = theme.padded(10, 6, theme.FRAME, spacing=4)
+        for run in desk.runs:
+            self._cards.append(self._card(run, fonts, width))
+
+    def _card(self, run: Run, fonts: theme.Fonts, width: int) -> dict[str, int]:
+        colour = theme.of_run(run.number)
+        card: dict[str, int] = {}
+        with dpg.child_window(width=width, height=94, no_scrollbar=True, always_use_window_padding=True) as area:
+            card["area"] = int(area)
+            with dpg.group(horizontal=True):
+                with dpg.drawlist(12, 20):
+                    dpg.draw_circle((6, 11), 5, color=colour, fill=colour)
+                name = dpg.add_text(run.name if len(run.name) <= 22 else f"...{run.name[-20:]}")
+                fonts.use(name, fonts.bold)
+            if len(self._desk.runs) > 1:
+                shown = dpg.add_checkbox(default_value=True, pos=(width - 36, 7), callback=self._show, user_data=run)
+                with dpg.tooltip(shown):
+                    dpg.add_text("Show its curves")
+                card["shown"] = int(shown)
+            card["bar"] = int(dpg.add_progress_bar(width=width - 20, height=5))
+            dpg.bind_item_theme(card["bar"], theme.bar(colour))
+            card["words"] = int(dpg.add_text(""))
+            with dpg.group(horizontal=True, horizontal_spacing=6):
+                card["state"] = int(dpg.add_text(""))
+                card["more"] = int(dpg.add_text("", color=theme.DIM))
+            for item in ("words", "state", "more"):
+                fonts.use(card[item], fonts.small)
+            with dpg.tooltip(name):
+                dpg.add_text(str(run.folder))
+        return card
+
+    def _show(self, sender: int, value: bool, run: Run) -> None:
+        run.shown = value
+        self._changed()
+
+    def click(self) -> None:
+        """The mouse was clicked somewhere: on a card, that run is selected."""
+        for run, card in zip(self._desk.runs, self._cards, strict=True):
+            if dpg.is_item_hovered(card["area"]) and run is not self._desk.selected:
+                self._desk.selected = run
+                self._changed()
+
+    def card(self, run: Run) -> dict[str, int]:
+        """The items of a run's card."""
+        return self._cards[run.number]
+
+    def draw(self) -> None:
+        """Bring the cards up to date."""
+        for run, card in zip(self._desk.runs, self._cards, strict=True):
+            several = len(self._desk.runs) > 1
+            dpg.bind_item_theme(card["area"], self._chosen if several and run is self._desk.selected else self._plain)
+            status, view = run.status, run.view
+            dpg.set_value(card["bar"], status.share or 0.0)
+            dpg.set_value(card["words"], in_words(status))
+            dpg.configure_item(card["state"], color=STATES[status.state])
+            dpg.set_value(card["state"], status.state)
+            facts = []
+            if view.error:
+                facts = [view.error.rpartition(": ")[2]]
+            else:
+                if status.speed and status.listens:
+                    facts.append(f"{status.speed:,.1f} img/s")
+                if view.size and not view.whole:
+                    facts.append(f"reading {view.read / view.size:.0%}")
+                elif view.rows >= 10_000:
+                    facts.append(f"{view.rows / 1e6:.2f} M rows" if view.rows >= 1e6 else f"{view.rows:,} rows")
+                if view.damaged:
+                    facts.append(f"{view.damaged:,} damaged line{'s' * (view.damaged > 1)}")
+            dpg.configure_item(card["more"], color=theme.RED if view.error else theme.DIM)
+            dpg.set_value(card["more"], "   ".join(facts))
+
+
+class ControlPanel:
+    """Buttons that leave commands for the selected run, and what became of them."""
+
+    def __init__(self, desk: Desk, fonts: theme.Fonts, width: int) -> None:
+        self._desk = desk
+        self._for: Run | None = None
+        self._title = heading(fonts, "Commands")
+        half = (width - 8) // 2
+        with dpg.group(horizontal=True):
+            self.snapshot = self._button("Snapshot now", half, "snapshot")
+            self.evaluate = self._button("Evaluate now", half, "evaluate")
+        self.stop = int(dpg.add_button(label="Stop cleanly...", width=width, callback=self._ask))
+        self._tip(self.stop, "stop")
+        self.rates: dict[str, tuple[int, int]] = {}
+        dpg.add_spacer(height=1)
+        self._now = dpg.add_text("Learning rates", color=theme.DIM)
+        fonts.use(self._now, fonts.small)
+        for name, label in RATES.items():
+            with dpg.group(horizontal=True):
+                with dpg.group(width=14):
+                    dpg.add_text(label)
+                field = dpg.add_input_text(width=width - 92, scientific=True, hint="as it is", on_enter=True)
+                button = dpg.add_button(label="Set", width=52, callback=self._set, user_data=name)
+                dpg.configure_item(field, callback=self._set, user_data=name)
+            self.rates[name] = (int(field), int(button))
+        self._lines = [int(dpg.add_text("", wrap=width)) for _ in range(4)]
+        for item in self._lines:
+            fonts.use(item, fonts.small)
+        with dpg.window(modal=True, show=False, no_title_bar=True, no_resize=True, no_move=True) as self.question:
+            dpg.bind_item_theme(self.question, _dialog())
+            self._asked = dpg.add_text("", wrap=340)
+            dpg.add_spacer(height=4)
+            with dpg.group(horizontal=True):
+                self.yes = int(dpg.add_button(label="Stop it", width=110, callback=self._stop))
+                self.no = int(dpg.add_button(label="Let it run", width=110, callback=self._close))
+
+    def _button(self, label: str, width: int, command: str) -> int:
+        item = int(dpg.add_button(label=label, width=width, callback=lambda: self._send(command)))
+        self._tip(item, command)
+        return item
+
+    def _tip(self, item: int, command: str) -> None:
+        with dpg.tooltip(item):
+            dpg.add_text(f"At its next step the run {ACTIONS[command]}.")
+
+    @property
+    def asking(self) -> bool:
+        """Whether the question is open."""
+        return bool(dpg.is_item_shown(self.question))
+
+    def _send(self, command: str) -> None:
+        self._desk.selected.orders.send(command)
+
+    def _ask(self) -> None:
+        self._for = self._desk.selected
+        dpg.set_value(
+            self._asked, f"Stop {self._for.name}? It saves everything at its next step; --resume goes on with it."
+        )
+        width, height = dpg.get_viewport_client_width(), dpg.get_viewport_client_height()
+        dpg.configure_item(self.question, show=True, pos=((width - 380) // 2, height // 3))
+
+    def _stop(self) -> None:
+        if self._for is not None:
+            self._for.orders.send("stop")
+        self._close()
+
+    def _close(self) -> None:
+        dpg.configure_item(self.question, show=False)
+
+    def _set(self, sender: int, data: Any, name: str) -> None:
+        field, _ = self.rates[name]
+        orders = self._desk.selected.orders
+        text = dpg.get_value(field).strip().replace(",", ".")
+        try:
+            value = float(text)
+        except ValueError:
+            orders.error = f"{name}: expected a number such as 0.0005, got {text!r}"
+            return
+        orders.send("set", name=name, value=value)
+        if not orders.error:
+            dpg.set_value(field, "")
+
+    def draw(self) -> None:
+        """Bring buttons and answers up to date."""
+        run = self._desk.selected
+        now = time.time()
+        listens = run.status.listens and writable(run)
+        for item in (self.snapshot, self.evaluate, self.stop, *(i for pair in self.rates.values() for i in pair)):
+            if dpg.is_item_enabled(item) != listens:
+                dpg.configure_item(item, enabled=listens)
+        dpg.set_value(self._title, f"Commands for {run.name}" if len(self._desk.runs) > 1 else "Commands")
+        found = settings_in_force(run.view, tuple(SETTINGS))
+        rates = "   ".join(f"{label} {found[name]:g}" for name, label in RATES.items() if name in found)
+        dpg.set_value(self._now, f"Learning rates   {rates}" if rates else "Learning rates")
+        lines = run.orders.lines(now)
+        if not listens and not lines:
+            why = {"waiting": "has not begun", "stopped": "has stopped", "finished": "has finished"}
+            reads = why.get(run.status.state, "cannot be written to")
+            lines = [(f"The run {reads}.", False)]
+        for index, item in enumerate(self._lines):
+            text, bad = lines[index] if index < len(lines) else ("", False)
+            dpg.set_value(item, text)
+            dpg.configure_item(item, color=theme.RED if bad else theme.DIM, show=bool(text))
+
+
+class MachinePanel:
+    """How busy this machine is."""
+
+    def __init__(self, hardware: Hardware, fonts: theme.Fonts, width: int) -> None:
+        self._hardware, self._fonts, self._width = hardware, fonts, width
+        self._rows: list[tuple[int, int, int, int]] = []
+        heading(fonts, "This machine")
+        self._group = dpg.add_group()
+
+    def draw(self) -> None:
+        """Bring the bars up to date."""
+        meters = self._hardware.meters
+        while len(self._rows) < len(meters):
+            with dpg.group(parent=self._group) as row:
+                with dpg.group(horizontal=True):
+                    label = dpg.add_text("")
+                    words = dpg.add_text("", color=theme.DIM)
+                bar = dpg.add_progress_bar(width=self._width, height=4)
+            for item in (label, words):
+                self._fonts.use(item, self._fonts.small)
+            dpg.bind_item_theme(bar, theme.bar(theme.rgb("6f7d9c")))
+            self._rows.append((int(row), int(label), int(words), int(bar)))
+        for index, (row, label, words, bar) in enumerate(self._rows):
+            dpg.configure_item(row, show=index < len(meters))
+            if index < len(meters):
+                dpg.set_value(label, meters[index].label)
+                dpg.set_value(words, meters[index].words)
+                dpg.set_value(bar, meters[index].share)
+
+
+class SamplePanel:
+    """The selected run's sample grids, and a slider through time."""
+
+    def __init__(self, desk: Desk, loader: Loader, fonts: theme.Fonts, width: int) -> None:
+        self._desk, self._loader, self._width = desk, loader, width
+        self.kimg: int | None = None
+        """Which grid is wanted; None is the latest, whichever that is."""
+        self._playing = False
+        self._stepped = 0.0
+        self._loaded: object = None
+        self._title = heading(fonts, "Samples")
+        with dpg.texture_registry():
+            self._texture = int(
+                dpg.add_raw_texture(SIDE, SIDE, np.zeros(SIDE * SIDE * 4, np.float32), format=dpg.mvFormat_Float_rgba)
+            )
+        self._buffer = np.zeros((SIDE, SIDE, 4), np.float32)
+        self._frame = int(dpg.add_child_window(width=width, height=width, no_scrollbar=True))
+        self._image = int(dpg.add_image(self._texture, width=width, height=width, parent=self._frame, show=False))
+        self._none = int(dpg.add_text("No sample grid yet.", color=theme.DIM, parent=self._frame))
+        dpg.bind_item_theme(self._frame, theme.padded(0, 0, theme.PANEL))
+        with dpg.group(horizontal=True):
+            self.play = int(dpg.add_button(label="Play", width=56, callback=self._toggle))
+            self.slider = int(
+                dpg.add_slider_int(width=width - 64, min_value=0, max_value=1, callback=self._slide, format="")
+            )
+        self.large = int(dpg.add_window(show=False, no_title_bar=True, no_move=True, no_resize=True, popup=True))
+        self._large_image = int(dpg.add_image(self._texture, parent=self.large))
+        with dpg.item_handler_registry() as clicks:
+            dpg.add_item_clicked_handler(dpg.mvMouseButton_Left, callback=self._enlarge)
+        dpg.bind_item_handler_registry(self._image, clicks)
+        self._shape = (1, 1)
+
+    def _toggle(self) -> None:
+        found = self._desk.selected.grids
+        self._playing = not self._playing and len(found) > 1
+        if self._playing and chosen(found, self.kimg) == len(found) - 1:
+            self.kimg = found[0].kimg
+
+    def _slide(self, sender: int, index: int) -> None:
+        found = self._desk.selected.grids
+        self._playing = False
+        if found:
+            self.kimg = None if index >= len(found) - 1 else found[index].kimg
+        self.draw()
+
+    def _enlarge(self) -> None:
+        width, height = dpg.get_viewport_client_width(), dpg.get_viewport_client_height()
+        rows, columns = self._shape
+        scale = min((width - 80) / columns, (height - 80) / rows)
+        size = int(columns * scale), int(rows * scale)
+        dpg.configure_item(self._large_image, width=size[0], height=size[1])
+        dpg.configure_item(self.large, show=True, pos=((width - size[0]) // 2, (height - size[1]) // 2))
+
+    @property
+    def playing(self) -> bool:
+        """Whether it goes through the grids by itself."""
+        return self._playing
+
+    def tick(self, now: float) -> None:
+        """Every frame: what was decoded, and playing on."""
+        found = self._desk.selected.grids
+        if self._playing and now - self._stepped > 0.25:
+            self._stepped = now
+            index = chosen(found, self.kimg) + 1
+            self._playing = index < len(found) - 1
+            self.kimg = found[index].kimg if self._playing else None
+            self.draw()
+        picture = self._loader.picture
+        if picture is not None and picture is not self._loaded:
+            self._loaded = picture
+            self._upload(picture.pixels, picture.error)
+
+    def draw(self) -> None:
+        """Ask for the grid that is to be seen, and say which it is."""
+        found = self._desk.selected.grids
+        index = chosen(found, self.kimg)
+        dpg.configure_item(self._none, show=not found)
+        dpg.configure_item(self.play, label="Stop" if self._playing else "Play", enabled=len(found) > 1)
+        if not found:
+            dpg.configure_item(self._image, show=False)
+            dpg.configure_item(self.slider, enabled=False, format="")
+            dpg.set_value(self._title, "Samples")
+            return
+        self._loader.want(found[index].path)
+        label = f"{found[index].kimg:,} kimg"
+        dpg.configure_item(self.slider, max_value=max(1, len(found) - 1), format=label, enabled=len(found) > 1)
+        dpg.set_value(self.slider, index)
+        latest = ", the latest" if index == len(found) - 1 else f", {index + 1} of {len(found)}"
+        dpg.set_value(self._title, f"Samples at {label}{latest}")
+
+    def _upload(self, pixels: np.ndarray, error: str) -> None:
+        if error:
+            dpg.configure_item(self._image, show=False)
+            dpg.set_value(self._none, error)
+            dpg.configure_item(self._none, show=True)
+            return
+        rows, columns = pixels.shape[:2]
+        self._shape = (rows, columns)
+        self._buffer[:rows, :columns] = pixels
+        dpg.set_value(self._texture, self._buffer)
+        scale = self._width / max(rows, columns)
+        size = {"width": int(columns * scale), "height": int(rows * scale)}
+        corner = (columns / SIDE, rows / SIDE)
+        dpg.configure_item(self._frame, height=size["height"])
+        dpg.configure_item(self._image, **size, uv_max=corner, show=True)
+        dpg.configure_item(self._large_image, uv_max=corner)
+
+
+def summary_of(line: Line) -> str:
+    """A row of the log in a few words."""
+    row, kind = line.row, line.kind
+    if kind in CURVE_KINDS:
+        found = numbers(row)
+        first = [name for name in ("loss_g", "loss_d", "loss") if name in found] or list(found)[:2]
+        sides = {"loss_g": "G", "loss_d": "D"}
+        return "  ".join(f"{sides.get(name, name)} {found[name]:.3g}" for name in first)
+    if kind == "control":
+        what = f"{row.get('name')} = {row.get('value'):g}" if row.get("command") == "set" else str(row.get("command"))
+        return f"{what}: {row['error']}" if "error" in row else what
+    if kind in ("evaluate", "retrieval"):
+        return "  ".join(f"{name.rpartition('.')[2]} {value:.3g}" for name, value in list(numbers(row).items())[:3])
+    if kind == "stop":
+        return "finished" if row.get("finished") is True else "stopped"
+    if kind == "start":
+        return "started"
+    return " ".join(str(row[name]) for name in ("message", "why", "error", "reason") if name in row)
+
+
+def details_of(line: Line) -> str:
+    """A row of the log in full, a number a line."""
+    stamp = number(line.row.get(TIME))
+    when = f"{datetime.fromtimestamp(stamp):%Y-%m-%d %H:%M:%S}" if stamp == stamp else ""
+    rest = [
+        f"{name}  {value:g}" if isinstance(value, int | float) else f"{name}  {value}"
+        for name, value in line.row.items()
+        if name not in ("kind", TIME, "config")
+    ]
+    rest = [text if len(text) < 160 else text[:157] + "..." for text in rest]
+    return "\n".join([f"{line.kind}   {when}", *rest[:30]])
+
+
+KINDS = {"evaluate": theme.ACCENT_HOVER, "control": theme.AMBER, "skip": theme.RED, "stop": theme.AMBER}
+
+
+class LogPanel:
+    """The end of the selected run's log, newest first."""
+
+    def __init__(self, desk: Desk, fonts: theme.Fonts, width: int) -> None:
+        self._desk = desk
+        self._drawn: tuple[object, ...] = ()
+        with dpg.group(horizontal=True):
+            heading(fonts, "Log")
+            self.events = int(dpg.add_checkbox(label="without steps", callback=lambda: self.draw()))
+        fonts.use(self.events, fonts.small)
+        self.area = int(dpg.add_child_window(width=width, height=100, always_use_window_padding=True))
+        dpg.bind_item_theme(self.area, theme.padded(8, 6, theme.PANEL, spacing=3))
+        self._lines: list[tuple[int, int, int]] = []
+        for _ in range(LOG_LINES):
+            with dpg.group(horizontal=True, horizontal_spacing=7, parent=self.area):
+                when = dpg.add_text("", color=theme.FAINT)
+                what = dpg.add_text("")
+            with dpg.tooltip(what):
+                full = dpg.add_text("")
+            for item in (when, what, full):
+                fonts.use(item, fonts.small)
+            self._lines.append((int(when), int(what), int(full)))
+
+    def draw(self) -> None:
+        """Show the last rows."""
+        view, events_only = self._desk.selected.view, bool(dpg.get_value(self.events))
+        state = (self._desk.selected.number, view.version, events_only)
+        if state == self._drawn:
+            return
+        self._drawn = state
+        lines = [Line(offset=event.offset, row=event.row) for event in view.events] if events_only else list(view.tail)
+        newest = lines[: -LOG_LINES - 1 : -1]
+        for index, (when, what, full) in enumerate(self._lines):
+            line = newest[index] if index < len(newest) else None
+            stamp = number(line.row.get(TIME)) if line is not None else float("nan")
+            x = number(line.row.get(X)) if line is not None else float("nan")
+            clock = f"{datetime.fromtimestamp(stamp):%H:%M:%S}" if stamp == stamp else ""
+            place = f"{x / 1000:,.1f}k" if x == x else ""
+            dpg.set_value(when, f"{clock}  {place}".strip())
+            kind = line.kind if line is not None else ""
+            text = "" if line is None else summary_of(line)
+            dpg.set_value(what, text if kind in CURVE_KINDS else f"{kind}  {text}".strip())
+            dpg.configure_item(what, color=KINDS.get(kind, theme.TEXT if kind in CURVE_KINDS else theme.GREEN))
+            dpg.set_value(full, details_of(line) if line is not None else "")
+
+
+def _dialog() -> int:
+    with dpg.theme() as made, dpg.theme_component(dpg.mvAll):
+        dpg.add_theme_color(dpg.mvThemeCol_WindowBg, theme.POPUP)
+        dpg.add_theme_style(dpg.mvStyleVar_WindowPadding, 18, 16)
+        dpg.add_theme_style(dpg.mvStyleVar_WindowBorderSize, 1)
+    return int(made)
