@@ -23,7 +23,7 @@ import numpy as np
 from app.errors import reason
 from app.monitor import cached
 from app.monitor.parsing import Event, Parsed, Rows, joined, narrow, number, numbers, parse, read_object
-from app.monitor.summary import CAPACITY, Curves, Summary, chained, each_row, empty, grouped
+from app.monitor.summary import CAPACITY, Curves, Summary, chained, empty
 
 LOG_FILE = "log.jsonl"
 POLL_S = 1.0
@@ -383,9 +383,7 @@ def _metric_rows(events: list[Event]) -> Rows:
 
 
 def _picked(rows: Rows, offset: np.ndarray, index: np.ndarray) -> Rows:
-    return replace(
-        rows, offset=offset[index], x=rows.x[index], time=rows.time[index], values=rows.values[index]
-    )
+    return replace(rows, offset=offset[index], x=rows.x[index], time=rows.time[index], values=rows.values[index])
 
 
 def _block(file: BinaryIO, place: int, length: int) -> bytes:

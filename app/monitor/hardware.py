@@ -1,4 +1,4 @@
-"""How busy this machine is: CPU and memory from /proc, NVIDIA GPUs from nvidia-smi, each left out where it is absent."""
+"""How busy this machine is: CPU and memory from /proc, NVIDIA GPUs from nvidia-smi; what is not there is left out."""
 
 from __future__ import annotations
 

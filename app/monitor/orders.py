@@ -1,7 +1,8 @@
-"""Commands that were left for a run, from the click until the run's log says what became of them. Pure but for `send`."""
+"""Commands that were left for a run, from the click until the run's log says what became of them."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class Orders:
         for event in events:
             row = event.row
             at = number(row.get(TIME))
-            if event.kind != "control" or at != at or event.offset in self._used:
+            if event.kind != "control" or not math.isfinite(at) or event.offset in self._used:
                 continue
             for order in self.recent:
                 wanted = order.command

@@ -153,9 +153,8 @@ def numbers(row: dict[str, Any], prefix: str = "") -> dict[str, float]:
     for key, value in row.items():
         if isinstance(value, dict):
             found |= numbers(value, f"{prefix}{key}.")
-        elif prefix or key not in (X, TIME, "kind"):
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                found[prefix + key] = number(value)
+        elif isinstance(value, int | float) and type(value) is not bool and (prefix or key not in (X, TIME)):
+            found[prefix + key] = number(value)
     return found
 
 

@@ -137,9 +137,7 @@ class PlotGrid:
                 pointer = dpg.add_inf_line_series([], parent=y_axis)
                 dpg.bind_item_theme(pointer, self._pointer_theme)
         self._fonts.use(item, self._fonts.small)
-        return _Cell(
-            plot=plot, area=area, item=item, x_axis=x_axis, y_axis=y_axis, readings=readings, pointer=pointer
-        )
+        return _Cell(plot=plot, area=area, item=item, x_axis=x_axis, y_axis=y_axis, readings=readings, pointer=pointer)
 
     def _theme(self, run: Run, side: int, kind: str) -> int:
         key = (run.number, side, kind)

@@ -35,7 +35,9 @@ def psi_curves(events: Sequence[Event]) -> list[PsiCurve]:
         points = event.row.get("curve")
         if event.kind != "evaluate" or not isinstance(points, list) or len(points) < 2:
             continue
-        if not all(isinstance(point, dict) and number(point.get("psi")) == number(point.get("psi")) for point in points):
+        if not all(
+            isinstance(point, dict) and number(point.get("psi")) == number(point.get("psi")) for point in points
+        ):
             continue
         points = sorted(points, key=lambda point: float(point["psi"]))
         names = [name for name in points[0] if name != "psi"]

@@ -128,7 +128,7 @@ def duration(seconds: float) -> str:
 
 
 def kimg(images: float) -> str:
-    """"379.2 kimg", "12.5 Mimg"."""
+    """ "379.2 kimg", "12.5 Mimg"."""
     if images < 1e6:
         return f"{images / 1e3:.1f} kimg"
     return f"{images / 1e6:.3g} Mimg" if images < 1e9 else f"{images / 1e9:.3g} Gimg"

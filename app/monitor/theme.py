@@ -194,3 +194,10 @@ def bar(colour: Colour) -> int:
         dpg.add_theme_color(dpg.mvThemeCol_PlotHistogram, colour)
         dpg.add_theme_style(dpg.mvStyleVar_FrameRounding, 2, 2)
     return int(theme)
+
+
+def heading(fonts: theme.Fonts, text: str) -> int:
+    """A panel's title."""
+    item = dpg.add_text(text)
+    fonts.use(item, fonts.bold)
+    return int(item)

@@ -13,10 +13,12 @@ import dearpygui.dearpygui as dpg
 from app.monitor import theme
 from app.monitor.desk import Desk
 from app.monitor.hardware import Hardware
-from app.monitor.panels import ControlPanel, LogPanel, MachinePanel, RunList, SamplePanel
+from app.monitor.log_panel import LogPanel
 from app.monitor.plots import PlotGrid
 from app.monitor.psi import PsiPlot
+from app.monitor.sample_panel import SamplePanel
 from app.monitor.samples import Loader
+from app.monitor.sidebar import ControlPanel, MachinePanel, RunList
 
 SIZE = (1280, 800)
 LEAST = (900, 560)
@@ -97,9 +99,7 @@ class Monitor:
                             callback=self._smooth,
                         )
                         with dpg.tooltip(self.smoothing):
-                            dpg.add_text(
-                                "Smoothing: a picture counts half in the average\nwhen so many came after it"
-                            )
+                            dpg.add_text("Smoothing: a picture counts half in the average\nwhen so many came after it")
                         self._half_life = dpg.add_text("", color=theme.DIM)
                         fonts.use(self._half_life, fonts.small)
                         self.whole = dpg.add_button(label="Whole run", callback=self._whole)

@@ -17,11 +17,7 @@ def table(rows: Rows) -> list[dict[str, float]]:
     """Rows as dictionaries, without what is missing."""
     return [
         {"images": float(rows.x[i]), "time": float(rows.time[i])}
-        | {
-            name: float(rows.values[i, j])
-            for j, name in enumerate(rows.names)
-            if math.isfinite(rows.values[i, j])
-        }
+        | {name: float(rows.values[i, j]) for j, name in enumerate(rows.names) if math.isfinite(rows.values[i, j])}
         for i in range(len(rows))
     ]
 
@@ -52,7 +48,9 @@ def test_the_fast_way_gives_what_json_gives() -> None:
 
 
 def test_exponents_without_a_sign_are_read_too() -> None:
-    lines = [b'{"kind": "train", "time": 1.0, "images": %d, "loss": 1e%s}\n' % (i, e) for i, e in enumerate([b"-2", b"2"])]
+    lines = [
+        b'{"kind": "train", "time": 1.0, "images": %d, "loss": 1e%s}\n' % (i, e) for i, e in enumerate([b"-2", b"2"])
+    ]
     assert parse(b"".join(lines)).rows.values[:, 0].tolist() == pytest.approx([0.01, 100.0])
 
 

@@ -1,22 +1,18 @@
-"""The panels beside the curves: runs, commands, this machine, sample grids, and the log's end."""
+"""What stands left of the curves: the runs, commands for one of them, and how busy this machine is."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import dearpygui.dearpygui as dpg
-import numpy as np
 
 from app.monitor import theme
 from app.monitor.desk import Desk, Run, writable
-from app.monitor.follow import Line
 from app.monitor.hardware import Hardware
-from app.monitor.parsing import CURVE_KINDS, TIME, X, number, numbers
-from app.monitor.samples import SIDE, Loader, chosen
 from app.monitor.status import in_words, settings_in_force
+from app.monitor.theme import heading
 from core.run_control import ACTIONS, SETTINGS
 
 STATES = {
@@ -27,16 +23,8 @@ STATES = {
     "finished": theme.GREEN,
 }
 RATES = {"learning_rate_g": "G", "learning_rate_d": "D"}
-LOG_LINES = 60
 
 Changed = Callable[[], None]
-
-
-def heading(fonts: theme.Fonts, text: str) -> int:
-    """A panel's title."""
-    item = dpg.add_text(text)
-    fonts.use(item, fonts.bold)
-    return int(item)
 
 
 class RunList:
@@ -252,196 +240,6 @@ class MachinePanel:
                 dpg.set_value(label, meters[index].label)
                 dpg.set_value(words, meters[index].words)
                 dpg.set_value(bar, meters[index].share)
-
-
-class SamplePanel:
-    """The selected run's sample grids, and a slider through time."""
-
-    def __init__(self, desk: Desk, loader: Loader, fonts: theme.Fonts, width: int) -> None:
-        self._desk, self._loader, self._width = desk, loader, width
-        self.kimg: int | None = None
-        """Which grid is wanted; None is the latest, whichever that is."""
-        self._playing = False
-        self._stepped = 0.0
-        self._loaded: object = None
-        self._title = heading(fonts, "Samples")
-        with dpg.texture_registry():
-            self._texture = int(
-                dpg.add_raw_texture(SIDE, SIDE, np.zeros(SIDE * SIDE * 4, np.float32), format=dpg.mvFormat_Float_rgba)
-            )
-        self._buffer = np.zeros((SIDE, SIDE, 4), np.float32)
-        self._frame = int(dpg.add_child_window(width=width, height=width, no_scrollbar=True))
-        self._image = int(dpg.add_image(self._texture, width=width, height=width, parent=self._frame, show=False))
-        self._none = int(dpg.add_text("No sample grid yet.", color=theme.DIM, parent=self._frame))
-        dpg.bind_item_theme(self._frame, theme.padded(0, 0, theme.PANEL))
-        with dpg.group(horizontal=True):
-            self.play = int(dpg.add_button(label="Play", width=56, callback=self._toggle))
-            self.slider = int(
-                dpg.add_slider_int(width=width - 64, min_value=0, max_value=1, callback=self._slide, format="")
-            )
-        self.large = int(dpg.add_window(show=False, no_title_bar=True, no_move=True, no_resize=True, popup=True))
-        self._large_image = int(dpg.add_image(self._texture, parent=self.large))
-        with dpg.item_handler_registry() as clicks:
-            dpg.add_item_clicked_handler(dpg.mvMouseButton_Left, callback=self._enlarge)
-        dpg.bind_item_handler_registry(self._image, clicks)
-        self._shape = (1, 1)
-
-    def _toggle(self) -> None:
-        found = self._desk.selected.grids
-        self._playing = not self._playing and len(found) > 1
-        if self._playing and chosen(found, self.kimg) == len(found) - 1:
-            self.kimg = found[0].kimg
-
-    def _slide(self, sender: int, index: int) -> None:
-        found = self._desk.selected.grids
-        self._playing = False
-        if found:
-            self.kimg = None if index >= len(found) - 1 else found[index].kimg
-        self.draw()
-
-    def _enlarge(self) -> None:
-        width, height = dpg.get_viewport_client_width(), dpg.get_viewport_client_height()
-        rows, columns = self._shape
-        scale = min((width - 80) / columns, (height - 80) / rows)
-        size = int(columns * scale), int(rows * scale)
-        dpg.configure_item(self._large_image, width=size[0], height=size[1])
-        dpg.configure_item(self.large, show=True, pos=((width - size[0]) // 2, (height - size[1]) // 2))
-
-    @property
-    def playing(self) -> bool:
-        """Whether it goes through the grids by itself."""
-        return self._playing
-
-    def tick(self, now: float) -> None:
-        """Every frame: what was decoded, and playing on."""
-        found = self._desk.selected.grids
-        if self._playing and now - self._stepped > 0.25:
-            self._stepped = now
-            index = chosen(found, self.kimg) + 1
-            self._playing = index < len(found) - 1
-            self.kimg = found[index].kimg if self._playing else None
-            self.draw()
-        picture = self._loader.picture
-        if picture is not None and picture is not self._loaded:
-            self._loaded = picture
-            self._upload(picture.pixels, picture.error)
-
-    def draw(self) -> None:
-        """Ask for the grid that is to be seen, and say which it is."""
-        found = self._desk.selected.grids
-        index = chosen(found, self.kimg)
-        dpg.configure_item(self._none, show=not found)
-        dpg.configure_item(self.play, label="Stop" if self._playing else "Play", enabled=len(found) > 1)
-        if not found:
-            dpg.configure_item(self._image, show=False)
-            dpg.configure_item(self.slider, enabled=False, format="")
-            dpg.set_value(self._title, "Samples")
-            return
-        self._loader.want(found[index].path)
-        label = f"{found[index].kimg:,} kimg"
-        dpg.configure_item(self.slider, max_value=max(1, len(found) - 1), format=label, enabled=len(found) > 1)
-        dpg.set_value(self.slider, index)
-        latest = ", the latest" if index == len(found) - 1 else f", {index + 1} of {len(found)}"
-        dpg.set_value(self._title, f"Samples at {label}{latest}")
-
-    def _upload(self, pixels: np.ndarray, error: str) -> None:
-        if error:
-            dpg.configure_item(self._image, show=False)
-            dpg.set_value(self._none, error)
-            dpg.configure_item(self._none, show=True)
-            return
-        rows, columns = pixels.shape[:2]
-        self._shape = (rows, columns)
-        self._buffer[:rows, :columns] = pixels
-        dpg.set_value(self._texture, self._buffer)
-        scale = self._width / max(rows, columns)
-        size = {"width": int(columns * scale), "height": int(rows * scale)}
-        corner = (columns / SIDE, rows / SIDE)
-        dpg.configure_item(self._frame, height=size["height"])
-        dpg.configure_item(self._image, **size, uv_max=corner, show=True)
-        dpg.configure_item(self._large_image, uv_max=corner)
-
-
-def summary_of(line: Line) -> str:
-    """A row of the log in a few words."""
-    row, kind = line.row, line.kind
-    if kind in CURVE_KINDS:
-        found = numbers(row)
-        first = [name for name in ("loss_g", "loss_d", "loss") if name in found] or list(found)[:2]
-        sides = {"loss_g": "G", "loss_d": "D"}
-        return "  ".join(f"{sides.get(name, name)} {found[name]:.3g}" for name in first)
-    if kind == "control":
-        what = f"{row.get('name')} = {row.get('value'):g}" if row.get("command") == "set" else str(row.get("command"))
-        return f"{what}: {row['error']}" if "error" in row else what
-    if kind in ("evaluate", "retrieval"):
-        return "  ".join(f"{name.rpartition('.')[2]} {value:.3g}" for name, value in list(numbers(row).items())[:3])
-    if kind == "stop":
-        return "finished" if row.get("finished") is True else "stopped"
-    if kind == "start":
-        return "started"
-    return " ".join(str(row[name]) for name in ("message", "why", "error", "reason") if name in row)
-
-
-def details_of(line: Line) -> str:
-    """A row of the log in full, a number a line."""
-    stamp = number(line.row.get(TIME))
-    when = f"{datetime.fromtimestamp(stamp):%Y-%m-%d %H:%M:%S}" if stamp == stamp else ""
-    rest = [
-        f"{name}  {value:g}" if isinstance(value, int | float) else f"{name}  {value}"
-        for name, value in line.row.items()
-        if name not in ("kind", TIME, "config")
-    ]
-    rest = [text if len(text) < 160 else text[:157] + "..." for text in rest]
-    return "\n".join([f"{line.kind}   {when}", *rest[:30]])
-
-
-KINDS = {"evaluate": theme.ACCENT_HOVER, "control": theme.AMBER, "skip": theme.RED, "stop": theme.AMBER}
-
-
-class LogPanel:
-    """The end of the selected run's log, newest first."""
-
-    def __init__(self, desk: Desk, fonts: theme.Fonts, width: int) -> None:
-        self._desk = desk
-        self._drawn: tuple[object, ...] = ()
-        with dpg.group(horizontal=True):
-            heading(fonts, "Log")
-            self.events = int(dpg.add_checkbox(label="without steps", callback=lambda: self.draw()))
-        fonts.use(self.events, fonts.small)
-        self.area = int(dpg.add_child_window(width=width, height=100, always_use_window_padding=True))
-        dpg.bind_item_theme(self.area, theme.padded(8, 6, theme.PANEL, spacing=3))
-        self._lines: list[tuple[int, int, int]] = []
-        for _ in range(LOG_LINES):
-            with dpg.group(horizontal=True, horizontal_spacing=7, parent=self.area):
-                when = dpg.add_text("", color=theme.FAINT)
-                what = dpg.add_text("")
-            with dpg.tooltip(what):
-                full = dpg.add_text("")
-            for item in (when, what, full):
-                fonts.use(item, fonts.small)
-            self._lines.append((int(when), int(what), int(full)))
-
-    def draw(self) -> None:
-        """Show the last rows."""
-        view, events_only = self._desk.selected.view, bool(dpg.get_value(self.events))
-        state = (self._desk.selected.number, view.version, events_only)
-        if state == self._drawn:
-            return
-        self._drawn = state
-        lines = [Line(offset=event.offset, row=event.row) for event in view.events] if events_only else list(view.tail)
-        newest = lines[: -LOG_LINES - 1 : -1]
-        for index, (when, what, full) in enumerate(self._lines):
-            line = newest[index] if index < len(newest) else None
-            stamp = number(line.row.get(TIME)) if line is not None else float("nan")
-            x = number(line.row.get(X)) if line is not None else float("nan")
-            clock = f"{datetime.fromtimestamp(stamp):%H:%M:%S}" if stamp == stamp else ""
-            place = f"{x / 1000:,.1f}k" if x == x else ""
-            dpg.set_value(when, f"{clock}  {place}".strip())
-            kind = line.kind if line is not None else ""
-            text = "" if line is None else summary_of(line)
-            dpg.set_value(what, text if kind in CURVE_KINDS else f"{kind}  {text}".strip())
-            dpg.configure_item(what, color=KINDS.get(kind, theme.TEXT if kind in CURVE_KINDS else theme.GREEN))
-            dpg.set_value(full, details_of(line) if line is not None else "")
 
 
 def _dialog() -> int:
