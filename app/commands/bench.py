@@ -1,10 +1,11 @@
-"""`glissando bench engine|families`: how fast this machine renders, against a plain reference in the same run."""
+"""`glissando bench`: frame times against a plain reference measured in the same run; the monitor on a long log."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from app.commands.progress import StageBar
 from app.files import check_writable, write_json
 
 
@@ -23,6 +24,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     families.add_argument("--rounds", type=int, default=3, metavar="N", help="medians of so many (default 3)")
     families.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     families.set_defaults(run=run_families)
+    monitor = kinds.add_parser("monitor", help="seconds to open a very long log, and the cost of following it")
+    monitor.add_argument("--rows", type=int, default=10_000_000, metavar="N", help="of the log (default 10 million)")
+    monitor.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    monitor.set_defaults(run=run_monitor)
 
 
 def run_engine(args: argparse.Namespace) -> int:
@@ -48,6 +53,21 @@ def run_families(args: argparse.Namespace) -> int:
 
     report = bench_families(args.family, rounds=args.rounds)
     print(format_families(report))
+    if args.json is not None:
+        write_json(args.json, report)
+    return 0
+
+
+def run_monitor(args: argparse.Namespace) -> int:
+    """Measure the monitor and print a table."""
+    if args.json is not None:
+        check_writable(args.json)
+
+    from app.monitor.bench import bench_monitor, format_monitor
+
+    with StageBar() as progress:
+        report = bench_monitor(args.rows, progress)
+    print(format_monitor(report))
     if args.json is not None:
         write_json(args.json, report)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 import dearpygui.dearpygui as dpg
@@ -38,7 +39,7 @@ def summary_of(line: Line) -> str:
 def details_of(line: Line) -> str:
     """A row of the log in full, a number a line."""
     stamp = number(line.row.get(TIME))
-    when = f"{datetime.fromtimestamp(stamp):%Y-%m-%d %H:%M:%S}" if stamp == stamp else ""
+    when = f"{datetime.fromtimestamp(stamp):%Y-%m-%d %H:%M:%S}" if math.isfinite(stamp) else ""
     rest = [
         f"{name}  {value:g}" if isinstance(value, int | float) else f"{name}  {value}"
         for name, value in line.row.items()
@@ -85,10 +86,10 @@ class LogPanel:
         newest = lines[: -LOG_LINES - 1 : -1]
         for index, (when, what, full) in enumerate(self._lines):
             line = newest[index] if index < len(newest) else None
-            stamp = number(line.row.get(TIME)) if line is not None else float("nan")
-            x = number(line.row.get(X)) if line is not None else float("nan")
-            clock = f"{datetime.fromtimestamp(stamp):%H:%M:%S}" if stamp == stamp else ""
-            place = f"{x / 1000:,.1f}k" if x == x else ""
+            stamp = number(line.row.get(TIME)) if line is not None else math.nan
+            x = number(line.row.get(X)) if line is not None else math.nan
+            clock = f"{datetime.fromtimestamp(stamp):%H:%M:%S}" if math.isfinite(stamp) else ""
+            place = f"{x / 1000:,.1f}k" if math.isfinite(x) else ""
             dpg.set_value(when, f"{clock}  {place}".strip())
             kind = line.kind if line is not None else ""
             text = "" if line is None else summary_of(line)

@@ -84,6 +84,11 @@ class PlotGrid:
             self._empty = dpg.add_text("Nothing yet.", color=theme.DIM)
 
     @property
+    def drawn(self) -> bool:
+        """Whether there is a line in any plot."""
+        return any(trace.line is not None and len(trace.line) for cell in self._cells for trace in cell.traces.values())
+
+    @property
     def cells(self) -> Sequence[_Cell]:
         return self._cells
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,14 +36,12 @@ def psi_curves(events: Sequence[Event]) -> list[PsiCurve]:
         points = event.row.get("curve")
         if event.kind != "evaluate" or not isinstance(points, list) or len(points) < 2:
             continue
-        if not all(
-            isinstance(point, dict) and number(point.get("psi")) == number(point.get("psi")) for point in points
-        ):
+        if not all(isinstance(point, dict) and math.isfinite(number(point.get("psi"))) for point in points):
             continue
         points = sorted(points, key=lambda point: float(point["psi"]))
         names = [name for name in points[0] if name != "psi"]
         columns = {name: tuple(number(point.get(name)) for point in points) for name in names}
-        figures = {name: column for name, column in columns.items() if all(value == value for value in column)}
+        figures = {name: column for name, column in columns.items() if all(math.isfinite(value) for value in column)}
         if figures:
             found.append(PsiCurve(x=event.x, psi=tuple(float(point["psi"]) for point in points), figures=figures))
     return found

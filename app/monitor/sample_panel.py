@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dearpygui.dearpygui as dpg
 import numpy as np
 
 from app.monitor import theme
 from app.monitor.desk import Desk
-from app.monitor.samples import SIDE, Loader, chosen
+from app.monitor.samples import SIDE, Loader, Picture, chosen
 from app.monitor.theme import heading
 
 STEP_S = 0.25
@@ -23,7 +25,9 @@ class SamplePanel:
         """Which grid is wanted; None is the latest, whichever that is."""
         self._playing = False
         self._stepped = 0.0
-        self._loaded: object = None
+        self._enlarged = 0
+        """The frame in which the large picture was opened."""
+        self._loaded: Picture | None = None
         self._title = heading(fonts, "Samples")
         with dpg.texture_registry():
             self._texture = int(
@@ -31,19 +35,19 @@ class SamplePanel:
             )
         self._buffer = np.zeros((SIDE, SIDE, 4), np.float32)
         self._frame = int(dpg.add_child_window(width=width, height=width, no_scrollbar=True))
-        self._image = int(dpg.add_image(self._texture, width=width, height=width, parent=self._frame, show=False))
-        self._none = int(dpg.add_text("No sample grid yet.", color=theme.DIM, parent=self._frame))
+        self.image = int(dpg.add_image(self._texture, width=width, height=width, parent=self._frame, show=False))
+        self.message = int(dpg.add_text("No sample grid yet.", color=theme.DIM, parent=self._frame))
         dpg.bind_item_theme(self._frame, theme.padded(0, 0, theme.PANEL))
         with dpg.group(horizontal=True):
             self.play = int(dpg.add_button(label="Play", width=56, callback=self._toggle))
             self.slider = int(
                 dpg.add_slider_int(width=width - 64, min_value=0, max_value=1, callback=self._slide, format="")
             )
-        self.large = int(dpg.add_window(show=False, no_title_bar=True, no_move=True, no_resize=True, popup=True))
+        self.large = int(dpg.add_window(show=False, no_title_bar=True, no_move=True, no_resize=True, no_scrollbar=True))
         self._large_image = int(dpg.add_image(self._texture, parent=self.large))
         with dpg.item_handler_registry() as clicks:
             dpg.add_item_clicked_handler(dpg.mvMouseButton_Left, callback=self._enlarge)
-        dpg.bind_item_handler_registry(self._image, clicks)
+        dpg.bind_item_handler_registry(self.image, clicks)
         self._shape = (1, 1)
 
     def _toggle(self) -> None:
@@ -65,7 +69,20 @@ class SamplePanel:
         scale = min((width - 80) / columns, (height - 80) / rows)
         size = int(columns * scale), int(rows * scale)
         dpg.configure_item(self._large_image, width=size[0], height=size[1])
-        dpg.configure_item(self.large, show=True, pos=((width - size[0]) // 2, (height - size[1]) // 2))
+        self._enlarged = dpg.get_frame_count()
+        dpg.configure_item(
+            self.large, show=True, width=size[0], height=size[1], pos=((width - size[0]) // 2, (height - size[1]) // 2)
+        )
+
+    def click(self) -> None:
+        """The mouse was clicked somewhere: the large picture goes, but for the click that has just opened it."""
+        if dpg.get_frame_count() > self._enlarged:
+            dpg.configure_item(self.large, show=False)
+
+    @property
+    def shown(self) -> Path | None:
+        """The file whose grid is on the screen."""
+        return self._loaded.path if self._loaded is not None else None
 
     @property
     def playing(self) -> bool:
@@ -90,10 +107,10 @@ class SamplePanel:
         """Ask for the grid that is to be seen, and say which it is."""
         found = self._desk.selected.grids
         index = chosen(found, self.kimg)
-        dpg.configure_item(self._none, show=not found)
+        dpg.configure_item(self.message, show=not found)
         dpg.configure_item(self.play, label="Stop" if self._playing else "Play", enabled=len(found) > 1)
         if not found:
-            dpg.configure_item(self._image, show=False)
+            dpg.configure_item(self.image, show=False)
             dpg.configure_item(self.slider, enabled=False, format="")
             dpg.set_value(self._title, "Samples")
             return
@@ -106,9 +123,9 @@ class SamplePanel:
 
     def _upload(self, pixels: np.ndarray, error: str) -> None:
         if error:
-            dpg.configure_item(self._image, show=False)
-            dpg.set_value(self._none, error)
-            dpg.configure_item(self._none, show=True)
+            dpg.configure_item(self.image, show=False)
+            dpg.set_value(self.message, error)
+            dpg.configure_item(self.message, show=True)
             return
         rows, columns = pixels.shape[:2]
         self._shape = (rows, columns)
@@ -118,5 +135,5 @@ class SamplePanel:
         size = {"width": int(columns * scale), "height": int(rows * scale)}
         corner = (columns / SIDE, rows / SIDE)
         dpg.configure_item(self._frame, height=size["height"])
-        dpg.configure_item(self._image, **size, uv_max=corner, show=True)
+        dpg.configure_item(self.image, **size, uv_max=corner, show=True)
         dpg.configure_item(self._large_image, uv_max=corner)

@@ -73,7 +73,8 @@ class RunList:
     def click(self) -> None:
         """The mouse was clicked somewhere: on a card, that run is selected."""
         for run, card in zip(self._desk.runs, self._cards, strict=True):
-            if dpg.is_item_hovered(card["area"]) and run is not self._desk.selected:
+            on_box = "shown" in card and dpg.is_item_hovered(card["shown"])
+            if dpg.is_item_hovered(card["area"]) and not on_box and run is not self._desk.selected:
                 self._desk.selected = run
                 self._changed()
 
@@ -122,8 +123,8 @@ class ControlPanel:
         self._tip(self.stop, "stop")
         self.rates: dict[str, tuple[int, int]] = {}
         dpg.add_spacer(height=1)
-        self._now = dpg.add_text("Learning rates", color=theme.DIM)
-        fonts.use(self._now, fonts.small)
+        self.now = dpg.add_text("Learning rates", color=theme.DIM)
+        fonts.use(self.now, fonts.small)
         for name, label in RATES.items():
             with dpg.group(horizontal=True):
                 with dpg.group(width=14):
@@ -132,8 +133,8 @@ class ControlPanel:
                 button = dpg.add_button(label="Set", width=52, callback=self._set, user_data=name)
                 dpg.configure_item(field, callback=self._set, user_data=name)
             self.rates[name] = (int(field), int(button))
-        self._lines = [int(dpg.add_text("", wrap=width)) for _ in range(4)]
-        for item in self._lines:
+        self.lines = [int(dpg.add_text("", wrap=width)) for _ in range(4)]
+        for item in self.lines:
             fonts.use(item, fonts.small)
         with dpg.window(modal=True, show=False, no_title_bar=True, no_resize=True, no_move=True) as self.question:
             dpg.bind_item_theme(self.question, _dialog())
@@ -200,13 +201,13 @@ class ControlPanel:
         dpg.set_value(self._title, f"Commands for {run.name}" if len(self._desk.runs) > 1 else "Commands")
         found = settings_in_force(run.view, tuple(SETTINGS))
         rates = "   ".join(f"{label} {found[name]:g}" for name, label in RATES.items() if name in found)
-        dpg.set_value(self._now, f"Learning rates   {rates}" if rates else "Learning rates")
+        dpg.set_value(self.now, f"Learning rates   {rates}" if rates else "Learning rates")
         lines = run.orders.lines(now)
         if not listens and not lines:
             why = {"waiting": "has not begun", "stopped": "has stopped", "finished": "has finished"}
             reads = why.get(run.status.state, "cannot be written to")
             lines = [(f"The run {reads}.", False)]
-        for index, item in enumerate(self._lines):
+        for index, item in enumerate(self.lines):
             text, bad = lines[index] if index < len(lines) else ("", False)
             dpg.set_value(item, text)
             dpg.configure_item(item, color=theme.RED if bad else theme.DIM, show=bool(text))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,13 +46,13 @@ class Status:
 
 def status_of(view: View, now: float) -> Status:
     """The status at `now`, in seconds since the epoch."""
-    rows = [line for line in view.tail if number(line.row.get(TIME)) == number(line.row.get(TIME))]
+    rows = [line for line in view.tail if math.isfinite(number(line.row.get(TIME)))]
     if not rows:
         return Status(state="waiting")
     starts = [event for event in view.events if event.kind == "start"]
     begun = starts[-1].offset if starts else 0
     total = planned_images(starts[-1].row.get("config")) if starts else None
-    images = next((x for line in reversed(rows) if (x := number(line.row.get(X))) == x), 0.0)
+    images = next((x for line in reversed(rows) if math.isfinite(x := number(line.row.get(X)))), 0.0)
 
     last = rows[-1]
     quiet = max(0.0, now - number(last.row[TIME]))
@@ -64,7 +66,7 @@ def status_of(view: View, now: float) -> Status:
     if len(recent) > 1 and times[-1] > times[0]:
         speed = (number(recent[-1].get(X)) - number(recent[0].get(X))) / (times[-1] - times[0])
         speed = speed if speed > 0 else None
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     limit = max(_QUIET_S, 10 * statistics.median(gaps), 3 * max(gaps)) if gaps else 10 * _QUIET_S
     left = max(0.0, total - images) / speed if speed and total is not None else None
     return Status(
@@ -83,10 +85,10 @@ def planned_images(config: object) -> float | None:
         return None
     tables: list[Mapping[str, Any]] = [config, *(value for value in config.values() if isinstance(value, Mapping))]
     for table in tables:
-        if (kimg := number(table.get("kimg"))) == kimg:
+        if math.isfinite(kimg := number(table.get("kimg"))):
             return 1000 * kimg
     images = number(config.get("steps")) * number(config.get("batch"))
-    return images if images == images else None
+    return images if math.isfinite(images) else None
 
 
 def setting(config: object, name: str) -> float | None:
@@ -94,7 +96,7 @@ def setting(config: object, name: str) -> float | None:
     if not isinstance(config, Mapping):
         return None
     for table in (config, *(value for value in config.values() if isinstance(value, Mapping))):
-        if (value := number(table.get(name))) == value:
+        if math.isfinite(value := number(table.get(name))):
             return value
     return None
 
@@ -108,8 +110,8 @@ def settings_in_force(view: View, names: tuple[str, ...]) -> dict[str, float]:
                 if (value := setting(event.row.get("config"), name)) is not None:
                     found[name] = value
         elif event.kind == "control" and event.row.get("name") in names and "error" not in event.row:
-            if (value := number(event.row.get("value"))) == value:
-                found[str(event.row["name"])] = value
+            value = number(event.row.get("value"))
+            found |= {str(event.row["name"]): value} if math.isfinite(value) else {}
     return found
 
 

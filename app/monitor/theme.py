@@ -196,7 +196,7 @@ def bar(colour: Colour) -> int:
     return int(theme)
 
 
-def heading(fonts: theme.Fonts, text: str) -> int:
+def heading(fonts: Fonts, text: str) -> int:
     """A panel's title."""
     item = dpg.add_text(text)
     fonts.use(item, fonts.bold)

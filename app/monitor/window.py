@@ -144,6 +144,7 @@ class Monitor:
 
     def _click(self) -> None:
         self.runs.click()
+        self.samples.click()
         self.touch()
 
     def _fit(self) -> None:
@@ -152,8 +153,9 @@ class Monitor:
 
     def _key(self, sender: int, key: int) -> None:
         self.touch()
-        if key == dpg.mvKey_Escape and self.controls.asking:
-            dpg.configure_item(self.controls.question, show=False)
+        if key == dpg.mvKey_Escape:
+            for item in (self.controls.question, self.samples.large):
+                dpg.configure_item(item, show=False)
 
     # Drawing
 
@@ -165,6 +167,10 @@ class Monitor:
             quiet = 0.0 if self.samples.playing else began - self._touched
             rate = next(rate for limit, rate in RATES if quiet < limit)
             time.sleep(max(0.0, 1 / rate - (time.monotonic() - began)))
+
+    def rest(self) -> None:
+        """As if nobody had been at the mouse for long."""
+        self._touched = -1e9
 
     def frame(self, now: float) -> None:
         """One frame: what threads have found, what the person did, and the picture."""

@@ -101,5 +101,5 @@ def test_the_sender_is_told_at_once(tmp_path: Path) -> None:
         with pytest.raises(ControlError):
             send(tmp_path, **bad)  # type: ignore[arg-type]
     assert not (tmp_path / CONTROL_FILE).exists()
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError):
         send(tmp_path / "absent", "stop")

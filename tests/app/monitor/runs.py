@@ -102,32 +102,3 @@ def write_grid(path: Path, images: int, size: int = 128) -> None:
     picture = Image.new("RGB", (size, size), (shade, 80, 255 - shade))
     ImageDraw.Draw(picture).rectangle((size // 4, size // 4, size // 2, size // 2), fill=(255, 255, shade))
     picture.save(path)
-
-
-def write_large_log(path: Path, rows: int, *, bytes_a_piece: int = 1 << 24) -> int:
-    """A log of so many train rows, with an evaluation every hundred thousand; returns its size.
-
-    Digits repeat every 20000 rows but for images and time, so that ten million take a minute, not five.
-    """
-    rng = random.Random(0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tails = []
-    for index in range(20_000):
-        row = json.dumps(train_row(index * 400, rng))
-        tails.append(row[row.index(', "images_per_s"') :])
-    with open(path, "wb") as file:
-        file.write(text([start_row(kimg=rows * 0.32 * 1.25)]))
-        piece: list[str] = []
-        length = 0
-        for index in range(1, rows + 1):
-            tail = tails[index * 20_000 // (rows + 1)] if index % 2 else tails[index % 20_000]
-            line = f'{{"kind": "train", "time": {BEGAN + index * 0.32:.3f}, "images": {index * 320}{tail}\n'
-            piece.append(line)
-            length += len(line)
-            if index % 100_000 == 0:
-                piece.append(text([evaluate_row(index * 320, rng)]).decode())
-            if length > bytes_a_piece:
-                file.write("".join(piece).encode())
-                piece, length = [], 0
-        file.write("".join(piece).encode())
-        return file.tell()

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from app.monitor import cached
+from app.monitor.bench import write_log
 from app.monitor.follow import Follower, View
 from core.runlog import RunLog
-from tests.app.monitor.runs import evaluate_row, start_row, text, train_row, write_large_log
+from tests.app.monitor.runs import evaluate_row, start_row, text, train_row
 
 PATIENCE_S = 60.0
 
@@ -105,7 +106,7 @@ def test_a_line_longer_than_any_piece(tmp_path: Path, start: Start) -> None:
 
 
 def test_a_large_log_is_sketched_and_then_read_exactly(tmp_path: Path, start: Start) -> None:
-    write_large_log(tmp_path / "log.jsonl", 250_000)
+    write_log(tmp_path / "log.jsonl", 120_000)
     views: list[View] = []
     follower = start(tmp_path, large=1 << 20)
     exact = until(follower, lambda view: (views.append(view), all_read(view))[1])
@@ -114,16 +115,16 @@ def test_a_large_log_is_sketched_and_then_read_exactly(tmp_path: Path, start: St
     # Lines from all over the file, in order, from the first to the last.
     assert len(sketch.curves) > 2000
     assert (np.diff(sketch.curves.x) > 0).all()
-    assert np.diff(sketch.curves.x).max() < 250_000 * 320 / 500
+    assert np.diff(sketch.curves.x).max() < 120_000 * 320 / 500
     assert sketch.curves.x[0] < 3200
-    assert sketch.curves.x[-1] == 250_000 * 320
+    assert sketch.curves.x[-1] == 120_000 * 320
     # Evaluations are found before all is read, and once.
     found = next(view for view in views if len(view.metrics))
     assert found.read < found.size / 2
-    assert found.metrics.x.tolist() == exact.metrics.x.tolist() == [32_000_000, 64_000_000]
-    assert [event.kind for event in exact.events] == ["start", "evaluate", "evaluate"]
-    assert (exact.rows, exact.damaged) == (250_000, 0)
-    assert exact.curves.rows.sum() == 250_000
+    assert found.metrics.x.tolist() == exact.metrics.x.tolist() == [32_000_000]
+    assert [event.kind for event in exact.events] == ["start", "evaluate"]
+    assert (exact.rows, exact.damaged) == (120_000, 0)
+    assert exact.curves.rows.sum() == 120_000
 
     # Exactly what a plain reading gives.
     with open(tmp_path / "log.jsonl", encoding="utf-8") as file:
@@ -135,21 +136,21 @@ def test_a_large_log_is_sketched_and_then_read_exactly(tmp_path: Path, start: St
     np.testing.assert_array_equal(exact.curves.low[:, column], np.minimum.reduceat(values, starts))
 
     # What is looked at closely is read again, row by row.
-    follower.look(40_000_000.0, 40_032_000.0)
+    follower.look(20_000_000.0, 20_032_000.0)
     view = until(follower, lambda view: view.detail is not None)
-    inside = [row for row in rows if 40_000_000 <= row["images"] <= 40_032_000]
+    inside = [row for row in rows if 20_000_000 <= row["images"] <= 20_032_000]
     part = view.detail
     assert part is not None
-    chosen = (part.x >= 40_000_000) & (part.x <= 40_032_000)
+    chosen = (part.x >= 20_000_000) & (part.x <= 20_032_000)
     assert part.x[chosen].tolist() == [row["images"] for row in inside]
     np.testing.assert_allclose(part.mean[chosen, part.column("loss_g")], [row["loss_g"] for row in inside], rtol=1e-6)
-    follower.look(0.0, 80_000_000.0)
+    follower.look(0.0, 38_000_000.0)
     until(follower, lambda view: view.detail is None)
 
 
 def test_the_next_start_goes_on_from_the_cache(tmp_path: Path, start: Start) -> None:
     log = tmp_path / "log.jsonl"
-    write_large_log(log, 20_000)
+    write_log(log, 20_000)
     first = start(tmp_path, large=1 << 20)
     before = until(first, all_read)
     first.close()
@@ -168,7 +169,7 @@ def test_the_next_start_goes_on_from_the_cache(tmp_path: Path, start: Start) -> 
 
 def test_a_cache_that_does_not_fit_is_passed_over(tmp_path: Path, start: Start) -> None:
     log = tmp_path / "log.jsonl"
-    write_large_log(log, 20_000)
+    write_log(log, 20_000)
     first = start(tmp_path, large=1 << 20)
     until(first, all_read)
     first.close()
@@ -185,12 +186,12 @@ def test_a_cache_that_does_not_fit_is_passed_over(tmp_path: Path, start: Start) 
         kept.write_bytes(damaged)
         assert rows_after() == 20_000
     kept.write_bytes(whole)
-    write_large_log(log, 15_000)  # another run in the same place
+    write_log(log, 15_000)  # another run in the same place
     assert rows_after() == 15_000
 
 
 def test_a_cache_that_cannot_be_written_is_none(tmp_path: Path, cache: Path, start: Start) -> None:
     cache.write_text("a file where a folder should be")
-    write_large_log(tmp_path / "log.jsonl", 20_000)
+    write_log(tmp_path / "log.jsonl", 20_000)
     follower = start(tmp_path, large=1 << 20)
     assert until(follower, all_read).rows == 20_000

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from core.cache import cache_folder
-from core.checkpoints import CheckpointError, load, read_header
+from core.checkpoints import CheckpointError, importing, load, read_header
 from core.checkpoints.importing import (
     describe_published,
     export_part,
