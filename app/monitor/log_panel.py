@@ -25,15 +25,20 @@ def summary_of(line: Line) -> str:
         sides = {"loss_g": "G", "loss_d": "D"}
         return "  ".join(f"{sides.get(name, name)} {found[name]:.3g}" for name in first)
     if kind == "control":
-        what = f"{row.get('name')} = {row.get('value'):g}" if row.get("command") == "set" else str(row.get("command"))
+        what = str(row.get("command", "refused"))
+        if what == "set":
+            what = f"{row.get('name')} = {number(row.get('value')):g}"
         return f"{what}: {row['error']}" if "error" in row else what
     if kind in ("evaluate", "retrieval"):
         return "  ".join(f"{name.rpartition('.')[2]} {value:.3g}" for name, value in list(numbers(row).items())[:3])
     if kind == "stop":
-        return "finished" if row.get("finished") is True else "stopped"
+        ending = "finished" if row.get("finished") is True else "stopped"
+        return f"{ending}: {row['error']}" if "error" in row else ending
     if kind == "start":
         return "started"
-    return " ".join(str(row[name]) for name in ("message", "why", "error", "reason") if name in row)
+    if "error" in row:
+        return str(row["error"])
+    return "  ".join(f"{name} {value:g}" for name, value in numbers(row).items())
 
 
 def details_of(line: Line) -> str:

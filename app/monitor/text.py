@@ -38,5 +38,5 @@ def _lines(run: Run) -> str:
     if found:
         lines.append(f"  {len(found)} sample grids, the latest {found[-1].path}")
     if view.damaged:
-        lines.append(f"  {view.damaged:,} damaged lines in the log")
+        lines.append(f"  {view.damaged:,} damaged line{'s' * (view.damaged > 1)} in the log")
     return "\n".join(lines)

@@ -67,9 +67,9 @@ def script_look(person: Person) -> None:
 
     # A click on its card selects a run: its samples, log and commands.
     assert desk.selected is desk.runs[0]
-    person.click(person.monitor.runs.card(desk.runs[1])["area"])
+    person.click(person.monitor.runs.card(desk.runs[1])["words"])
     assert desk.selected is desk.runs[1]
-    person.click(person.monitor.runs.card(desk.runs[0])["area"])
+    person.click(person.monitor.runs.card(desk.runs[0])["words"])
     assert desk.selected is desk.runs[0]
 
     # The wheel zooms all plots about the pointer, a drag pans them, a double click shows all.
