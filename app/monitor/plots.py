@@ -102,12 +102,14 @@ class PlotGrid:
         unit, ticks = unit_of(self._desk.extent())
         if unit != self._unit:
             self._unit = unit
+            self._set = None
             for cell in self._cells:
                 dpg.configure_item(cell.x_axis, tick_format=ticks)
         shown = {run.number: self._curves(run) for run in self._desk.shown}
         for cell in self._cells:
             self._fill(cell, shown)
-        self._move_axes()
+        if self._set != self._desk.looking_at():  # setting them takes them out of the person's hand for a frame
+            self._move_axes()
         self._read()
 
     def _arrange(self, plots: Sequence[Plot], size: tuple[int, int]) -> None:

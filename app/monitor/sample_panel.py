@@ -70,9 +70,8 @@ class SamplePanel:
         size = int(columns * scale), int(rows * scale)
         dpg.configure_item(self._large_image, width=size[0], height=size[1])
         self._enlarged = dpg.get_frame_count()
-        dpg.configure_item(
-            self.large, show=True, width=size[0], height=size[1], pos=((width - size[0]) // 2, (height - size[1]) // 2)
-        )
+        place = (width - size[0]) // 2, (height - size[1]) // 2
+        dpg.configure_item(self.large, show=True, width=size[0], height=size[1], pos=place)
 
     def click(self) -> None:
         """The mouse was clicked somewhere: the large picture goes, but for the click that has just opened it."""

@@ -84,6 +84,12 @@ class Person:
         self.press()
         self.release()
 
+    def double_click(self) -> None:
+        """Where the pointer is; at once, as drawing between the clicks may take too long to be a double one."""
+        for down in (True, False, True, False):
+            self.hand.button(1, down)
+        self.frames(6)
+
     def scroll(self, steps: int) -> None:
         """Turn the wheel: up, or down for a number below 0."""
         for _ in range(abs(steps)):

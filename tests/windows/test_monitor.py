@@ -96,9 +96,7 @@ def script_look(person: Person) -> None:
     assert desk.range[1] - desk.range[0] == pytest.approx(high - low, rel=0.02)
     person.frames(5)
     assert axis(logits) == pytest.approx(desk.range, rel=1e-3)
-    for _ in range(2):
-        person.press()
-        person.release()
+    person.double_click()
     person.wait("all again", lambda: desk.range is None)
     person.frames(5)
     assert axis(logits)[1] == pytest.approx(1.01 * 200_000, rel=1e-3)
