@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Mapping
 from importlib import metadata
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from training.datasets.config import DataConfig, place_shown
+from training.datasets.opening import Data
 
 ENVIRONMENT_FILE = "environment.json"
 
@@ -25,12 +28,24 @@ def environment(device: torch.device, *, data: Mapping[str, Any], processes: int
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.node(),
-        "command": sys.argv[1:],
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "device": _cuda(device) if device.type == "cuda" else _cpu(),
         "processes": processes,
         "data": dict(data),
     }
+
+
+def describe_data(config: DataConfig, data: Data) -> dict[str, Any]:
+    """Which pictures a run learns from. Addresses are given without their query, which may hold a password."""
+    sources = [place_shown(spec.place) for spec in config.sources]
+    return {"sources": sources, "fingerprint": data.fingerprint, "pictures": len(data)}
+
+
+def write_environment(out: Path, values: Mapping[str, Any]) -> None:
+    """Write environment.json into a run's folder, whole or not at all."""
+    unfinished = out / f"{ENVIRONMENT_FILE}.new"
+    unfinished.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    os.replace(unfinished, out / ENVIRONMENT_FILE)
 
 
 def _version(name: str) -> str | None:
@@ -48,7 +63,7 @@ def _cuda(device: torch.device) -> dict[str, Any]:
         "gib": round(about.total_memory / 2**30, 1),
         "here": torch.cuda.device_count(),
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
     }
 
 

@@ -1,7 +1,7 @@
 """A GAN run: a folder that is started, resumed and stopped.
 
-It holds config.toml, log.jsonl, state.pt (to resume exactly), samples/, and latest.safetensors, which the explorer
-opens.
+It holds config.toml, environment.json, log.jsonl, state.pt (to resume exactly), samples/, and latest.safetensors, which
+the explorer opens; and control.jsonl, where the monitor leaves commands.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from tqdm import tqdm
 from core.checkpoints import native
 from core.checkpoints.native import Checkpoint
 from core.latents import seed_to_z
+from core.run_control import ControlError
 from core.runlog import RunLog
 from training.clip.text_tower import TextTower, load_tower, save_tower
 from training.config import START, GanConfig
+from training.control import Control, obey
 from training.datasets.config import DataConfig
 from training.datasets.decoded import FolderDataset
 from training.datasets.errors import DataError
 from training.datasets.opening import open_data, vocabulary
+from training.environment import describe_data, environment, write_environment
 from training.features import FEATURE_PREFIXES, OPEN_CLIP_PREFIX, RUN_PREFIX
 from training.growing import TUNED, resolved
 from training.interrupt import Interrupt
@@ -36,6 +39,7 @@ from training.metrics.during import Candidate, Finished, RunMetrics
 from training.metrics.postcards_eval import quick_eval
 from training.run_file import RunFile, read_run, write_run
 from training.snapshots import compose_snapshot, save_sample_grid
+from training.tensorboard import TensorBoard, require_tensorboard
 from training.text_phase import open_judge, tower_of
 from training.trainer import STATE_VERSION, GanTrainer, RunError
 
@@ -50,16 +54,25 @@ FIXED = (
 
 
 def train(
-    config: GanConfig, data: Path | DataConfig, clip: Path | str, out: Path, *, start: Path | None = None
+    config: GanConfig,
+    data: Path | DataConfig,
+    clip: Path | str,
+    out: Path,
+    *,
+    start: Path | None = None,
+    tensorboard: bool = False,
 ) -> Path:
     """Start a run in the new folder `out`; returns the path of its last snapshot.
 
     `clip` is as the setting of that name. `start` is a checkpoint whose generator the run goes on with, at the same
     resolution or grown to a higher one; or a run's folder, whose discriminator and encoder come along.
+    With `tensorboard` the log is also written for that.
 
     Raises `RunError` when `out` holds a run already or `start` does not fit, and what loading the data, the CLIP and
     the checkpoint raise.
     """
+    if tensorboard:
+        require_tensorboard()
     if (out / "state.pt").exists():
         raise RunError(
             f"{out} holds a run already: go on with `glissando train gan --resume {out}`, or name another folder"
@@ -70,15 +83,17 @@ def train(
     if tower is not None:
         save_tower(out / TOWER, tower)
     write_run(out, RunFile(config=config, data=sources, start=_origin(origin[0]) if origin is not None else None))
-    return _run(out, start=origin)
+    return _run(out, start=origin, tensorboard=tensorboard)
 
 
-def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
+def resume(out: Path, *, settings: Sequence[str] = (), tensorboard: bool = False) -> Path:
     """Go on with the run in `out` exactly where its last saved state was taken.
 
     `settings` ("kimg=400", see `GanConfig.changed`) change its configuration from here on; what the weights' shapes or
     the order of the data hang on cannot change.
     """
+    if tensorboard:
+        require_tensorboard()
     saved = read_run(out)
     if settings:
         config = saved.config.changed(settings)
@@ -91,7 +106,7 @@ def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
         raise RunError(f"{out}: stopped before it saved its first state; remove the folder and start the run again")
     if (out / "state.pt").exists():
         state = _load_state(out)
-    return _run(out, state=state)
+    return _run(out, state=state, tensorboard=tensorboard)
 
 
 Start = tuple[Checkpoint, Mapping[str, Any] | None]
@@ -148,8 +163,10 @@ def _run(
     *,
     state: Mapping[str, Any] | None = None,
     start: Start | None = None,
+    tensorboard: bool = False,
 ) -> Path:
     """The loop, on what config.toml says: from a saved state, from what another run has learnt, or from nothing."""
+    control = Control(out)  # what is asked for while the data load holds; what was asked for before has had its turn
     saved = read_run(out)
     config, data, origin = saved.config, saved.data, saved.start
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -187,11 +204,15 @@ def _run(
     latest = out / LATEST
     total = round(config.kimg * 1000)
 
+    board = TensorBoard(out, images=trainer.images_seen) if tensorboard else None
+    made_with = environment(device, data=describe_data(data, dataset))
+    write_environment(out, made_with)
+
     def snapshot() -> None:
-        kimg = trainer.images_seen // 1000
-        save_sample_grid(
-            out / "samples" / f"{kimg:06d}.png", trainer.render, config.prompts, grid_z(config, trainer.generator.z_dim)
-        )
+        grid = out / "samples" / f"{trainer.images_seen // 1000:06d}.png"
+        save_sample_grid(grid, trainer.render, config.prompts, grid_z(config, trainer.generator.z_dim))
+        if board is not None:
+            board.picture(grid, trainer.images_seen)
         native.save(latest, *checkpoint())
 
     def checkpoint() -> tuple[native.Header, dict[str, Tensor]]:
@@ -208,9 +229,32 @@ def _run(
         header, tensors = checkpoint()
         return Candidate(header=header, tensors=tensors)
 
+    def evaluate() -> None:
+        if judge is not None:
+            figures = quick_eval(trainer.render, judge, z_dim=trainer.generator.z_dim, resolution=config.resolution)
+            log.write("evaluate", images=trainer.images_seen, **figures)
+
+    def measure() -> None:
+        if measured is not None:
+            measured.measure(trainer.render, candidate, images=trainer.images_seen, stopped=lambda: stop.requested)
+
+    def evaluate_now() -> None:
+        if judge is None and measured is None:
+            raise ControlError("this run is not evaluated: both evaluate_kimg and metrics_kimg are 0")
+        evaluate()
+        measure()
+
+    def finish() -> None:
+        stop.requested = True
+
+    def changed() -> None:
+        write_run(out, replace(saved, config=trainer.config))  # resumed, it goes on with what was in force
+
+    actions = {"snapshot": snapshot, "evaluate": evaluate_now, "stop": finish}
     with (
         contextlib.closing(trainer.stream),
-        RunLog(out / "log.jsonl") as log,
+        contextlib.closing(board) if board is not None else contextlib.nullcontext(),
+        RunLog(out / "log.jsonl", also=board) as log,
         Interrupt() as stop,
         tqdm(total=total, initial=trainer.images_seen, unit="img") as bar,
     ):
@@ -221,6 +265,7 @@ def _run(
             config=config.to_json(),
             pictures=len(dataset),
             threads=torch.get_num_threads(),
+            environment=made_with,
         )
         steps, clock, counted = 0, time.perf_counter(), trainer.images_seen
         if start is not None:
@@ -228,6 +273,9 @@ def _run(
         if trainer.images_seen == 0:
             snapshot()
         while trainer.images_seen < total and not stop.requested:
+            if control.waiting():
+                obey(control.take(), trainer, log.write, actions=actions, changed=changed)
+                continue  # it may have been to stop
             before = trainer.images_seen
             try:
                 metrics = trainer.step()
@@ -243,14 +291,11 @@ def _run(
                 log.write("train", images=trainer.images_seen, images_per_s=round(speed, 2), **values)
                 bar.set_postfix({name: f"{value:.2f}" for name, value in values.items()})
                 clock, counted = time.perf_counter(), trainer.images_seen
-            if judge is not None and _passed(config.evaluate_kimg, before, trainer.images_seen):
-                figures = quick_eval(trainer.render, judge, z_dim=trainer.generator.z_dim, resolution=config.resolution)
-                log.write("evaluate", images=trainer.images_seen, **figures)
+            if _passed(config.evaluate_kimg, before, trainer.images_seen):
+                evaluate()
             if measured is not None:
                 if _passed(config.metrics_kimg, before, trainer.images_seen):
-                    measured.measure(
-                        trainer.render, candidate, images=trainer.images_seen, stopped=lambda: stop.requested
-                    )
+                    measure()
                 _log_metrics(log, measured.finished())
             if _passed(config.sample_kimg, before, trainer.images_seen):
                 snapshot()

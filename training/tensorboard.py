@@ -14,19 +14,28 @@ from training.trainer import RunError
 FOLDER = "tensorboard"
 
 
+def require_tensorboard() -> None:
+    """Raises `RunError` when the package is missing, before hours of a run go by without it."""
+    _writer_class()
+
+
+def _writer_class() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise RunError(
+            f"--tensorboard needs the tensorboard package ({error}): pip install -c constraints.txt -e "
+            "'.[tensorboard]', or leave --tensorboard out and use `glissando monitor`"
+        ) from None
+    return SummaryWriter
+
+
 class TensorBoard:
     """Takes the rows of a run's log. Raises `RunError` when the package is missing."""
 
     def __init__(self, run: Path, *, images: int = 0) -> None:
         """`images` is where the run goes on: what an earlier part of it wrote beyond is hidden."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise RunError(
-                f"--tensorboard needs the tensorboard package ({error}): pip install -c constraints.txt "
-                "'glissando[tensorboard]', or leave --tensorboard out and use `glissando monitor`"
-            ) from None
-        self._writer = SummaryWriter(run / FOLDER, purge_step=images or None)  # type: ignore[no-untyped-call]
+        self._writer = _writer_class()(run / FOLDER, purge_step=images or None)
 
     def __call__(self, row: Mapping[str, Any]) -> None:
         """Write the numbers of a row; changes of settings and the like as text."""
@@ -35,22 +44,22 @@ class TensorBoard:
             return
         if kind in ("train", "evaluate"):
             for name, value in _numbers(row).items():
-                self._writer.add_scalar(f"{kind}/{name}", value, images, row.get("time"))  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(f"{kind}/{name}", value, images, row.get("time"))
         elif kind in ("control", "skip", "stop"):
             said = ", ".join(f"{name} {value}" for name, value in row.items() if name not in ("kind", "time", "images"))
-            self._writer.add_text(kind, said, images, row.get("time"))  # type: ignore[no-untyped-call]
+            self._writer.add_text(kind, said, images, row.get("time"))
         if kind != "train":
-            self._writer.flush()  # type: ignore[no-untyped-call]
+            self._writer.flush()
 
     def picture(self, path: Path, images: int) -> None:
         """A sample grid."""
         with Image.open(path) as grid:
             pixels = np.asarray(grid.convert("RGB"))
-        self._writer.add_image("samples", pixels, images, dataformats="HWC")  # type: ignore[no-untyped-call]
+        self._writer.add_image("samples", pixels, images, dataformats="HWC")
 
     def close(self) -> None:
         """Write what is left."""
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
 
 def _numbers(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -23,8 +23,8 @@ from app.errors import UserError
 from app.monitor.follow import LOG_FILE, Follower
 
 FOLLOW_S = 10.0
-_NAMES = ("loss_d", "logit_real", "logit_fake", "sign_real", "sign_fake", "match_real", "grad_d", "loss_g")
-_NAMES += ("diversity", "match_fake", "grad_g")
+_NAMES = ("loss_d", "logit_real", "logit_fake", "sign_real", "sign_fake", "match_real", "gradient_d", "loss_g")
+_NAMES += ("diversity", "match_fake", "gradient_g")
 _ENDS = 5000
 _PIECE = 1 << 22
 

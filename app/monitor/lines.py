@@ -14,11 +14,11 @@ TITLES = {
     "loss": "Loss",
     "logit": "Logits",
     "sign": "Signs of the logits",
-    "grad": "Gradient norm",
+    "gradient": "Gradient norm",
     "match": "Captions matched",
     "images_per_s": "Images a second",
 }
-FIRST = ("loss", "logit", "sign", "grad", "images_per_s")
+FIRST = ("loss", "logit", "sign", "gradient", "images_per_s")
 """Plots that come first, in this order; the others follow as the log has them."""
 
 

@@ -33,7 +33,8 @@ def summary_of(line: Line) -> str:
         return "  ".join(f"{name.rpartition('.')[2]} {value:.3g}" for name, value in list(numbers(row).items())[:3])
     if kind == "stop":
         ending = "finished" if row.get("finished") is True else "stopped"
-        return f"{ending}: {row['error']}" if "error" in row else ending
+        why = row.get("error", row.get("problem"))
+        return f"{ending}: {why}" if why is not None else ending
     if kind == "start":
         return "started"
     if "error" in row:
@@ -48,7 +49,7 @@ def details_of(line: Line) -> str:
     rest = [
         f"{name}  {value:g}" if isinstance(value, int | float) else f"{name}  {value}"
         for name, value in line.row.items()
-        if name not in ("kind", TIME, "config")
+        if name not in ("kind", TIME, "config", "environment")
     ]
     rest = [text if len(text) < 160 else text[:157] + "..." for text in rest]
     return "\n".join([f"{line.kind}   {when}", *rest[:30]])

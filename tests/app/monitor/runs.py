@@ -50,11 +50,11 @@ def train_row(images: int, rng: random.Random, *, speed: float = 60.0, slow: flo
         "sign_real": round(min(1.0, max(-1.0, 0.9 - 0.3 * far + rng.gauss(0, 0.05))), 5),
         "sign_fake": round(min(1.0, max(-1.0, -0.8 + 0.6 * far + rng.gauss(0, 0.07))), 5),
         "match_real": noisy(0.3 + 0.25 * far, 0.07),
-        "grad_d": round(abs(4 - 2.5 * far + rng.gauss(0, 0.4)) * (8 if rng.random() < 0.004 else 1), 5),
+        "gradient_d": round(abs(4 - 2.5 * far + rng.gauss(0, 0.4)) * (8 if rng.random() < 0.004 else 1), 5),
         "loss_g": noisy(1.6 + 1.2 * far, 0.3),
         "diversity": noisy(0.4 + 0.4 * far, 0.1),
         "match_fake": noisy(0.2 + 0.4 * far, 0.08),
-        "grad_g": round(abs(1.5 - 0.8 * far + rng.gauss(0, 0.2)), 5),
+        "gradient_g": round(abs(1.5 - 0.8 * far + rng.gauss(0, 0.2)), 5),
     }
 
 

@@ -129,8 +129,8 @@ def test_a_large_log_is_sketched_and_then_read_exactly(tmp_path: Path, start: St
     # Exactly what a plain reading gives.
     with open(tmp_path / "log.jsonl", encoding="utf-8") as file:
         rows = [row for row in map(json.loads, file) if row["kind"] == "train"]
-    values = np.array([row["grad_d"] for row in rows], np.float32)
-    column = exact.curves.column("grad_d")
+    values = np.array([row["gradient_d"] for row in rows], np.float32)
+    column = exact.curves.column("gradient_d")
     starts = np.concatenate([[0], np.cumsum(exact.curves.rows)[:-1]])
     np.testing.assert_array_equal(exact.curves.high[:, column], np.maximum.reduceat(values, starts))
     np.testing.assert_array_equal(exact.curves.low[:, column], np.minimum.reduceat(values, starts))

@@ -15,12 +15,12 @@ def line(x: np.ndarray, values: np.ndarray) -> Line:
 
 
 def test_numbers_that_belong_together_share_a_plot() -> None:
-    names = "images_per_s loss_d logit_real logit_fake match_real loss_g diversity match_fake grad_d accuracy.sky"
+    names = "images_per_s loss_d logit_real logit_fake match_real loss_g diversity match_fake gradient_d accuracy.sky"
     plots = plots_of(names.split())
     assert [(plot.title, plot.names, plot.labels) for plot in plots] == [
         ("Loss", ("loss_g", "loss_d"), ("G", "D")),
         ("Logits", ("logit_real", "logit_fake"), ("real", "fake")),
-        ("Gradient norm D", ("grad_d",), ("",)),
+        ("Gradient norm D", ("gradient_d",), ("",)),
         ("Images a second", ("images_per_s",), ("",)),
         ("Captions matched", ("match_real", "match_fake"), ("real", "fake")),
         ("Diversity", ("diversity",), ("",)),

@@ -29,11 +29,11 @@ def test_the_fast_way_gives_what_json_gives() -> None:
         if i % 4:
             del row["loss_g"]  # numbers that only some rows have
         if i % 7 == 0:
-            row["grad_d"] = 10.0 ** -rng.randint(5, 30)
+            row["gradient_d"] = 10.0 ** -rng.randint(5, 30)
         if i % 90 == 0:
-            row["grad_d"] = 10.0 ** rng.randint(17, 30)
+            row["gradient_d"] = 10.0 ** rng.randint(17, 30)
         if i % 11 == 0:
-            row["grad_g"] = -1.5e25
+            row["gradient_g"] = -1.5e25
         if i % 50 == 0:
             row["loss_d"] = "nan"
     data = text(rows)
