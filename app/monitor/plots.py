@@ -52,7 +52,7 @@ class _Cell:
 def unit_of(extent: float) -> tuple[float, str]:
     """What the horizontal axis counts in, for so many images, and how its ticks are written."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if extent >= 10 * size or size == 1e3:
+        if extent >= 2 * size or size == 1e3:
             return size, f"%g{letter}"
     raise AssertionError
 
@@ -252,7 +252,8 @@ class PlotGrid:
     def point(self) -> None:
         """Show the values under the mouse, or the latest."""
         under = next((cell for cell in self._cells if dpg.is_item_hovered(cell.item)), None)
-        x = dpg.get_plot_mouse_pos()[0] if under is not None else None
+        place = dpg.get_plot_mouse_pos() if under is not None else (0.0, 0.0)
+        x = place[0] if any(place) else None  # a mouse that has not moved yet is nowhere
         said = f"{x}"
         if said == self._pointed:
             return

@@ -72,6 +72,7 @@ class PsiPlot:
             self._y = dpg.add_plot_axis(dpg.mvYAxis, label="FID", no_highlight=True)
         fonts.use(self._plot, fonts.small)
         self._labels: list[int] = []
+        self._free = False
 
     def draw(self, height: int) -> None:
         """Bring it up to date."""
@@ -79,6 +80,10 @@ class PsiPlot:
         found = any(curves for _, curves in runs)
         dpg.configure_item(self._none, show=not found)
         dpg.configure_item(self._plot, show=found, height=height)
+        if self._free:  # after a frame at the limits that were set, they are the person's to move
+            self._free = False
+            for axis in (self._x, self._y):
+                dpg.set_axis_limits_auto(axis)
         state = [(run.number, [curve.x for curve in curves]) for run, curves in runs]
         if not found or state == self._drawn:
             return
@@ -91,12 +96,16 @@ class PsiPlot:
         titles = {"clip": "CLIP score", "fid": "FID"}
         dpg.configure_item(self._x, label=titles.get(over, over))
         dpg.configure_item(self._y, label=titles.get(what, what))
+        every_x: list[float] = []
+        every_y: list[float] = []
         for run, curves in runs:
             for age, curve in enumerate(reversed(curves)):
                 if what not in curve.figures or (over != "psi" and over not in curve.figures):
                     continue
                 x = np.array(curve.psi if over == "psi" else curve.figures[over])
                 y = np.array(curve.figures[what])
+                every_x += x.tolist()
+                every_y += y.tolist()
                 for add in (dpg.add_line_series, dpg.add_scatter_series):
                     dpg.bind_item_theme(add(x, y, parent=self._y), self._theme(run.number, age))
                 if age == 0 and over != "psi":
@@ -104,14 +113,16 @@ class PsiPlot:
                         dpg.add_plot_annotation(
                             label=f"psi {psi:g}",
                             default_value=(float(a), float(b)),
-                            offset=(8, -8),
+                            offset=(14, 10),
                             color=theme.NOTHING,
                             parent=self._plot,
                         )
                         for psi, a, b in zip(curve.psi, x, y, strict=True)
                     ]
-        for axis in (self._x, self._y):
-            dpg.fit_axis_data(axis)
+        for axis, values in ((self._x, every_x), (self._y, every_y)):
+            margin = 0.07 * (max(values) - min(values)) or 0.1
+            dpg.set_axis_limits(axis, min(values) - margin, max(values) + margin)
+        self._free = True
 
     def _theme(self, number: int, age: int) -> int:
         if (number, age) not in self._themes:

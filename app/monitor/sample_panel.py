@@ -110,12 +110,12 @@ class SamplePanel:
         dpg.configure_item(self.play, label="Stop" if self._playing else "Play", enabled=len(found) > 1)
         if not found:
             dpg.configure_item(self.image, show=False)
-            dpg.configure_item(self.slider, enabled=False, format="")
+            dpg.configure_item(self.slider, show=False)
             dpg.set_value(self._title, "Samples")
             return
         self._loader.want(found[index].path)
         label = f"{found[index].kimg:,} kimg"
-        dpg.configure_item(self.slider, max_value=max(1, len(found) - 1), format=label, enabled=len(found) > 1)
+        dpg.configure_item(self.slider, max_value=max(1, len(found) - 1), format=label, show=len(found) > 1)
         dpg.set_value(self.slider, index)
         latest = ", the latest" if index == len(found) - 1 else f", {index + 1} of {len(found)}"
         dpg.set_value(self._title, f"Samples at {label}{latest}")

@@ -96,7 +96,7 @@ class RunList:
             if view.error:
                 facts = [view.error.rpartition(": ")[2]]
             else:
-                if status.speed and status.listens:
+                if status.speed and status.state == "running":
                     facts.append(f"{status.speed:,.1f} img/s")
                 if view.size and not view.whole:
                     facts.append(f"reading {view.read / view.size:.0%}")

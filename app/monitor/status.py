@@ -129,19 +129,17 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def kimg(images: float) -> str:
-    """ "379.2 kimg", "12.5 Mimg"."""
-    if images < 1e6:
-        return f"{images / 1e3:.1f} kimg"
-    return f"{images / 1e6:.3g} Mimg" if images < 1e9 else f"{images / 1e9:.3g} Gimg"
-
-
 def in_words(status: Status) -> str:
     """The line under a run's name."""
-    done = f"{status.images / 1000:,.0f}"
+    size, unit = next(
+        (size, unit)
+        for size, unit in ((1e9, "Gimg"), (1e6, "Mimg"), (1e3, "kimg"))
+        if (status.total or status.images) >= 10 * size or size == 1e3
+    )
+    done = f"{status.images / size:,.0f}" if size == 1e3 else f"{status.images / size:,.2f}"
     if status.total:
-        done += f" of {status.total / 1000:,.0f}"
-    done += " kimg"
+        done += f" of {status.total / size:,.10g}"
+    done += f" {unit}"
     if status.state == "waiting":
         return "waiting for its first row"
     if status.state == "finished":

@@ -171,7 +171,7 @@ def test_axes_and_values_read_well() -> None:
         (1e3, "%gk"),
         (1e3, "%gk"),
         (1e6, "%gM"),
-        (1e6, "%gM"),
+        (1e9, "%gG"),
         (1e9, "%gG"),
     ]
     assert [reading(v) for v in (None, np.nan, 0.0, 1.23456, 0.00012, 123456.0)] == [

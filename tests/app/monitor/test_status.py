@@ -8,7 +8,7 @@ import pytest
 
 from app.monitor.follow import Line, View
 from app.monitor.parsing import Event
-from app.monitor.status import duration, in_words, kimg, planned_images, setting, settings_in_force, status_of
+from app.monitor.status import Status, duration, in_words, planned_images, setting, settings_in_force, status_of
 from app.monitor.summary import empty
 
 
@@ -95,4 +95,5 @@ def test_settings_are_those_of_the_start_and_what_was_changed_since() -> None:
 def test_times_and_sizes_read_well() -> None:
     said = [duration(s) for s in (0.4, 99, 100, 3599, 7200, 11_100, 200_000)]
     assert said == ["0 s", "99 s", "2 min", "60 min", "2 h 00 min", "3 h 05 min", "2 d 8 h"]
-    assert [kimg(i) for i in (0, 379_200, 12_500_000, 3.2e9)] == ["0.0 kimg", "379.2 kimg", "12.5 Mimg", "3.2 Gimg"]
+    long = Status(state="running", images=12_345_678, total=1e8)
+    assert in_words(long) == "12.35 of 100 Mimg"
