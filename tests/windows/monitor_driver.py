@@ -85,10 +85,10 @@ class Person:
         self.release()
 
     def double_click(self) -> None:
-        """Where the pointer is; at once, as drawing between the clicks may take too long to be a double one."""
+        """Where the pointer is. On a busy machine frames may be too slow for two clicks to be a double one: look."""
         for down in (True, False, True, False):
             self.hand.button(1, down)
-        self.frames(6)
+        self.frames(10)
 
     def scroll(self, steps: int) -> None:
         """Turn the wheel: up, or down for a number below 0."""

@@ -96,10 +96,15 @@ def script_look(person: Person) -> None:
     assert desk.range[1] - desk.range[0] == pytest.approx(high - low, rel=0.02)
     person.frames(5)
     assert axis(logits) == pytest.approx(desk.range, rel=1e-3)
-    person.double_click()
-    person.wait("all again", lambda: desk.range is None)
+    person.wait("all again", lambda: person.double_click() or desk.range is None)
     person.frames(5)
     assert axis(logits)[1] == pytest.approx(1.01 * 200_000, rel=1e-3)
+
+    person.move(person.place(loss.item))
+    person.scroll(2)
+    person.wait("zoomed once more", lambda: desk.range is not None)
+    person.click(person.monitor.whole)
+    person.wait("all again", lambda: desk.range is None)
 
     # The slider smooths, and the heading says what is under the pointer.
     jagged = np.abs(np.diff(loss.traces[(0, "loss_g")].values)).mean()
