@@ -22,6 +22,7 @@ from app.commands import (
     generate,
     import_,
     info,
+    monitor,
     render,
     soak,
     train,
@@ -29,7 +30,7 @@ from app.commands import (
 )
 from app.commands.arguments import Parser
 
-COMMANDS = (explore, generate, video, render, directions, import_, info, train, data, evaluate, bench, soak)
+COMMANDS = (explore, generate, video, render, directions, import_, info, train, data, evaluate, monitor, bench, soak)
 
 # What shells and scripts expect: a mistake in the command or a file, and an interrupt.
 EXIT_USER_ERROR = 2

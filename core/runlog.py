@@ -11,6 +11,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,11 +23,15 @@ class RunLogError(ValueError):
 class RunLog:
     """Writes a run's log; several runs after one another may append to the same file.
 
-    Raises `OSError` when the file cannot be opened for appending.
+    `also` is called with each row after it has been written. Raises `OSError` when the file cannot be opened for
+    appending.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, also: Callable[[Mapping[str, Any]], None] | None = None
+    ) -> None:
         self.path = Path(path)
+        self.also = also
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _drop_torn_line(self.path)
         self._file: TextIO = open(self.path, "a", encoding="utf-8", newline="\n")  # noqa: SIM115 - stays open
@@ -36,6 +41,8 @@ class RunLog:
         row = {"kind": kind, "time": round(time.time(), 3), **fields}
         self._file.write(json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) + "\n")
         self._file.flush()
+        if self.also is not None:
+            self.also(row)
 
     def close(self) -> None:
         self._file.close()

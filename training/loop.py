@@ -12,8 +12,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from core.checkpoints import CheckpointError
+from core.run_control import ControlError
 from core.runlog import RunLog
 from training import memory
+from training.control import Control, obey
 from training.datasets.errors import DataError
 from training.errors import RunError
 from training.figures import LateFigures
@@ -59,10 +61,15 @@ class Loop:
         candidate: Callable[[], Candidate],
         judge: Judge | None,
         measured: RunMetrics | None,
+        control: Control,
+        changed: Callable[[], None],
     ) -> None:
-        """`snapshot`, `candidate` and `judge` are asked on the first rank alone."""
+        """`snapshot`, `candidate` and `judge` are asked on the first rank alone; `changed` after a command has changed
+        a setting.
+        """
         self.trainer, self.out, self.journal = trainer, out, journal
         self.snapshot, self.candidate, self.judge, self.measured = snapshot, candidate, judge, measured
+        self.control, self.changed = control, changed
         self.config, self.ranks = trainer.config, trainer.ranks
         self.total = round(self.config.kimg * 1000)
         self._figures = LateFigures()
@@ -84,11 +91,14 @@ class Loop:
         with tqdm(total=self.total, initial=trainer.images_seen, unit="img", disable=not self.ranks.first) as bar:
             while trainer.images_seen < self.total:
                 gone = self._wait_for_pictures()
-                stopped, lost = self.ranks.agree(stop.requested, gone is not None)
+                stopped, lost, told = self.ranks.agree(stop.requested, gone is not None, self.control.waiting())
                 if lost and gone is None:
                     gone = DataError("the data went away from another process of the run")
                 if stopped or lost:
                     break
+                if told:
+                    self._obey(stop)
+                    continue  # it may have been to stop
                 before = trainer.images_seen
                 figures = self._step()
                 bar.update(trainer.images_seen - before)
@@ -99,7 +109,12 @@ class Loop:
                     self._report(bar)
                     self._figures.put(trainer.images_seen, speed, figures)
                     self._report(bar)
-                self._evaluate(before, stop)
+                if self._passed(config.evaluate_kimg, before):
+                    self._judge()
+                if self.measured is not None:
+                    if self._passed(config.metrics_kimg, before):
+                        self._measure(stop)
+                    self._log_metrics(self.measured.finished())
                 if self._passed(config.sample_kimg, before):
                     self._picture()
                 if self._passed(config.save_kimg, before):
@@ -125,20 +140,41 @@ class Loop:
             return error
         return None
 
-    def _evaluate(self, before: int, stop: Interrupt) -> None:
-        """The figures whose time has come."""
-        trainer, config = self.trainer, self.config
-        if self.judge is not None and self._passed(config.evaluate_kimg, before):
+    def _obey(self, stop: Interrupt) -> None:
+        """Do what somebody asked for through the control file, on all ranks alike."""
+
+        def evaluate() -> None:
+            if not self.config.evaluate_kimg and self.measured is None:
+                raise ControlError("this run is not evaluated: both evaluate_kimg and metrics_kimg are 0")
+            self._judge()
+            self._measure(stop)
+
+        def finish() -> None:
+            stop.requested = True
+
+        obey(
+            self.ranks.share(self.control.take()),
+            self.trainer,
+            self.journal.write,
+            actions={"snapshot": self._picture, "evaluate": evaluate, "stop": finish},
+            changed=self.changed,
+        )
+
+    def _judge(self) -> None:
+        """Attribute accuracies on Postcards prompts, by the first rank."""
+        if self.judge is not None:
+            trainer = self.trainer
             figures = quick_eval(
-                trainer.render, self.judge, z_dim=trainer.generator.z_dim, resolution=config.resolution
+                trainer.render, self.judge, z_dim=trainer.generator.z_dim, resolution=self.config.resolution
             )
             self.journal.write("evaluate", images=trainer.images_seen, **figures)
+
+    def _measure(self, stop: Interrupt) -> None:
+        """Metrics, drawn by all ranks; the figures come later."""
         if self.measured is not None:
-            if self._passed(config.metrics_kimg, before):
-                self.measured.measure(
-                    trainer.render, self.candidate, images=trainer.images_seen, stopped=lambda: stop.requested
-                )
-            self._log_metrics(self.measured.finished())
+            self.measured.measure(
+                self.trainer.render, self.candidate, images=self.trainer.images_seen, stopped=lambda: stop.requested
+            )
 
     def _log_metrics(self, finished: Sequence[Finished]) -> None:
         for evaluation in finished:

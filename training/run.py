@@ -1,7 +1,8 @@
 """A GAN run: a folder that is started, resumed and stopped.
 
-It holds config.toml, log.jsonl, state-NNNNNN/ (to resume exactly), samples/, and latest.safetensors, which the explorer
-opens. Several processes that torchrun has started train one run together; the first of them writes.
+It holds config.toml, environment.json, log.jsonl, state-NNNNNN/ (to resume exactly), samples/, and latest.safetensors,
+which the explorer opens; and control.jsonl, where the monitor leaves commands. Several processes that torchrun has
+started train one run together; the first of them writes.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from core.latents import seed_to_z
 from core.runlog import RunLog
 from training.clip.text_tower import TextTower, load_tower, save_tower
 from training.config import START, GanConfig
+from training.control import Control
 from training.datasets.config import DataConfig
 from training.datasets.decoded import FolderDataset
 from training.datasets.opening import open_data, vocabulary
 from training.distributed import Ranks, open_ranks
+from training.environment import describe_data, environment, write_environment
 from training.errors import RunError
 from training.features import FEATURE_PREFIXES, OPEN_CLIP_PREFIX, RUN_PREFIX
 from training.growing import TUNED, resolved
@@ -37,6 +40,7 @@ from training.run_file import RunFile, read_run, write_run
 from training.run_lock import RunLock
 from training.snapshots import compose_snapshot, save_sample_grid
 from training.states import load_state, saved_state, tidy
+from training.tensorboard import TensorBoard, require_tensorboard
 from training.text_phase import open_judge, tower_of
 from training.trainer import GanTrainer
 
@@ -51,20 +55,29 @@ FIXED = (
 
 
 def train(
-    config: GanConfig, data: Path | DataConfig, clip: Path | str, out: Path, *, start: Path | None = None
+    config: GanConfig,
+    data: Path | DataConfig,
+    clip: Path | str,
+    out: Path,
+    *,
+    start: Path | None = None,
+    tensorboard: bool = False,
 ) -> Path:
     """Start a run in the new folder `out`; returns the path of its last snapshot.
 
     `clip` is as the setting of that name. `start` is a checkpoint whose generator the run goes on with, at the same
     resolution or grown to a higher one; or a run's folder, whose discriminator and encoder come along.
+    With `tensorboard` the log is also written for that.
 
     Raises `RunError` when `out` holds a run already or `start` does not fit, and what loading the data, the CLIP and
     the checkpoint raise.
     """
+    if tensorboard:
+        require_tensorboard()
     with open_ranks() as ranks:
         saved = ranks.share(str(saved_state(out) or ""))
         if saved and ranks.restarts:  # the same command once more, after a process of the run has died
-            return _run(out, ranks, state=load_state(Path(saved)))
+            return _run(out, ranks, state=load_state(Path(saved)), tensorboard=tensorboard)
         if saved:
             raise RunError(
                 f"{out} holds a run already: go on with `glissando train gan --resume {out}`, or name another folder"
@@ -75,15 +88,17 @@ def train(
             config = replace(config, micro_batch=lay_out(config.batch, config.micro_batch, ranks).micro)
         sources = (DataConfig.of(data) if isinstance(data, Path) else data).resolved()
         file = RunFile(config=config, data=sources, start=_origin(origin[0]) if origin is not None else None)
-        return _run(out, ranks, file=file, tower=tower, start=origin)
+        return _run(out, ranks, file=file, tower=tower, start=origin, tensorboard=tensorboard)
 
 
-def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
+def resume(out: Path, *, settings: Sequence[str] = (), tensorboard: bool = False) -> Path:
     """Go on with the run in `out` exactly where its last saved state was taken.
 
     `settings` ("kimg=400", see `GanConfig.changed`) change its configuration from here on; what the weights' shapes or
     the order of the data hang on cannot change.
     """
+    if tensorboard:
+        require_tensorboard()
     saved, changed = read_run(out), None
     if settings:
         config = saved.config.changed(settings)
@@ -95,7 +110,8 @@ def resume(out: Path, *, settings: Sequence[str] = ()) -> Path:
         path = ranks.share(str(saved_state(out) or ""))
         if saved.start and not path:
             raise RunError(f"{out}: stopped before it saved its first state; remove the folder and start the run again")
-        return _run(out, ranks, file=changed, state=load_state(Path(path)) if path else None)
+        state = load_state(Path(path)) if path else None
+        return _run(out, ranks, file=changed, state=state, tensorboard=tensorboard)
 
 
 Start = tuple[Checkpoint, Mapping[str, Any] | None]
@@ -145,6 +161,7 @@ def _run(
     tower: TextTower | None = None,
     state: Mapping[str, Any] | None = None,
     start: Start | None = None,
+    tensorboard: bool = False,
 ) -> Path:
     """Train in a folder: from a saved state, from what another run has learnt, or from nothing.
 
@@ -159,6 +176,8 @@ def _run(
                 save_tower(out / TOWER, tower)
             if file is not None:
                 write_run(out, file)
+        # What is asked for while the data load holds; what was asked for before has had its turn.
+        control = Control(out, reads=ranks.first)
         ranks.wait()
         saved = read_run(out)
         config, data, origin = saved.config, saved.data, saved.start
@@ -182,9 +201,18 @@ def _run(
         known_words = vocabulary(dataset) if ranks.first else ()
         z_dim = trainer.generator.z_dim
 
+        made_with = environment(ranks.device, data=describe_data(data, dataset), processes=ranks.world)
+        board: TensorBoard | None = None
+        if ranks.first:
+            write_environment(out, made_with)
+            if tensorboard:
+                board = held.enter_context(closing(TensorBoard(out, images=trainer.images_seen)))
+
         def snapshot() -> None:
-            kimg = trainer.images_seen // 1000
-            save_sample_grid(out / "samples" / f"{kimg:06d}.png", trainer.render, config.prompts, grid_z(config, z_dim))
+            grid = out / "samples" / f"{trainer.images_seen // 1000:06d}.png"
+            save_sample_grid(grid, trainer.render, config.prompts, grid_z(config, z_dim))
+            if board is not None:
+                board.picture(grid, trainer.images_seen)
             native.save(out / LATEST, *checkpoint())
 
         def checkpoint() -> tuple[native.Header, dict[str, Tensor]]:
@@ -201,9 +229,13 @@ def _run(
             header, tensors = checkpoint()
             return Candidate(header=header, tensors=tensors)
 
+        def changed() -> None:
+            if ranks.first:
+                write_run(out, replace(saved, config=trainer.config))  # resumed, it goes on with what was in force
+
         trainer.feed.ready(1)  # refuse data of which nothing can be used
-        journal = Journal(held.enter_context(RunLog(out / "log.jsonl")) if ranks.first else None)
-        journal.write("start", **describe(trainer, len(dataset)))
+        journal = Journal(held.enter_context(RunLog(out / "log.jsonl", also=board)) if ranks.first else None)
+        journal.write("start", **describe(trainer, len(dataset)), environment=made_with)
         loop = Loop(
             trainer,
             out,
@@ -212,6 +244,8 @@ def _run(
             candidate=candidate,
             judge=LoadedClassifier.open().model if config.evaluate_kimg and ranks.first else None,
             measured=_metrics(trainer, out) if config.metrics_kimg else None,
+            control=control,
+            changed=changed,
         )
         finished = loop.run(stop, save_first=start is not None)
         if trainer.feed.skipped():

@@ -1,10 +1,11 @@
-"""`glissando bench engine|families|train`: how fast this machine is, against a plain reference in the same run."""
+"""`glissando bench`: how fast this machine is, against a plain reference in the same run; the monitor on a long log."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from app.commands.progress import StageBar
 from app.files import check_writable, write_json
 
 
@@ -29,6 +30,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     train.add_argument("--rounds", type=int, default=3, metavar="N", help="medians of so many (default 3)")
     train.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     train.set_defaults(run=run_train)
+    monitor = kinds.add_parser("monitor", help="seconds to open a very long log, and the cost of following it")
+    monitor.add_argument("--rows", type=int, default=10_000_000, metavar="N", help="of the log (default 10 million)")
+    monitor.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    monitor.set_defaults(run=run_monitor)
 
 
 def run_engine(args: argparse.Namespace) -> int:
@@ -69,6 +74,18 @@ def run_train(args: argparse.Namespace) -> int:
 
     report = bench_train(gan_recipe(args.recipe).changed(args.set), rounds=args.rounds)
     print(format_train(report))
+
+
+def run_monitor(args: argparse.Namespace) -> int:
+    """Measure the monitor and print a table."""
+    if args.json is not None:
+        check_writable(args.json)
+
+    from app.monitor.bench import bench_monitor, format_monitor
+
+    with StageBar() as progress:
+        report = bench_monitor(args.rows, progress)
+    print(format_monitor(report))
     if args.json is not None:
         write_json(args.json, report)
     return 0

@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     """Download if need be, import, and print what came of it."""
     if args.part == "D" and args.out is None:
         raise UserError("--out: expected a file to write the discriminator to, got none")
-    from core.checkpoints.importing import cache_folder, export_part, import_file
+    from core.cache import cache_folder
+    from core.checkpoints.importing import export_part, import_file
 
     with StageBar(in_bytes=("downloading", "hashing")) as bar:
         path = _local(args.source, cache_folder() / "downloads", bar)

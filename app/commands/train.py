@@ -74,6 +74,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="start nothing: print sizes, memory and time, measured by a few steps where --data and networks are here",
     )
+    gan.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write the log and the sample grids for TensorBoard too, in RUN/tensorboard",
+    )
     gan.set_defaults(run=run_gan)
 
     classifier = kinds.add_parser(
@@ -136,7 +141,7 @@ def run_gan(args: argparse.Namespace) -> int:
 
         from training.run import resume
 
-        print(resume(args.resume, settings=settings))
+        print(resume(args.resume, settings=settings, tensorboard=args.tensorboard))
         return 0
 
     from training.recipes import gan_recipe
@@ -165,7 +170,8 @@ def run_gan(args: argparse.Namespace) -> int:
     from training.run import train
 
     assert data is not None
-    print(train(config, data, clip, Path(out) if out else _free_folder(recipe), start=begin))
+    folder = Path(out) if out else _free_folder(recipe)
+    print(train(config, data, clip, folder, start=begin, tensorboard=args.tensorboard))
     return 0
 
 

@@ -11,12 +11,12 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.cache import cache_folder
 from core.checkpoints import native
 from core.checkpoints.native import Checkpoint, CheckpointError, Header
 from core.checkpoints.opcodes import PublishedError
@@ -25,7 +25,6 @@ from core.checkpoints.published import Conversion, convert
 
 __all__ = [
     "ImportReport",
-    "cache_folder",
     "describe_published",
     "export_part",
     "import_file",
@@ -33,7 +32,6 @@ __all__ = [
     "read_part_header",
 ]
 
-CACHE_VARIABLE = "GLISSANDO_CACHE_DIR"
 PART_KEY = "glissando_part"
 UNKNOWN_LICENCE = "unknown: that of the file it was imported from"
 
@@ -69,19 +67,6 @@ class ImportReport:
     """Of the file that was imported."""
     cached: bool
     """Whether it had been imported before."""
-
-
-def cache_folder() -> Path:
-    """Where Glissando keeps what it can make again: GLISSANDO_CACHE_DIR, or the system's place for such files."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named).expanduser().absolute()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "glissando" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "glissando"
-    base = os.environ.get("XDG_CACHE_HOME", "")  # the specification says to ignore a path that is not absolute
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "glissando"
 
 
 def import_file(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from core.cache import cache_folder
 from core.checkpoints import CheckpointError, importing, load, read_header
 from core.checkpoints.importing import (
-    cache_folder,
     describe_published,
     export_part,
     import_file,
@@ -176,8 +177,8 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_pa
         "win32": tmp_path / "local" / "glissando" / "Cache",
     }
     for platform, place in places.items():
-        monkeypatch.setattr(importing.sys, "platform", platform)
+        monkeypatch.setattr(sys, "platform", platform)
         assert cache_folder() == place
-    monkeypatch.setattr(importing.sys, "platform", "linux")
+    monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert cache_folder() == tmp_path / ".cache" / "glissando"
