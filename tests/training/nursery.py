@@ -33,7 +33,7 @@ def steps(config: dict[str, Any], data: str, clip: str, out: str, count: int) ->
         settings = GanConfig.from_json(config)
         with ranks.one_at_a_time():
             dataset = load_folder(data, settings.resolution, progress=False)
-        trainer = GanTrainer(settings, dataset, load_clip(clip), ranks.device, ranks)
+        trainer = GanTrainer(settings, dataset, load_clip(clip), ranks.device, ranks=ranks)
         rows = [{name: value.item() for name, value in trainer.step().items()} for _ in range(count)]
         if ranks.first:
             torch.save({"state": trainer.state_dict(), "rows": rows}, out)
