@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,9 @@ def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     fast = torch.compile(function)
 
     def call(*arguments: Any, **named: Any) -> Tensor:
-        with torch._dynamo.config.patch(recompile_limit=SHAPES):
+        with torch._dynamo.config.patch(recompile_limit=SHAPES), warnings.catch_warnings():
+            # It looks at the gradients of what the function is given, which warns where that is no weight.
+            warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
             result: Tensor = fast(*arguments, **named)
         return result
 

@@ -283,7 +283,7 @@ class Vanishing(np.ndarray):
         Vanishing.left -= 1
         if Vanishing.left < 0:
             raise OSError("Stale file handle")
-        return super().__getitem__(index)
+        return np.asarray(super().__getitem__(index))
 
 
 def test_data_that_vanishes_saves_the_run(
