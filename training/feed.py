@@ -7,7 +7,8 @@ those fetched.
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,8 @@ from training.parts import Layout
 
 AHEAD = 3
 """Batches that are being fetched while a step goes on."""
+PATIENCE_S = 0.5
+"""Who waits for pictures asks so often whether it still has to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +58,17 @@ class Feed:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pictures")
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
-    def ready(self, count: int) -> None:
-        """Return when the next `count` batches are here. Raises `DataError` when they cannot be had."""
+    def ready(self, count: int, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Return when the next `count` batches are here, or when `stopped` says that nobody waits for them any more.
+
+        Raises `DataError` when they cannot be had.
+        """
         while len(self._waiting) < max(count, AHEAD):
             self._waiting.append(self._thread.submit(self._fetch))
         for future in list(self._waiting)[:count]:
+            while not wait([future], timeout=PATIENCE_S).done:
+                if stopped():
+                    return
             future.result()
 
     def take(self, count: int) -> list[list[Pictures]]:
@@ -111,9 +120,9 @@ class Feed:
         return self._batches.skipped()
 
     def close(self) -> None:
-        """Let go of the thread, of processes and of files."""
+        """Let go of the thread, of processes and of files, also while a server does not answer."""
         self._forget()
-        self._thread.submit(self._batches.close).result()
+        self._batches.close()
         self._thread.shutdown()
 
     def _forget(self) -> None:

@@ -90,7 +90,7 @@ class Loop:
         gone: DataError | None = None
         with tqdm(total=self.total, initial=trainer.images_seen, unit="img", disable=not self.ranks.first) as bar:
             while trainer.images_seen < self.total:
-                gone = self._wait_for_pictures()
+                gone = self._wait_for_pictures(stop)
                 stopped, lost, told = self.ranks.agree(stop.requested, gone is not None, self.control.waiting())
                 if lost and gone is None:
                     gone = DataError("the data went away from another process of the run")
@@ -132,10 +132,10 @@ class Loop:
         self.journal.write("stop", images=trainer.images_seen, finished=finished)
         return finished
 
-    def _wait_for_pictures(self) -> DataError | None:
+    def _wait_for_pictures(self, stop: Interrupt) -> DataError | None:
         """Why the next step's pictures cannot be had, if so; nothing has changed then."""
         try:
-            self.trainer.feed.ready(self.config.critic_steps)
+            self.trainer.feed.ready(self.config.critic_steps, lambda: stop.requested)
         except DataError as error:
             return error
         return None

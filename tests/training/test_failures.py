@@ -7,6 +7,7 @@ import random
 import resource as limits
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -300,6 +301,31 @@ def test_data_that_vanishes_saves_the_run(
     resume(tmp_path / "run")
     train(SHORT, data, clip, tmp_path / "whole")
     assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+class Stuck:
+    """Batches from a server that does not answer."""
+
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def next(self) -> None:
+        assert self._closed.wait(60.0)
+        raise OSError("closed")
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+def test_nobody_waits_for_pictures_that_do_not_come(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.feed.open_batches", lambda *_, **__: Stuck())
+    feed = Feed(load_folder(data, 16, progress=False), lay_out(4, 2, Ranks()), 3, torch.device("cpu"))
+    asked = iter((False, True))
+    feed.ready(1, lambda: next(asked))
+    feed.close()
 
 
 def test_pictures_are_read_ahead_in_the_order_of_the_stream(data: Path) -> None:

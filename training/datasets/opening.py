@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from core.words import words
 from training.datasets.config import DataConfig, SourceSpec, is_url
 from training.datasets.decoded import FolderDataset, cache_folder, load_decoded
@@ -161,7 +163,7 @@ class DecodedBatches:
 
     def next(self) -> Batch:
         rows = self._stream.next()[self._own]
-        return Batch(images=self._data.images[rows], captions=[self._data.captions[row] for row in rows])
+        return Batch(images=np.asarray(self._data.images[rows]), captions=[self._data.captions[row] for row in rows])
 
     def state_dict(self) -> dict[str, Any]:
         return dict(self._stream.state_dict())
