@@ -19,6 +19,7 @@ from app.explorer.crossfade import Crossfade
 from app.explorer.desk import Desk
 from app.explorer.exporting import tell_of_export
 from app.explorer.exports import ExportQueue
+from app.explorer.follower import Follower, is_whole
 from app.explorer.keeping import Keeper
 from app.explorer.lead import Lead
 from app.explorer.library import Library
@@ -40,6 +41,7 @@ from app.explorer.timeline_edit import TimelineEditor
 from app.explorer.transport import Transport
 from app.explorer.vector_desk import VectorDesk
 from app.live.control import LiveControl
+from app.runs import LATEST
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest
 
 log = logging.getLogger(__name__)
@@ -63,7 +65,10 @@ DialogWish = Literal[
 
 
 class Session:
-    """The explorer without its window. Belongs to the UI thread; `close` it."""
+    """The explorer without its window. Belongs to the UI thread; `close` it.
+
+    `checkpoint` is a model's file, or the folder of a training run to follow.
+    """
 
     def __init__(self, services: Services, store: Store, checkpoint: Path | None = None) -> None:
         self._clock = services.clock
@@ -82,8 +87,11 @@ class Session:
         self.is_new = restored is None
         """Whether there was no earlier session to go on with."""
         scene = first_scene() if restored is None else restored
+        run = checkpoint.resolve() if checkpoint is not None and checkpoint.is_dir() else None
+        if run is not None:
+            checkpoint = run / LATEST if is_whole(run / LATEST) else None
         if checkpoint is not None:
-            scene = replace(scene, checkpoint=str(checkpoint.resolve()))
+            scene = replace(scene, checkpoint=str(checkpoint if run is not None else checkpoint.resolve()))
         self.history = services.make_history(scene, clock=self._clock)
         self.transport = Transport()
         self.crossfade = Crossfade()
@@ -103,6 +111,7 @@ class Session:
         """The whole zoom the viewport used last."""
         self.models = Models(self, services)
         self.render = RenderThread(self.models.opener())
+        self.follower = Follower(self, services.clock)
         self.vectors = VectorDesk(self, store.folder, services)
         self.shelf = self.vectors.shelf
         fitting = self.shelf.fitting_call
@@ -127,6 +136,8 @@ class Session:
             self._clock,
         )
         self._tell_what_was_left(restored is not None)
+        if run is not None:
+            self.follower.follow(run, loading=checkpoint is not None)
 
     def _tell_what_was_left(self, restored: bool) -> None:
         """What an earlier session left undone."""
@@ -155,6 +166,7 @@ class Session:
             self._metered = self.frame_count
             self.meter.shown(self.frame.request, now)
         self.models.follow()
+        self.follower.tick()
         self.transport.tick(now)
         self._keep_place()
         self.live.tick(self.history, self.info.classes if self.info is not None else 0)
@@ -319,11 +331,15 @@ class Session:
         if isinstance(event, Loaded):
             self._other_model(event)
             self.models.loaded(event)
+            self.follower.loaded(event)
             return
         log.error("%s failed: %s\n%s", event.during, event.message, event.detail)
         if event.during == "load":
             self.shelf.stayed(more=self.render.loading is not None)
-            self.models.did_not_load(event)
+            if self.follower.expects(event):
+                self.models.snapshot_did_not_load()
+            else:
+                self.models.did_not_load(event)
         else:
             self._messages.keep_telling(event.message)  # a fade submits the same failing prompt again and again
 
