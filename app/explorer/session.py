@@ -38,6 +38,7 @@ from app.explorer.scene import Scene
 from app.explorer.services import Services
 from app.explorer.settings import Settings, Store
 from app.explorer.timeline_edit import TimelineEditor
+from app.explorer.training_desk import TrainingDesk
 from app.explorer.transport import Transport
 from app.explorer.vector_desk import VectorDesk
 from app.live.control import LiveControl
@@ -61,6 +62,10 @@ DialogWish = Literal[
     "find_checkpoint",
     "import_vectors",
     "export_vectors",
+    "train_data",
+    "train_clip",
+    "train_start",
+    "train_out",
 ]
 
 
@@ -112,6 +117,7 @@ class Session:
         self.models = Models(self, services)
         self.render = RenderThread(self.models.opener())
         self.follower = Follower(self, services.clock)
+        self.training = TrainingDesk(self, services.train, services.clock)
         self.vectors = VectorDesk(self, store.folder, services)
         self.shelf = self.vectors.shelf
         fitting = self.shelf.fitting_call
@@ -204,6 +210,7 @@ class Session:
         self.restorer.tick()
         tell_of_export(self, self.exports.tick())
         self.vectors.tick()
+        self.training.tick()
         self._messages.tick()
 
     def _keep_place(self) -> None:
@@ -384,6 +391,7 @@ class Session:
         self.recording.close()
         self.saving.close()
         self.keeper.close()
+        self.training.close()  # last: it may take a while to save
 
 
 def first_scene() -> Scene:
