@@ -234,9 +234,11 @@ class Trainer:
             lines.extend(line for line in text if line)
         log.warning("training ended with %d:\n%s", code, "\n".join(lines))
         said = [line.removeprefix("glissando: ") for line in lines if line.startswith("glissando: ")]
-        return (
-            (said or [*lines, f"it ended with code {code}"][-1:])[-1] if code > 0 else f"it was ended by signal {-code}"
-        )
+        if said:
+            return said[-1]
+        if code < 0:
+            return f"it was ended by signal {-code}"
+        return lines[-1] if lines else f"it ended with code {code}"
 
 
 def _number(value: object) -> float | None:

@@ -133,15 +133,15 @@ def test_clicked_from_start_to_stop(tmp_path: Path, tiny_checkpoint: Path) -> No
 
         ctx.item_click(f"{PANEL}/###recipe")
         ctx.item_click("//$FOCUSED/###postcards-32")
-        ctx.item_input_value_string(f"{PANEL}/##data", "bad")
-        ctx.item_input_value_string(f"{PANEL}/##out", str(run))
+        ctx.item_input_value(f"{PANEL}/##data", "bad")
+        ctx.item_input_value(f"{PANEL}/##out", str(run))
         ctx.item_click(f"{PANEL}/###start training")
         until(ctx, lambda: desk.problem is not None, 100_000)
         assert errors(session) == ["Training faces ended: bad: expected captioned pictures, got nothing"]
 
         ctx.item_click(f"{PANEL}/###choose data")
         ctx.yield_(3)
-        ctx.item_input_value_string("//$FOCUSED/##path", "good")
+        ctx.item_input_value("//$FOCUSED/##path", "good")
         ctx.item_click("//$FOCUSED/OK")
         ctx.yield_(2)
         assert desk.plan == Plan(recipe="postcards-32", data="good", out=str(run))
