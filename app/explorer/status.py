@@ -42,5 +42,5 @@ def _following(session: Session, right: float) -> None:
     if session.follower.text:
         imgui.same_line()
         room = right - imgui.get_cursor_pos_x() - imgui.get_font_size()
-        imgui.text_colored(theme.colour.accent, fitted(f"·  {session.follower.text}", room))
+        imgui.text_colored(theme.colour.dim, fitted(f"·  {session.follower.text}", room))
         tooltip(f"{session.follower.run}\nEach new snapshot is shown by itself; File > Follow the run ends that.")
