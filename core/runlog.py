@@ -79,6 +79,59 @@ def read_log(path: str | os.PathLike[str], kind: str | None = None) -> list[dict
     return rows
 
 
+class LogTail:
+    """Reads what is added to a log, from its end as it is now on; `back` bytes before that come first.
+
+    The file may come later. Bounded: one call reads `MOST` bytes at most.
+    """
+
+    MOST = 1 << 20
+
+    def __init__(self, path: str | os.PathLike[str], back: int = 0) -> None:
+        self.path = Path(path)
+        size = self._size()
+        self._position = max(size - back, 0)
+        self._in_a_line = self._position > 0
+        """Whether what comes next may be the rest of a line whose beginning is left out."""
+
+    def read(self) -> list[dict[str, Any]]:
+        """The lines that have been completed since the last call. What is not a JSON object is passed over; raises
+        nothing: a file that cannot be read now is read later.
+        """
+        size = self._size()
+        if size < self._position:  # cut back to its last whole line, or another file
+            self._position, self._in_a_line = size, False
+        if size == self._position:
+            return []
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self._position)
+                data = file.read(self.MOST)
+        except OSError:
+            return []
+        end = data.rfind(b"\n") + 1
+        self._position += end
+        lines = data[:end].splitlines()
+        if self._in_a_line and lines:
+            self._in_a_line = False
+            lines = lines[1:]
+        rows = []
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict):
+                rows.append(row)
+        return rows
+
+    def _size(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+
 def _drop_torn_line(path: Path) -> None:
     """Cut what a killed writer left after the last newline, so that the next line starts a line of its own."""
     if not path.is_file():

@@ -13,6 +13,7 @@ from imgui_bundle import portable_file_dialogs as pfd
 
 from app.explorer import theme
 from app.explorer.session import DialogWish, Session
+from app.explorer.training_desk import Place
 from app.explorer.widgets import wrapped_text
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,16 @@ TITLES: dict[DialogWish, str] = {
     "find_checkpoint": "Where is the checkpoint?",
     "import_vectors": "Import directions and latents",
     "export_vectors": "Export directions and latents",
+    "train_data": "Folder with captioned pictures",
+    "train_clip": "Folder of a CLIP run",
+    "train_start": "Folder of a run to start from",
+    "train_out": "Folder of the run",
+}
+_TRAIN: dict[DialogWish, Place] = {
+    "train_data": "data",
+    "train_clip": "clip",
+    "train_start": "start",
+    "train_out": "out",
 }
 _CHECKPOINTS = ["Checkpoints", "*.safetensors *.pkl *.pt", "All files", "*"]
 _SCENES = "*.json *.take.jsonl *.png *.gif *.mp4 *.mkv *.mov *.webm"
@@ -88,6 +99,8 @@ class Dialogs:
             return str(Path(settings.output_dir) / "scene.json")
         if wish == "export_vectors":
             return str(Path(settings.output_dir) / f"{self._session.shelf.checkpoint.stem}.directions.npz")
+        if wish in _TRAIN:
+            return getattr(self._session.training.plan, _TRAIN[wish]) or str(Path.cwd())
         if wish == "open_autosave":
             return str(self._session.keeper.newest())
         return settings.output_dir + ("/" if wish == "open_scene" else "")
@@ -146,6 +159,8 @@ class Dialogs:
             self._session.shelf.export_file(
                 path if path.suffix.lower() == ".npz" else path.with_name(path.name + ".npz")
             )
+        elif wish in _TRAIN:
+            self._session.training.choose(_TRAIN[wish], path)
         elif wish == "library_folder":
             self._session.models.add_folder(path)
         else:

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from app.explorer.render_thread import Failed, Loaded, Renderer, Report
+from app.explorer.render_thread import Failed, Loaded, OpenEngine, Renderer, Report
 from app.explorer.scene import Scene
 from app.explorer.services import EngineChoice, Services
+from core.vectors import Vector
 
 if TYPE_CHECKING:
     from app.explorer.session import Session
@@ -64,6 +65,16 @@ class Models:
         """Load another checkpoint; the scene names it once it has loaded."""
         self._load(str(path.expanduser().resolve()))
 
+    def open_snapshot(self, path: Path) -> None:
+        """Load what a training run has written. Where it takes the place of the snapshot before, nothing in the scene
+        changes, and the directions and latents in use stay so.
+        """
+        if path != self.path:
+            self._load(str(path))
+            return
+        self._asked, self._choice = str(path), self._wanted_choice()
+        self._session.render.load(path, _telling(self.opener(), self._session.shelf.carry()))
+
     def open_bundled(self) -> None:
         self._load("")
 
@@ -113,6 +124,10 @@ class Models:
         # Without a picture the viewport itself says why there is none.
         self._session.tell_error(event.message, toast=self._session.frame is not None)
         self._give_up_choice()
+
+    def snapshot_did_not_load(self) -> None:
+        """What was there stays, and is what is asked for."""
+        self._asked = self._named
 
     def loaded(self, event: Loaded) -> None:
         """A model has come; the scene names it from now on."""
@@ -172,6 +187,17 @@ class Models:
         if name not in settings.library_dirs:
             self._session.preferences.keep(replace(settings, library_dirs=(*settings.library_dirs, name)))
         self.fill_library()
+
+
+def _telling(opener: OpenEngine, vectors: tuple[Vector, ...]) -> OpenEngine:
+    """What opens an engine that knows these before it draws."""
+
+    def open_engine(path: Path, report: Report) -> Renderer:
+        engine: Any = opener(path, report)
+        engine.know({v.id: v.values for v in vectors if v.fits(engine.info.num_ws, engine.info.w_dim)})
+        return cast("Renderer", engine)
+
+    return open_engine
 
 
 def with_model(scene: Scene, checkpoint: str, classes: int) -> Scene:

@@ -31,6 +31,7 @@ from app.explorer.panels.seeds import SeedsPanel
 from app.explorer.panels.snapshots import SnapshotsPanel
 from app.explorer.panels.sweep import SweepPanel
 from app.explorer.panels.timeline import TimelinePanel
+from app.explorer.panels.train import TrainPanel
 from app.explorer.session import Session
 from app.explorer.texture import Texture
 from app.explorer.viewport import Viewport
@@ -132,5 +133,6 @@ PANELS: tuple[PanelEntry, ...] = (
         place="side",
         shown=False,
     ),
+    PanelEntry(title=TrainPanel.title, make=lambda parts: TrainPanel(parts.session), place="side", shown=False),
     PanelEntry(title=Viewport.title, make=lambda parts: parts.viewport, place="picture", closable=False, scrolls=False),
 )

@@ -50,6 +50,8 @@ class Failed:
     """One line for people."""
     detail: str
     """The traceback, for the log only."""
+    path: Path | None = None
+    """The file that was to be loaded."""
 
 
 Event = Loaded | Failed
@@ -256,7 +258,7 @@ class RenderThread:
             engine = open_engine(path, self._report)
             event: Event = Loaded(path, engine.info)
         except Exception as error:  # noqa: BLE001 (whatever a loader raises must reach the window, never end the thread)
-            event = Failed("load", _one_line(error), traceback.format_exc())
+            event = Failed("load", _one_line(error), traceback.format_exc(), path)
         with self._wake:
             self._loading = None
             self._events.append(event)

@@ -18,6 +18,7 @@ from app.explorer.library import Draw, draw_in_a_process
 from app.explorer.recorder import OpenWriter
 from app.explorer.render_thread import Renderer, Report
 from app.explorer.scene import Scene
+from app.explorer.trainer import COMMAND as TRAIN
 from app.live.control import LiveServices
 from core.request import Frame
 
@@ -50,6 +51,8 @@ class Services:
     live: LiveServices = field(default_factory=LiveServices)
     find_directions: tuple[str, ...] = COMMAND
     """The command that `Finder` runs."""
+    train: tuple[str, ...] = TRAIN
+    """The command that `Trainer` runs."""
     make_history: Callable[..., History] = History
     """(scene, clock=): what keeps the scene."""
     clock: Callable[[], float] = time.monotonic

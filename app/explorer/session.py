@@ -19,6 +19,7 @@ from app.explorer.crossfade import Crossfade
 from app.explorer.desk import Desk
 from app.explorer.exporting import tell_of_export
 from app.explorer.exports import ExportQueue
+from app.explorer.follower import Follower, is_whole
 from app.explorer.keeping import Keeper
 from app.explorer.lead import Lead
 from app.explorer.library import Library
@@ -37,9 +38,11 @@ from app.explorer.scene import Scene
 from app.explorer.services import Services
 from app.explorer.settings import Settings, Store
 from app.explorer.timeline_edit import TimelineEditor
+from app.explorer.training_desk import TrainingDesk
 from app.explorer.transport import Transport
 from app.explorer.vector_desk import VectorDesk
 from app.live.control import LiveControl
+from app.runs import LATEST
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest
 
 log = logging.getLogger(__name__)
@@ -59,11 +62,18 @@ DialogWish = Literal[
     "find_checkpoint",
     "import_vectors",
     "export_vectors",
+    "train_data",
+    "train_clip",
+    "train_start",
+    "train_out",
 ]
 
 
 class Session:
-    """The explorer without its window. Belongs to the UI thread; `close` it."""
+    """The explorer without its window. Belongs to the UI thread; `close` it.
+
+    `checkpoint` is a model's file, or the folder of a training run to follow.
+    """
 
     def __init__(self, services: Services, store: Store, checkpoint: Path | None = None) -> None:
         self._clock = services.clock
@@ -82,8 +92,11 @@ class Session:
         self.is_new = restored is None
         """Whether there was no earlier session to go on with."""
         scene = first_scene() if restored is None else restored
+        run = checkpoint.resolve() if checkpoint is not None and checkpoint.is_dir() else None
+        if run is not None:
+            checkpoint = run / LATEST if is_whole(run / LATEST) else None
         if checkpoint is not None:
-            scene = replace(scene, checkpoint=str(checkpoint.resolve()))
+            scene = replace(scene, checkpoint=str(checkpoint if run is not None else checkpoint.resolve()))
         self.history = services.make_history(scene, clock=self._clock)
         self.transport = Transport()
         self.crossfade = Crossfade()
@@ -103,6 +116,8 @@ class Session:
         """The whole zoom the viewport used last."""
         self.models = Models(self, services)
         self.render = RenderThread(self.models.opener())
+        self.follower = Follower(self, services.clock)
+        self.training = TrainingDesk(self, services.train, services.clock)
         self.vectors = VectorDesk(self, store.folder, services)
         self.shelf = self.vectors.shelf
         fitting = self.shelf.fitting_call
@@ -127,6 +142,8 @@ class Session:
             self._clock,
         )
         self._tell_what_was_left(restored is not None)
+        if run is not None:
+            self.follower.follow(run, loading=checkpoint is not None)
 
     def _tell_what_was_left(self, restored: bool) -> None:
         """What an earlier session left undone."""
@@ -155,6 +172,7 @@ class Session:
             self._metered = self.frame_count
             self.meter.shown(self.frame.request, now)
         self.models.follow()
+        self.follower.tick()
         self.transport.tick(now)
         self._keep_place()
         self.live.tick(self.history, self.info.classes if self.info is not None else 0)
@@ -192,6 +210,7 @@ class Session:
         self.restorer.tick()
         tell_of_export(self, self.exports.tick())
         self.vectors.tick()
+        self.training.tick()
         self._messages.tick()
 
     def _keep_place(self) -> None:
@@ -319,11 +338,15 @@ class Session:
         if isinstance(event, Loaded):
             self._other_model(event)
             self.models.loaded(event)
+            self.follower.loaded(event)
             return
         log.error("%s failed: %s\n%s", event.during, event.message, event.detail)
         if event.during == "load":
             self.shelf.stayed(more=self.render.loading is not None)
-            self.models.did_not_load(event)
+            if self.follower.expects(event):
+                self.models.snapshot_did_not_load()
+            else:
+                self.models.did_not_load(event)
         else:
             self._messages.keep_telling(event.message)  # a fade submits the same failing prompt again and again
 
@@ -368,6 +391,7 @@ class Session:
         self.recording.close()
         self.saving.close()
         self.keeper.close()
+        self.training.close()  # last: it may take a while to save
 
 
 def first_scene() -> Scene:

@@ -46,6 +46,10 @@ class Shelf:
         self._told: set[str] = set()
         self._sent: list[tuple[dict[str, str], Future[None]]] = []
         self._saving: list[tuple[str, Future[Any]]] = []
+        self._carrying: tuple[Vector, ...] = ()
+        """What the model that is being loaded takes over."""
+        self._carried: tuple[Vector, ...] = ()
+        """What this model took over from the one whose file its own replaced."""
         self.to_export: tuple[Vector, ...] = ()
         """What the export dialog is about; empty means all."""
 
@@ -99,11 +103,24 @@ class Shelf:
     def opening(self) -> None:
         """Another model is asked for: what comes next is not drawn with what this one knows."""
         self._opening = True
+        self._carrying = ()
+
+    def carry(self) -> tuple[Vector, ...]:
+        """The open model's file is loaded again, written anew: what to let the engine know before it draws.
+
+        Directions and latents are saved for one file; those of a training run's last snapshot are nearly right for the
+        next, and a scene goes on using them.
+        """
+        self._carrying = self.vectors
+        return self._carrying
 
     def opened(self, info: Any, path: Path, *, more: bool) -> None:
         """A model has come, from the file `path`; `more` when yet another one is asked for."""
         self._info, self._path, self._opening = info, path, more
-        self._ids, self._sent, self._told = {}, [], set()
+        self._carried, self._carrying = self._carrying, ()
+        fitting = [vector for vector in self._carried if vector.fits(info.num_ws, info.w_dim)]
+        self._ids = {vector.digest: vector.id for vector in fitting}
+        self._sent, self._told = [], set()
         self._saving = []
         self.refresh()
 
@@ -113,7 +130,8 @@ class Shelf:
 
     def refresh(self) -> None:
         """Read the files again, and let the engine know."""
-        self._known = known_vectors(self._path, self._info.sha256, self._folder)
+        known = known_vectors(self._path, self._info.sha256, self._folder)
+        self._known = replace(known, given=(*known.given, *self._not_in(known.given)))
         for problem in self._known.problems:
             self._teller.tell_error(problem)
         fitting = [vector for vector in self.vectors if vector.fits(self._info.num_ws, self._info.w_dim)]
@@ -127,6 +145,11 @@ class Shelf:
                 given=tuple(vector for vector in self._known.given if vector.id in ids),
             )
         self._let_know(fitting)
+
+    def _not_in(self, given: tuple[Vector, ...]) -> list[Vector]:
+        """What was taken over and has not come with the model besides."""
+        there = {vector.digest for vector in given}
+        return [vector for vector in self._carried if vector.digest not in there]
 
     def _let_know(self, vectors: Iterable[Vector]) -> None:
         new: Mapping[str, Any] = {v.id: v.values for v in vectors if v.digest not in self._ids}

@@ -6,7 +6,7 @@ from imgui_bundle import imgui
 
 from app.explorer import theme
 from app.explorer.session import Session
-from app.explorer.widgets import tooltip
+from app.explorer.widgets import fitted, tooltip
 
 
 def draw_status(session: Session) -> None:
@@ -15,6 +15,7 @@ def draw_status(session: Session) -> None:
     if info is None:
         text = session.models.loading_text if session.render.loading is not None else "no model"
         imgui.text_colored(theme.colour.dim, text)
+        _following(session, imgui.get_window_width())
         return
     imgui.text_colored(
         theme.colour.dim, f"{info.name}  ·  {info.size[1]} × {info.size[0]}  ·  {info.precision} on {info.device}"
@@ -24,10 +25,22 @@ def draw_status(session: Session) -> None:
     )
     frame = session.frame
     if frame is None:
+        _following(session, imgui.get_window_width())
         return
     rate = session.frames_per_second
     took = f"{frame.render_ms:.1f} ms" if frame.render_ms < 1000 else f"{frame.render_ms / 1000:.1f} s"
     text = f"{took} a frame  ·  " + (f"{rate:.0f} frames/s" if rate else "still")
-    imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(text).x - 24)
+    at = imgui.get_window_width() - imgui.calc_text_size(text).x - 24
+    _following(session, at)
+    imgui.same_line(at)
     imgui.text_colored(theme.colour.dim, text)
     tooltip("The time the model took for this picture, and how many new pictures came in the last second.")
+
+
+def _following(session: Session, right: float) -> None:
+    """Which run the picture follows, as far as there is room."""
+    if session.follower.text:
+        imgui.same_line()
+        room = right - imgui.get_cursor_pos_x() - imgui.get_font_size()
+        imgui.text_colored(theme.colour.dim, fitted(f"·  {session.follower.text}", room))
+        tooltip(f"{session.follower.run}\nEach new snapshot is shown by itself; File > Follow the run ends that.")

@@ -304,6 +304,8 @@ class Explorer:
         path = Path(paths[0])
         if path.suffix.lower() == ".npz":
             self.session.shelf.import_file(path)
+        elif path.is_dir():
+            self.session.follower.open(path)
         else:
             self.session.restorer.open(path)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.runlog import RunLog, RunLogError, read_log
+from core.runlog import LogTail, RunLog, RunLogError, read_log
 
 
 def test_rows_come_back_in_order_and_by_kind(tmp_path: Path) -> None:
@@ -64,3 +64,24 @@ def test_a_foreign_file_is_one_clear_error(tmp_path: Path, line: bytes) -> None:
     path.write_bytes(b'{"kind": "start"}\n' + line)
     with pytest.raises(RunLogError, match=r"line 2: expected a JSON object"):
         read_log(path)
+
+
+def test_a_tail_gives_each_whole_line_once(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    tail = LogTail(path)
+    assert tail.read() == []
+    path.write_bytes(b'{"a": 1}\n{"a": 2}\n{"a"')
+    assert tail.read() == [{"a": 1}, {"a": 2}]
+    assert tail.read() == []
+    with open(path, "ab") as file:
+        file.write(b': 3}\nnonsense\n[4]\n{"a": 5}\n')
+    assert tail.read() == [{"a": 3}, {"a": 5}]
+    path.write_bytes(b'{"a": 6}\n')  # cut back: what is there is old
+    assert tail.read() == []
+    with open(path, "ab") as file:
+        file.write(b'{"a": 7}\n')
+    assert tail.read() == [{"a": 7}]
+    # From the end of what is there, and a little before it: the first line may be without its beginning.
+    assert LogTail(path).read() == []
+    assert LogTail(path, back=12).read() == [{"a": 7}]
+    assert LogTail(path, back=1000).read() == [{"a": 6}, {"a": 7}]

@@ -34,6 +34,16 @@ ACTIONS: tuple[Action, ...] = (
         run=lambda session: session.models.open_bundled(),
     ),
     Action(
+        id="follow",
+        menu="File",
+        label=says("Follow the run"),
+        run=lambda session: session.follower.toggle(),
+        enabled=lambda session: session.follower.run is not None,
+        checked=lambda session: session.follower.on,
+        tooltip="Show each new snapshot of the training run whose latest.safetensors is open; the controls stay as "
+        "they are. Dropping a run's folder on the window begins it too.",
+    ),
+    Action(
         id="library_folder",
         menu="File",
         label=says("Add folder to library…"),
