@@ -70,9 +70,12 @@ def test_every_enabled_action_does_something(session: Session) -> None:
             len(session.shelf._saving),
             session.prompts.words.selected,
             session.prompts.words.waiting,
+            session.follower.on,
         )
 
     session.shelf.add([Vector(name="snowy", kind="direction", values=np.ones(6))])
+    session.follower.follow(Path("run"))
+    session.follower.toggle()
     for action in ACTIONS:
         session.dialog_wish = None
         session.transport.time = 3.0
