@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from training.clip.model import load_clip
 from training.config import GanConfig
 from training.datasets.folder import load_folder
 from training.errors import RunError
+from training.game import Game
 from training.growing import TUNED
 from training.losses import spherical_distance
 from training.recipes import text_encoder
@@ -124,11 +126,11 @@ def test_judges_go_on_to_see_the_frozen_embedding(
     assert trainer.text is not None
     assert not trainer.text.learns
     seen: dict[str, list[torch.Tensor]] = {"generator": [], "discriminator": [], "guidance": []}
-    synthesis, logits = trainer.generator.synthesis, trainer.discriminator.logits
+    synthesis, logits, draw = trainer.game.synthesis, trainer.discriminator.logits, Game.draw
 
     def synthesise(w: torch.Tensor, **options: object) -> torch.Tensor:
         seen["generator"].append(w[:, trainer.generator.z_dim :].detach())
-        return synthesis(w, **options)  # type: ignore[arg-type]
+        return synthesis(w, **options)
 
     def judge(outs: list[torch.Tensor], c: torch.Tensor) -> list[torch.Tensor]:
         seen["discriminator"].append(c)
@@ -138,18 +140,16 @@ def test_judges_go_on_to_see_the_frozen_embedding(
         seen["guidance"].append(b)
         return (a - b).square().sum(dim=1)
 
-    monkeypatch.setattr(trainer.generator, "synthesis", synthesise)
-    monkeypatch.setattr(trainer.discriminator, "logits", judge)
-    monkeypatch.setattr("training.trainer.spherical_distance", distance)
     captions: list[str] = []
-    batch = trainer._batch
 
-    def drawn() -> tuple[torch.Tensor, list[str]]:
-        pictures, found = batch()
+    def drawn(game: Game, rng: Any, real: Any, c: Any, found: list[str], now: Any) -> Any:
         captions[:] = found
-        return pictures, found
+        return draw(game, rng, real, c, found, now)
 
-    monkeypatch.setattr(trainer, "_batch", drawn)
+    trainer.game = replace(trainer.game, synthesis=synthesise)
+    monkeypatch.setattr(Game, "draw", drawn)
+    monkeypatch.setattr(trainer.discriminator, "logits", judge)
+    monkeypatch.setattr("training.game.spherical_distance", distance)
     trainer.step()
     fakes = [captions[index % 2] for index in range(4)]  # in pairs
     tuned, own = trainer.text.average().encode_text(fakes), load_clip(small_clip).encode_text(fakes)
