@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime
 import os
+import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +17,15 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+from training.errors import RunError
 
 PATIENCE = datetime.timedelta(minutes=30)
 """How long a rank waits for the others; one may be decoding a folder of pictures for all."""
+_PAUSE_S, _ASKS = 0.02, 50
+"""While ranks meet: between two looks, and how many looks until the name is asked for again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +112,38 @@ def open_ranks() -> Iterator[Ranks]:
         return
     # Gradients go from GPU to GPU; flags and texts do not wait for them.
     backend = "cpu:gloo,cuda:nccl" if ranks.device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+    own = PrefixStore(_meet(store, ranks), store)
+    dist.init_process_group(backend, store=own, rank=ranks.rank, world_size=world, timeout=PATIENCE)
     yield ranks
     # Not after an error: the others may be waiting for this rank in another place, and torchrun ends them.
     dist.destroy_process_group()
+
+
+def _meet(store: Store, ranks: Ranks) -> str:
+    """A name for this start of the processes, on which all of them agree.
+
+    torchrun keeps one store when it starts processes again, and where the dead ones could be reached is still in it.
+    The count of restarts is no such name: machines count differently. So rank 0 makes a name up, and each rank asks,
+    with a word that nobody has used before, whether the name that it sees is of the living.
+    """
+    if ranks.first:
+        name = uuid.uuid4().hex
+        store.set("round", name)
+        for rank in range(1, ranks.world):
+            store.wait([f"{name}/{rank}"], PATIENCE)
+            store.set(store.get(f"{name}/{rank}").decode(), "yes")
+        return name
+    word = uuid.uuid4().hex
+    begin = time.monotonic()
+    while time.monotonic() - begin < PATIENCE.total_seconds():
+        if store.check(["round"]):
+            name = store.get("round").decode()
+            store.set(f"{name}/{ranks.rank}", word)
+            for _ in range(_ASKS):
+                if store.check([word]):
+                    return name
+                time.sleep(_PAUSE_S)
+        else:
+            time.sleep(_PAUSE_S)
+    raise RunError("the first process of the run did not come: see what torchrun says of it")

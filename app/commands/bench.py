@@ -74,6 +74,9 @@ def run_train(args: argparse.Namespace) -> int:
 
     report = bench_train(gan_recipe(args.recipe).changed(args.set), rounds=args.rounds)
     print(format_train(report))
+    if args.json is not None:
+        write_json(args.json, report)
+    return 0
 
 
 def run_monitor(args: argparse.Namespace) -> int:

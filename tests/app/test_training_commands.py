@@ -185,6 +185,19 @@ def test_evaluate_tells_each_mistake_in_one_line(tmp_path, capsys, tiny_checkpoi
     fails(capsys, *evaluate, tiny_checkpoint, "--classifier", tmp_path / "no-classifier")
 
 
+def test_bench_train_prints_a_table_and_writes_the_same_figures(tmp_path, capsys, unwritable):
+    shape = ("base_channels=512", "max_channels=16", "convs_per_block=1", "norm_groups=4", "batch=4", "taps_every=1")
+    settings = [part for setting in (*shape, "resolution=16") for part in ("--set", setting)]
+    figures = tmp_path / "train.json"
+    assert run("bench", "train", *settings, "--rounds", 1, "--json", figures) == 0
+    report = json.loads(figures.read_text(encoding="utf-8"))
+    out = capsys.readouterr().out
+    assert f"{report['ratio']:.2f}" in out
+    assert f"features {100 * report['shares']['features']:.0f} %" in out
+    assert "cannot write it" in fails(capsys, "bench", "train", "--json", unwritable / "x.json")
+    assert "recipe: expected" in fails(capsys, "bench", "train", "--recipe", "huge")
+
+
 def test_bench_prints_a_table_and_writes_the_same_figures(tmp_path, capsys, tiny_checkpoint, unwritable):
     figures = tmp_path / "new" / "bench.json"
     assert run("bench", "engine", tiny_checkpoint, "--rounds", 1, "--no-lite", "--json", figures) == 0
