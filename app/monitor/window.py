@@ -6,7 +6,9 @@ window is drawn a few times a second, which is enough to follow a run and leaves
 
 from __future__ import annotations
 
+import signal
 import time
+from collections.abc import Sequence
 
 import dearpygui.dearpygui as dpg
 
@@ -160,8 +162,19 @@ class Monitor:
     # Drawing
 
     def run(self) -> None:
-        """Draw until the window is closed."""
-        while dpg.is_dearpygui_running():
+        """Draw until the window is closed. Raises `KeyboardInterrupt` after Ctrl-C."""
+        interrupts: list[int] = []
+        # Raised wherever the signal comes, it can be lost in Dear PyGui's own code; between two frames it is not.
+        before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+        try:
+            self._draw_frames(interrupts)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if interrupts:
+            raise KeyboardInterrupt
+
+    def _draw_frames(self, interrupts: Sequence[int]) -> None:
+        while dpg.is_dearpygui_running() and not interrupts:
             began = time.monotonic()
             self.frame(began)
             quiet = 0.0 if self.samples.playing else began - self._touched
