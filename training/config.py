@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from training.augment import POLICIES
 from training.features import DINO, FEATURE_PREFIXES
-from training.metrics.settings import EvaluationSettings
+from training.metrics.settings import OWN_CLIP, EvaluationSettings
 
 CLIP_FEATURES = "clip"
 START = "start"
@@ -320,6 +320,11 @@ class GanConfig(
                 )
             if self.features == CLIP_FEATURES:
                 raise ValueError(f"features: a checkpoint has no image tower; with clip {START!r} name another network")
+            if self.metrics_kimg and "clip" in self.metrics and self.metrics_clip == OWN_CLIP:
+                raise ValueError(
+                    f"metrics_clip: a checkpoint has no image tower to score by; with clip {START!r} name a CLIP, or "
+                    "leave clip out of the metrics"
+                )
         if not self.prompts:
             raise ValueError("prompts: expected at least one prompt for the sample grid, got none")
         self.check_evaluation()

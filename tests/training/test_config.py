@@ -172,6 +172,10 @@ def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
         ({"crops": 1.5}, "crops: expected a number from 0 to 1"),
         ({"clip": "start", "guidance": 0.1}, "guidance: a checkpoint has no image tower"),
         ({"clip": "start", "guidance": 0.0, "features": "clip"}, "features: a checkpoint has no image tower"),
+        (
+            {"clip": "start", "guidance": 0.0, "features": "timm:x", "metrics_kimg": 1.0, "metrics": ("fid", "clip")},
+            "metrics_clip: a checkpoint has no image tower",
+        ),
         ({"features": "dino"}, "features: expected 'clip', 'timm:...', 'open_clip:...', 'run:...'"),
     ],
 )
