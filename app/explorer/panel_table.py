@@ -118,13 +118,13 @@ PANELS: tuple[PanelEntry, ...] = (
     PanelEntry(
         title=DirectionsPanel.title,
         make=lambda parts: DirectionsPanel(parts.session),
-        place="prompt",
+        place="side",
         shown=False,
     ),
     PanelEntry(
         title=SavedLatentsPanel.title,
         make=lambda parts: SavedLatentsPanel(parts.session),
-        place="prompt",
+        place="side",
         shown=False,
     ),
     PanelEntry(
