@@ -52,8 +52,8 @@ def errors(session: Any) -> list[str]:
 def assert_shows_the_engine_s_picture(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
     """The framebuffer has, pixel for pixel, the frame that was rendered, and a second engine renders the same.
 
-    Between engines one value in a thousand may be one level off: seen once, for one of 12,288, on a busy machine.
-    That equal requests give one engine equal bits is asserted where engines are tested.
+    A value in a thousand may be one level off between engines: sums depend on how many threads share them (seen once,
+    one of 12,288). That equal requests give one engine equal bits is asserted where engines are tested.
     """
     from core.engine import Engine
 
