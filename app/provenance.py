@@ -60,8 +60,7 @@ def document(
         "software": f"Glissando {version()}",
         "request": values.to_json(request),
         "checkpoint": {"name": info.name, "family": info.family, "sha256": info.sha256},
-        "precision": info.precision,
-        "device": info.device,
+        **values.to_json(info.arithmetic),
     }
     if scene is not None:
         # Pictures are shared: where the checkpoint lies on this machine is nobody's business, its hash finds it.

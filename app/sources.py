@@ -10,6 +10,7 @@ from typing import Any
 from app.explorer.scenefile import read_scene_file
 from app.takes import SUFFIX as TAKE_SUFFIX
 from app.takes import read_take
+from core.arithmetic import Arithmetic
 from core.request import RenderRequest
 from core.timeline import EASINGS, fade
 
@@ -38,9 +39,8 @@ class Source:
     """The model's hash, if it is known."""
     model: str
     """Its name, if it is known."""
-    precision: str = "auto"
-    device: str = "auto"
-    """What it was played with; auto where that does not matter."""
+    arithmetic: Arithmetic
+    """How its pictures were calculated, as far as that is known."""
 
 
 def open_source(path: Path) -> Source:
@@ -58,11 +58,10 @@ def open_source(path: Path) -> Source:
             checkpoint=checkpoint.path,
             sha256=checkpoint.sha256,
             model=checkpoint.name,
-            precision=take.header.precision,
-            device=take.header.device,
+            arithmetic=take.header.arithmetic,
         )
     file = read_scene_file(path)
-    scene = file.scene
+    scene, made_with = file.scene, file.made_with
     return Source(
         path=path,
         kind="scene",
@@ -71,8 +70,9 @@ def open_source(path: Path) -> Source:
         smooth=scene.smooth,
         scene=scene.to_json(),
         checkpoint=scene.checkpoint,
-        sha256=file.made_with.sha256 if file.made_with else None,
-        model=file.made_with.name if file.made_with else "",
+        sha256=made_with.sha256 if made_with else None,
+        model=made_with.name if made_with else "",
+        arithmetic=(made_with and made_with.arithmetic) or Arithmetic(),
     )
 
 

@@ -2,7 +2,7 @@
 
 A take is a file NAME.take.jsonl, one JSON object a line, appended while it is recorded:
 
-    {"take": 1, "software": ..., "checkpoint": {...}, "precision": ..., "device": ..., "smooth": ..., "scene": {...}}
+    {"take": 2, "software": ..., "checkpoint": {...}, "arithmetic": {...}, "smooth": ..., "scene": {...}}
     {"t": 0.0, "request": {all fields}}
     {"t": 0.016, "request": {changed fields}}
     {"t": 12.3}
@@ -25,10 +25,11 @@ from typing import Any, BinaryIO
 from app.errors import UserError, reason
 from app.provenance import version
 from core import values
+from core.arithmetic import Arithmetic
 from core.request import RenderRequest
 
 SUFFIX = ".take.jsonl"
-FORMAT = 1
+FORMAT = 2
 
 # A day, at the rate of the fastest screens; a line as long as the largest scene.
 LONGEST_S = 24 * 3600.0
@@ -54,15 +55,10 @@ class TakeHeader:
     take: int = FORMAT
     software: str = field(default_factory=lambda: f"Glissando {version()}")
     checkpoint: TakeCheckpoint
-    precision: str
-    device: str
+    arithmetic: Arithmetic
     """What rendered it: the same gives the same bits."""
     smooth: bool = False
     """How small pictures are enlarged."""
-
-    def __post_init__(self) -> None:
-        if self.take != FORMAT:
-            raise ValueError(f"take: version {self.take}; this Glissando reads {FORMAT}: update it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,8 +219,12 @@ def _object(number: int, text: bytes) -> dict[str, Any]:
 def _header(data: dict[str, Any]) -> tuple[TakeHeader, dict[str, Any]]:
     if type(data.get("take")) is not int:
         raise ValueError('line 1: expected a version under "take"')
+    if data["take"] == 1:
+        # It did not say whether the sums were the fast ones; as a rule they were.
+        played = {"device": data.pop("device", "auto"), "precision": data.pop("precision", "auto"), "plain": False}
+        data |= {"take": FORMAT, "arithmetic": played}
     if data["take"] != FORMAT:
-        raise ValueError(f"take: version {data['take']}; this Glissando reads {FORMAT}: update it")
+        raise ValueError(f"take: version {data['take']}; this Glissando reads up to {FORMAT}: update it")
     scene = data.pop("scene", None)
     if not isinstance(scene, dict):
         raise ValueError(f"line 1: scene: expected a JSON object, got {type(scene).__name__}")

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.arithmetic import Arithmetic
 from core.checkpoints import Checkpoint, CheckpointError, native
 from core.checkpoints.importing import Progress, load_any
 from core.layer_view import LayerView
@@ -38,6 +39,7 @@ __all__ = [
     "choose_device",
     "choose_precision",
     "class_names",
+    "good_threads",
     "load_centroids",
     "load_generator",
     "text_encoder",
@@ -60,13 +62,14 @@ class Engine:
         *,
         device: str = "auto",
         precision: str = "auto",
+        plain: bool | None = None,
+        threads: int = 0,
         centroids: Tensor | None = None,
     ) -> None:
         """`centroids` [K, W]: truncation moves towards the nearest of them (StyleGAN-XL, multimodal truncation)."""
         self.device = choose_device(device)
-        # Asked for by name, float32 is the model's own arithmetic to the bit. What `auto` takes for speed does the same
-        # sums in another order.
-        exact = precision == "float32"
+        if plain is None:
+            plain = precision == "float32"
         precision = choose_precision(precision, self.device)
         header = checkpoint.header
         generator = load_generator(checkpoint)
@@ -80,16 +83,12 @@ class Engine:
             generator.centroids = centroids
         generator = generator.to(self.device)
         text = text_encoder(checkpoint, generator, self.device)
-        if self.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > MAX_THREADS:
-            torch.set_num_threads(MAX_THREADS)
         with torch.inference_mode():
-            self._synthesis = (
-                generator.synthesis
-                if exact
-                else registry.synthesis(header.family, generator, DTYPES[precision], consume=True)
+            self._synthesis = registry.synthesis(
+                header.family, generator, DTYPES[precision], plain=plain, consume=not plain
             )
         # Where the plain synthesis is in use, it can be looked into as it is.
-        plain = exact or registry.FAMILIES[header.family].fast is None
+        plain = plain or registry.FAMILIES[header.family].fast is None
         self._layer_view = LayerView(generator, DTYPES[precision]) if plain else None
         classes = generator.c_dim if generator.conditioning == "class" else 0
         self.info = ModelInfo(
@@ -110,8 +109,12 @@ class Engine:
             parameters=parameters,
             images_seen=header.images_seen,
             vocabulary=frozenset(header.vocabulary),
-            precision=precision,
-            device=str(self.device),
+            arithmetic=Arithmetic(
+                device=str(self.device),
+                precision=precision,
+                plain=plain,
+                threads=(threads or good_threads()) if self.device.type == "cpu" else 0,
+            ),
         )
         self._styles = Styles(generator, text, self.info, self.device)
 
@@ -122,6 +125,8 @@ class Engine:
         *,
         device: str = "auto",
         precision: str = "auto",
+        plain: bool | None = None,
+        threads: int = 0,
         centroids: Path | None = None,
         progress: Progress | None = None,
     ) -> Engine:
@@ -129,14 +134,15 @@ class Engine:
 
         `centroids` is a .npy file [K, W] for multimodal truncation; without one, NAME.centroids.npy beside the file is
         taken if it is there.
-        `device` is auto (a CUDA device if there is one), cpu, cuda or cuda:N; `precision` is auto, float32, bfloat16 or
-        float16. float32 is the plain model to the bit, auto the fastest that is safe. Raises `CheckpointError`,
+        `device`, `precision`, `plain` and `threads` are those of an `Arithmetic`: by themselves the fastest that is
+        safe here; float32 by name is the plain model to the bit. Raises `CheckpointError`,
         `core.checkpoints.opcodes.PublishedError`, `core.text.TextEncoderError` or `EngineError`.
         """
         if centroids is None and (beside := Path(path).with_suffix(".centroids.npy")).is_file():
             centroids = beside
         table = None if centroids is None else load_centroids(centroids)
-        return cls(load_any(path, progress), device=device, precision=precision, centroids=table)
+        checkpoint = load_any(path, progress)
+        return cls(checkpoint, device=device, precision=precision, plain=plain, threads=threads, centroids=table)
 
     def render(self, request: RenderRequest) -> Frame:
         """The picture of a request. Raises `EngineError` when the numbers overflow, which only half precision can bring
@@ -174,7 +180,8 @@ class Engine:
 
         Raises `EngineError` for a model that takes no text.
         """
-        return self._styles.embeddings(prompts)
+        with self._reproducible():
+            return self._styles.embeddings(prompts)
 
     def features(self, request: RenderRequest, layer: str) -> NDArray[np.float32]:
         """[C, H, W]: what a layer, by its `LayerInfo.name`, puts out on the way to the picture of a request.
@@ -206,7 +213,8 @@ class Engine:
 
         Raises `EngineError` for a class that the model does not have, and a direction or latent that it does not know.
         """
-        return self._styles.ws(request)
+        with self._reproducible():
+            return self._styles.ws(request)
 
     def latent(self, request: RenderRequest) -> NDArray[np.float32]:
         """The styles of a request as plain numbers, [num_ws, w_dim], to be kept as a latent."""
@@ -232,8 +240,13 @@ class Engine:
         }
 
     def _reproducible(self) -> AbstractContextManager[None]:
-        """On CUDA: only algorithms that give the same bits each time, and float32 that is float32."""
+        """Only what gives the same bits each time: sums shared by as many threads as ever, on CUDA those algorithms
+        alone and float32 that is float32.
+        """
         if self.device.type != "cuda":
+            # A property of the calling thread, and the whole process's: another engine may have changed it.
+            if torch.get_num_threads() != self.info.arithmetic.threads:
+                torch.set_num_threads(self.info.arithmetic.threads)
             return nullcontext()
         flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
@@ -299,6 +312,12 @@ def load_generator(checkpoint: Checkpoint) -> registry.Generator:
     }
     generator.load_state_dict(state, assign=True)
     return generator.eval().requires_grad_(False)
+
+
+def good_threads() -> int:
+    """On how many threads of the CPU a picture is calculated best; OMP_NUM_THREADS has the last word."""
+    threads = torch.get_num_threads()
+    return threads if "OMP_NUM_THREADS" in os.environ else min(threads, MAX_THREADS)
 
 
 def choose_device(name: str) -> torch.device:

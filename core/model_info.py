@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.arithmetic import Arithmetic
 from core.models.family import Conditioning, LayerInfo
 
 
@@ -41,6 +42,15 @@ class ModelInfo:
     images_seen: int
     vocabulary: frozenset[str]
     """Lower-case words of the training captions; empty when they are not known."""
-    precision: str
-    """float32, bfloat16 or float16."""
-    device: str
+    arithmetic: Arithmetic
+    """With nothing left open."""
+
+    @property
+    def precision(self) -> str:
+        """float32, bfloat16 or float16."""
+        return self.arithmetic.precision
+
+    @property
+    def device(self) -> str:
+        """cpu, cuda or cuda:N."""
+        return self.arithmetic.device

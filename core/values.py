@@ -141,6 +141,8 @@ def _reason(error: BaseException) -> str:
         return f"{path}nested too deeply"
     if isinstance(error, _WrongKindError):
         return f"{path}{error}"
+    if isinstance(error, KeyError):
+        return f"{path}missing"
     if isinstance(error, ValueError) and str(error):
         return f"{path}{error}"
     return f"{path}expected something else ({type(error).__name__}: {error})"

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--resume", action="store_true", help="go on with a folder of PNG pictures")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="default: the model it was made with")
     parser.add_argument("--precision", choices=PRECISIONS, help="default: as it was played, where this machine can")
-    parser.add_argument("--device", default=None, help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--device", help="auto, cpu, cuda or cuda:N (default: as it was played, where this machine can)"
+    )
     parser.add_argument("--progress-json", action="store_true", help=argparse.SUPPRESS)  # for the window's queue
     parser.set_defaults(run=run)
 
@@ -142,21 +145,18 @@ def _engine(args: argparse.Namespace, source: Source) -> Engine:
 
 
 def _opened(args: argparse.Namespace, source: Source, path: Path) -> Engine:
+    from core.arithmetic import Arithmetic
     from core.engine import Engine, EngineError
 
-    device = args.device or "auto"
-    if args.precision is not None:
-        return Engine.open(path, device=device, precision=args.precision)
+    if args.device is not None or args.precision is not None:
+        return Engine.open(path, device=args.device or "auto", precision=args.precision or "auto")
     try:
-        return Engine.open(path, device=device, precision=source.precision)
-    except EngineError:
-        if source.precision == "auto":
+        return Engine.open(path, **asdict(source.arithmetic))
+    except EngineError as error:
+        if source.arithmetic == Arithmetic():
             raise
-        print(
-            f"glissando: {source.precision} does not work here; another precision changes pictures a little",
-            file=sys.stderr,
-        )
-        return Engine.open(path, device=device)
+        print(f"glissando: not as it was played, so pictures differ a little: {error}", file=sys.stderr)
+        return Engine.open(path)
 
 
 def _checkpoint(source: Source) -> Path:

@@ -11,6 +11,7 @@ from app.errors import UserError, reason
 from app.explorer.scene import Scene
 from app.explorer.settings import write_atomically
 from core import values
+from core.arithmetic import Arithmetic
 
 SUFFIX = ".json"
 LARGEST = 16 * 2**20
@@ -23,6 +24,8 @@ class MadeWith:
     name: str
     family: str
     sha256: str
+    arithmetic: Arithmetic | None = None
+    """How its pictures were calculated, if that is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,8 @@ def save_scene_file(path: Path, scene: Scene, info: Any = None) -> None:
     """Write a scene, with the model's `ModelInfo` if one is loaded. Raises `UserError`."""
     data = scene.to_json()
     if info is not None:
-        data["made_with"] = {"name": info.name, "family": info.family, "sha256": info.sha256}
+        made_with = MadeWith(name=info.name, family=info.family, sha256=info.sha256, arithmetic=info.arithmetic)
+        data["made_with"] = values.to_json(made_with)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(data, ensure_ascii=False, indent=1) + "\n")

@@ -33,7 +33,7 @@ class Taking:
         checkpoint = TakeCheckpoint(
             name=info.name, family=info.family, sha256=info.sha256, path=session.models.name_of(session.models.path)
         )
-        header = TakeHeader(checkpoint=checkpoint, precision=info.precision, device=info.device, smooth=scene.smooth)
+        header = TakeHeader(checkpoint=checkpoint, arithmetic=info.arithmetic, smooth=scene.smooth)
         try:
             self._take = TakeRecorder(video.with_name(video.stem + SUFFIX), header, scene.to_json())
         except UserError as error:

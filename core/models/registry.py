@@ -107,12 +107,14 @@ def build(family: str, values: Mapping[str, Any]) -> Generator:
     return _family(family).generator(config_from_dict(family, values))
 
 
-def synthesis(family: str, generator: Generator, dtype: torch.dtype, *, consume: bool = False) -> Synthesis:
-    """A generator's synthesis as fast as there is one, for one picture at a time without gradients.
+def synthesis(
+    family: str, generator: Generator, dtype: torch.dtype, *, plain: bool = False, consume: bool = False
+) -> Synthesis:
+    """A generator's synthesis, for one picture at a time without gradients: the `plain` one, or the fastest there is.
 
-    With `consume` the generator is good for nothing but `map` afterwards, and weights are not kept twice.
+    With `consume` a generator with a fast one is good for nothing but `map` afterwards, and weights are not kept twice.
     """
     fast = _family(family).fast
-    if fast is None:
+    if plain or fast is None:
         return functools.partial(generator.synthesis, dtype=dtype)
     return fast(generator, dtype, consume=consume)

@@ -15,6 +15,7 @@ from app.errors import UserError
 from app.images import contact_sheet, parameters_text, read_png, save_png, seed_number, write_png
 from app.provenance import document
 from core import values
+from core.arithmetic import Arithmetic
 from core.engine import ModelInfo
 from core.request import Frame, RenderRequest
 
@@ -36,8 +37,7 @@ INFO = ModelInfo(
     parameters=1,
     images_seen=1,
     vocabulary=frozenset(),
-    precision="float32",
-    device="cpu",
+    arithmetic=Arithmetic(device="cpu", precision="float32", plain=False, threads=2),
 )
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 

@@ -9,12 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from app import cli
@@ -36,8 +38,11 @@ PSI = RenderRequest(psi=0.7)
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_checkpoint: Path) -> Engine:
-    return Engine.open(tiny_checkpoint, precision="float32")
+def engine(tiny_checkpoint: Path) -> Iterator[Engine]:
+    """As the window opens it, but on two threads."""
+    before = torch.get_num_threads()
+    yield Engine.open(tiny_checkpoint, threads=2)
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
@@ -58,15 +63,15 @@ def frames_of(path: Path) -> np.ndarray:
 
 @pytest.fixture
 def performance(tmp_path, tiny_checkpoint):
-    """A played minute's second in the window with the real engine: the take, and every frame that was shown, with its
-    time.
+    """A second's play in the window with the real engine, as the window opens it but on two threads: the take, and
+    every frame that was shown, with its time.
     """
     now = [0.0]
     shown: list[tuple[float, np.ndarray]] = []
     session = make_session(
         tmp_path,
         tiny_checkpoint,
-        open_engine=lambda path, report: Engine.open(path, precision="float32"),
+        open_engine=lambda path, report: Engine.open(path, threads=2),
         clock=lambda: now[0],
     )
     try:
@@ -116,6 +121,22 @@ def test_live_equals_offline(tmp_path, performance, engine):
     assert picture.request == take.requests[0]
     assert picture.checkpoint["sha256"] == engine.info.sha256
     assert picture.video["from"] == "take"
+    assert take.header.arithmetic.threads == 2
+    assert take.header.arithmetic.plain is False
+
+
+def test_a_take_from_another_machine_renders_as_this_one_can(tmp_path, performance, engine, capsys):
+    path, shown = performance
+    first, rest = path.read_text().split("\n", 1)
+    path.write_text(first.replace('"device":"cpu"', '"device":"cuda:9"') + "\n" + rest)
+    assert run("render", path, "--fps", 20, "--size", 32, "--out", tmp_path / "x.mkv") == 0
+    assert (
+        "not as it was played, so pictures differ a little: device cuda:9: this machine has" in capsys.readouterr().err
+    )
+    assert len(frames_of(tmp_path / "x.mkv")) == len(shown)
+    # Asked for by name, it is said to nobody.
+    assert run("render", path, "--fps", 20, "--size", 32, "--device", "cpu", "--out", tmp_path / "y.mkv") == 0
+    assert "played" not in capsys.readouterr().err
 
 
 def test_rate_and_speed_pick_what_was_on_screen(tmp_path, performance, engine):

@@ -10,14 +10,16 @@ import pytest
 
 from app.errors import UserError
 from app.takes import Take, TakeCheckpoint, TakeHeader, TakeRecorder, even_times, read_header, read_take
+from core import values
+from core.arithmetic import Arithmetic
 from core.request import Mix, RenderRequest
 
 HEADER = TakeHeader(
     checkpoint=TakeCheckpoint(name="tiny", family="stylegan_t", sha256="ab" * 32, path="/x.safetensors"),
-    precision="float32",
-    device="cpu",
+    arithmetic=Arithmetic(device="cpu", precision="float32", plain=False, threads=2),
     smooth=True,
 )
+HEADER_LINE = json.dumps({**values.to_json(HEADER), "scene": {}}, separators=(",", ":"))
 SCENE = {"scene": 2, "prompt": "a"}
 A = RenderRequest(prompt="a 日落 \ud83d 🏔", psi=0.7)
 B = replace(A, seed_x=1.25, mixes=(Mix(first=1, stop=2, seed_x=4.0),))
@@ -55,7 +57,8 @@ def test_only_what_changed_is_written(path):
     assert set(lines[2]["request"]) == {"seed_x", "mixes"}
     assert set(lines[3]["request"]) == {"prompt", "origin", "arrived"}
     assert lines[-1] == {"t": 2.0}
-    assert lines[0]["take"] == 1
+    assert lines[0]["take"] == 2
+    assert lines[0]["arithmetic"] == {"device": "cpu", "precision": "float32", "plain": False, "threads": 2}
 
 
 def test_what_is_on_screen_at_a_time(path):
@@ -77,6 +80,17 @@ def test_a_line_is_there_as_soon_as_it_happened(tmp_path):
     assert not read_take(tmp_path / "x.take.jsonl").torn
 
 
+def test_a_take_of_version_1_was_played_by_the_fast_sums(path):
+    first, *rest = path.read_text().splitlines()
+    header = json.loads(first)
+    del header["arithmetic"]
+    header |= {"take": 1, "precision": "float32", "device": "cpu"}
+    path.write_text("\n".join([json.dumps(header), *rest, ""]))
+    take = read_take(path)
+    assert take.header.arithmetic == Arithmetic(device="cpu", precision="float32", plain=False)
+    assert take.requests == (A, B, C, A)
+
+
 def test_a_take_cut_anywhere_after_its_first_picture_reads(path):
     data = path.read_bytes()
     second = data.index(b"\n", data.index(b"\n") + 1) + 1
@@ -94,10 +108,12 @@ def test_a_take_cut_anywhere_after_its_first_picture_reads(path):
     ("number", "line", "message"),
     [
         (1, "{}", 'line 1: expected a version under "take"'),
-        (1, '{"take": 2}', "take: version 2; this Glissando reads 1: update it"),
+        (1, '{"take": 3}', "take: version 3; this Glissando reads up to 2: update it"),
         (1, '{"take": 1}', "scene: expected a JSON object"),
         (1, '{"take": 1, "scene": {}, "checkpoint": 3}', "line 1: checkpoint: expected a JSON object"),
         (1, "no JSON", "line 1: no JSON"),
+        (1, '{"take": 2, "scene": {}}', "line 1: checkpoint: missing"),
+        (1, HEADER_LINE.replace('"threads":2', '"threads":-1'), "arithmetic: threads: expected 0 to 1024, got -1"),
         (2, "[]", "line 2: expected a JSON object, got list"),
         (2, '{"t": 0, "request": {"colour": 1}}', "line 2: request: unknown field 'colour'"),
         (2, '{"t": 0, "request": {"psi": NaN}}', "line 2: request: psi: expected float"),

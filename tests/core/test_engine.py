@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -296,15 +297,44 @@ def test_a_text_tower_that_does_not_fit(tiny_checkpoint: Path, tmp_path: Path) -
 
 
 def test_many_cores_are_not_all_used(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
-    Engine.open(tiny_checkpoint, device="cpu")
-    assert asked == []
+    assert Engine.open(tiny_checkpoint, device="cpu").info.arithmetic.threads == 64
     monkeypatch.delenv("OMP_NUM_THREADS")
-    Engine.open(tiny_checkpoint, device="cpu")
-    assert asked == [engine_module.MAX_THREADS]
+    assert Engine.open(tiny_checkpoint, device="cpu").info.arithmetic.threads == engine_module.MAX_THREADS
+    assert Engine.open(tiny_checkpoint, device="cpu", threads=3).info.arithmetic.threads == 3
+
+
+def test_a_picture_is_calculated_on_as_many_threads_as_the_engine_has(
+    tiny_checkpoint: Path, unchanged_threads: None
+) -> None:
+    three, two = (Engine.open(tiny_checkpoint, device="cpu", threads=count) for count in (3, 2))
+    request = RenderRequest(prompt="sea", seed_x=1)
+    with ThreadPoolExecutor(1) as pool:  # the window draws on a thread of its own
+        for engine, count in ((three, 3), (two, 2), (three, 3)):
+            pool.submit(engine.render, request).result()
+            assert pool.submit(torch.get_num_threads).result() == count
+    engine.embeddings(["sea"])
+    assert torch.get_num_threads() == 3
+
+
+def test_an_engine_opened_with_another_s_arithmetic_gives_its_bits(
+    tiny_checkpoint: Path, unchanged_threads: None
+) -> None:
+    request = RenderRequest(prompt="a red boat", seed_x=4)
+    for precision in ("auto", "float32", "bfloat16"):
+        played = Engine.open(tiny_checkpoint, device="cpu", precision=precision, threads=2)
+        again = Engine.open(tiny_checkpoint, **asdict(played.info.arithmetic))
+        assert again.info.arithmetic == played.info.arithmetic
+        assert again.info.arithmetic.plain == (precision == "float32")
+        np.testing.assert_array_equal(again.render(request).pixels, played.render(request).pixels)
+
+
+@pytest.fixture
+def unchanged_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def styles(engine: Engine, **fields: object) -> torch.Tensor:

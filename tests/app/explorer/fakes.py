@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from PIL import Image
 from app.explorer.services import Services
 from app.explorer.session import Session
 from app.explorer.settings import Store
+from core.arithmetic import Arithmetic
+from core.model_info import ModelInfo
 from core.models.family import LayerInfo
 from core.request import Frame, RenderRequest
 
@@ -23,7 +24,7 @@ VOCABULARY = frozenset({"snowy", "mountains", "at", "sunset", "watercolor", "a",
 class SlowEngine:
     """Pictures that depend on the request, after `delay` seconds."""
 
-    def __init__(self, path: Path, delay: float = 0.0, size: int = 8, **info: Any) -> None:
+    def __init__(self, path: Path, delay: float = 0.0, size: int = 8, precision: str = "float32", **info: Any) -> None:
         values = {
             "name": path.stem,
             "family": "stylegan_t",
@@ -44,10 +45,9 @@ class SlowEngine:
             "parameters": 1_000_000,
             "images_seen": 1000,
             "vocabulary": VOCABULARY,
-            "precision": "float32",
-            "device": "cpu",
+            "arithmetic": Arithmetic(device="cpu", precision=precision, plain=False, threads=1),
         }
-        self.info = SimpleNamespace(**(values | info))
+        self.info = ModelInfo(**(values | info))
         self.delay = delay
         self.size = size
         self.rendered: list[RenderRequest] = []

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from app.images import save_png
 from app.provenance import document, document_text
 from app.takes import TakeCheckpoint, TakeHeader, TakeRecorder
 from app.video import VideoWriter
+from core.model_info import ModelInfo
 from core.request import Frame, RenderRequest
 from tests.app.explorer.fakes import SlowEngine, errors, make_session, settle, wait_until
 from tests.app.test_parameters import FOREIGN
@@ -73,8 +73,8 @@ def wait(session: Session) -> None:
     settle(session)
 
 
-def info_of(session: Session, **changes: Any) -> SimpleNamespace:
-    return SimpleNamespace(**{**vars(session.info), **changes})
+def info_of(session: Session, **changes: Any) -> ModelInfo:
+    return replace(session.info, **changes)
 
 
 def picture(path: Path, session: Session, scene: Scene, time: float | None, info: Any = None) -> RenderRequest:
@@ -93,7 +93,7 @@ def test_every_kind_brings_the_whole_scene_back_as_one_step(tmp_path: Path, sess
         save_scene_file(path, SCENE, session.info)
     elif kind == "take":
         checkpoint = TakeCheckpoint(name="one", family="stylegan_t", sha256=session.info.sha256, path="/gone")
-        header = TakeHeader(checkpoint=checkpoint, precision="float32", device="cpu")
+        header = TakeHeader(checkpoint=checkpoint, arithmetic=session.info.arithmetic)
         recorder = TakeRecorder(path, header, SCENE.to_json())
         recorder.offer(0.0, SCENE.request())
         recorder.stop(1.0)
