@@ -7,6 +7,7 @@ and on w alone. Equal requests give bit-equal frames, whatever was rendered in b
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from core.checkpoints.importing import Progress, load_any
 from core.layer_view import LayerView
 from core.model_info import EngineError, ModelInfo
 from core.models import registry
-from core.models.family import Generator
+from core.models.family import Generator, LayerInfo
 from core.request import IDENTITY_TRANSFORM, Frame, RenderRequest
 from core.styles import Styles
 from core.text import TextEncoder, TextEncoderError, load_text_encoder
@@ -51,6 +52,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 IMAGENET_CLASSES = 1000
 # One picture at a time does not feed more cores than this; the synchronisation costs more than they give.
 MAX_THREADS = 16
+# What a thread should have to do, in floating point operations, some ten milliseconds' worth: threads that wait for
+# each other all the time gain little alone and lose far more where something else wants the cores.
+WORK_OF_A_THREAD = 1e9
 
 
 class Engine:
@@ -113,7 +117,7 @@ class Engine:
                 device=str(self.device),
                 precision=precision,
                 plain=plain,
-                threads=(threads or good_threads()) if self.device.type == "cpu" else 0,
+                threads=(threads or good_threads(layers)) if self.device.type == "cpu" else 0,
             ),
         )
         self._styles = Styles(generator, text, self.info, self.device)
@@ -314,10 +318,14 @@ def load_generator(checkpoint: Checkpoint) -> registry.Generator:
     return generator.eval().requires_grad_(False)
 
 
-def good_threads() -> int:
+def good_threads(layers: Sequence[LayerInfo]) -> int:
     """On how many threads of the CPU a picture is calculated best; OMP_NUM_THREADS has the last word."""
     threads = torch.get_num_threads()
-    return threads if "OMP_NUM_THREADS" in os.environ else min(threads, MAX_THREADS)
+    if "OMP_NUM_THREADS" in os.environ:
+        return threads
+    # As if every layer were a 3x3 convolution between equal widths: near enough.
+    work = sum(18 * layer.channels**2 * math.prod(layer.size) for layer in layers)
+    return min(threads, MAX_THREADS, math.ceil(work / WORK_OF_A_THREAD))
 
 
 def choose_device(name: str) -> torch.device:

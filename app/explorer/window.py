@@ -197,8 +197,8 @@ class Explorer:
         docking.docking_splits = [
             split(SPACES["picture"], SPACES["prompt"], imgui.Dir.left, 0.315),
             split(SPACES["prompt"], SPACES["controls"], down, 0.59),
-            split(SPACES["controls"], SPACES["play"], down, 0.66),
-            split(SPACES["play"], SPACES["save"], down, 0.282),
+            split(SPACES["controls"], SPACES["play"], down, 0.59),
+            split(SPACES["play"], SPACES["save"], down, 0.195),
             # Without a panel to show, these two take no space.
             split(SPACES["picture"], SPACES["below"], down, 0.36),
             split(SPACES["picture"], SPACES["side"], imgui.Dir.right, 0.36),

@@ -15,6 +15,7 @@ from core import engine as engine_module
 from core import styles as styles_module
 from core.checkpoints import Checkpoint, CheckpointError, load, save
 from core.engine import Engine, EngineError, choose_device, choose_precision, load_generator
+from core.models.family import LayerInfo
 from core.request import Mix, Push, RenderRequest
 from core.text import load_text_encoder
 
@@ -296,12 +297,16 @@ def test_a_text_tower_that_does_not_fit(tiny_checkpoint: Path, tmp_path: Path) -
         Engine.open(tmp_path / "b.safetensors")
 
 
-def test_many_cores_are_not_all_used(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_many_cores_are_used_as_there_is_work_for(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
     assert Engine.open(tiny_checkpoint, device="cpu").info.arithmetic.threads == 64
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert Engine.open(tiny_checkpoint, device="cpu").info.arithmetic.threads == engine_module.MAX_THREADS
+    wide = LayerInfo(name="b512", size=(512, 512), channels=64, style=0)  # 19 billion operations
+    narrow = replace(wide, channels=16)
+    assert engine_module.good_threads([wide]) == engine_module.MAX_THREADS
+    assert engine_module.good_threads([narrow]) == 2
+    assert Engine.open(tiny_checkpoint, device="cpu").info.arithmetic.threads == 1
     assert Engine.open(tiny_checkpoint, device="cpu", threads=3).info.arithmetic.threads == 3
 
 

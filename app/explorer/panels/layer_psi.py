@@ -42,6 +42,8 @@ class LayerPsi:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._open = False
+        self._opened = False
+        """In this frame."""
         self._clearing = False
         self._last: tuple[float, float] | None = None
         """Where the mouse painted in the frame before."""
@@ -57,7 +59,7 @@ class LayerPsi:
         imgui.push_style_var(imgui.StyleVar_.button_text_align, ImVec2(0.0, 0.5))
         width = imgui.get_content_region_avail().x - reset_width() - 4
         if imgui.button(f"{icon}  {says}###layer psi", ImVec2(width, 0)):
-            self._open = not self._open
+            self._open = self._opened = not self._open
         imgui.pop_style_var()
         tooltip(HELP)
         reset_button(history, "psi of layers", "layer_psi")
@@ -70,6 +72,9 @@ class LayerPsi:
         size = ImVec2(imgui.get_content_region_avail().x, imgui.get_font_size() * HEIGHT_EM)
         origin = imgui.get_cursor_screen_pos()
         imgui.invisible_button("##layer psi bars", size)
+        if self._opened:  # below what fits, as a rule
+            imgui.set_scroll_here_y(1.0)
+            self._opened = False
         self._edit(history, origin, size, count)
         hovered = self._column(imgui.get_io().mouse_pos.x, origin, size, count) if imgui.is_item_hovered() else None
         self._paint(history.scene, origin, size, count, hovered)

@@ -53,7 +53,8 @@ class PromptPanel:
         self._pad_open = False
         self._fine = FineLayers(session)
         self._first_example = 0
-        self._examples_open = len(session.settings.past_prompts) < NEWCOMER_PROMPTS
+        self._examples_wanted: bool | None = None
+        """Whether the person opened or closed the examples."""
 
     def draw(self, history: History) -> None:
         conditioning = self._session.conditioning
@@ -150,13 +151,16 @@ class PromptPanel:
 
     def _examples(self, history: History) -> None:
         examples = self._session.models.examples or EXAMPLES
-        icon = icons.ICON_FA_CHEVRON_DOWN if self._examples_open else icons.ICON_FA_CHEVRON_RIGHT
+        shown = self._examples_wanted
+        if shown is None:
+            shown = len(self._session.settings.past_prompts) < NEWCOMER_PROMPTS
+        icon = icons.ICON_FA_CHEVRON_DOWN if shown else icons.ICON_FA_CHEVRON_RIGHT
         imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(0, 0))
         if quiet_button(f"{icon}  Try one of these###examples"):
-            self._examples_open = not self._examples_open
+            self._examples_wanted = not shown
         imgui.pop_style_var()
         tooltip("Click an example to make it the prompt.")
-        if not self._examples_open:
+        if not shown:
             return
         if len(examples) > SHOWN_EXAMPLES:
             imgui.same_line(0, 6)
