@@ -230,10 +230,13 @@ def quiet_button(label: str) -> bool:
     return bool(pressed)
 
 
-def close_on_escape() -> None:
-    """Inside a popup: Escape closes it, unless a text field takes it for itself."""
+def escape_closes() -> None:
+    """Once a frame: Escape closes lists and menus, unless a text field takes it for itself.
+
+    ImGui does so only with its keyboard navigation, which takes keys that are the picture's.
+    """
     if imgui.is_key_pressed(imgui.Key.escape) and not imgui.get_io().want_text_input:
-        imgui.close_current_popup()
+        imgui.internal.close_popups_except_modals()
 
 
 def no_picture(draw_list: imgui.ImDrawList, origin: ImVec2, corner: ImVec2, *, failed: bool = False) -> None:

@@ -36,6 +36,7 @@ from app.explorer.shortcut_sheet import ShortcutSheet
 from app.explorer.status import draw_status
 from app.explorer.texture import GlTexture, Texture
 from app.explorer.viewport import Viewport
+from app.explorer.widgets import escape_closes
 from core.checkpoints import bundled_checkpoint, read_header
 
 if TYPE_CHECKING:
@@ -248,6 +249,9 @@ class Explorer:
         imgui.get_style().font_scale_main = self.session.settings.text_scale
         run_shortcuts(self.session)
         run_live(self.session)
+        desk = self.session.desk
+        if not (desk.palette or desk.shortcuts):  # which close themselves
+            escape_closes()
         self.dialogs.draw()
         self.arrangement.in_frame()
         self.palette.draw()

@@ -12,7 +12,7 @@ from app.explorer.history import History
 from app.explorer.prompt_past import matching
 from app.explorer.scene import QUICK_PROMPTS
 from app.explorer.session import Session
-from app.explorer.widgets import close_on_escape, dim_text, fitted, square_button, tooltip
+from app.explorer.widgets import dim_text, fitted, square_button, tooltip
 
 PAST_LINES = 12
 
@@ -40,7 +40,6 @@ class QuickStrip:
         imgui.set_next_window_size(ImVec2(imgui.get_font_size() * 26, 0))
         if imgui.begin_popup("past prompts"):
             self._past(history)
-            close_on_escape()
             imgui.end_popup()
 
     def _place(self, history: History, index: int, size: ImVec2) -> None:
@@ -71,7 +70,6 @@ class QuickStrip:
                 prompts.store_quick(index, history.scene.prompt)
             if imgui.menu_item("Clear###clear", "", False, bool(prompt))[0]:
                 prompts.store_quick(index, "")
-            close_on_escape()
             imgui.end_popup()
 
     def _past(self, history: History) -> None:

@@ -8,7 +8,7 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from app.explorer import theme
 from app.explorer.prompt_words import WEIGHT_STEP, PromptWords
 from app.explorer.session import Session
-from app.explorer.widgets import close_on_escape, dim_text, fitted, flow, square_button, tooltip
+from app.explorer.widgets import dim_text, fitted, flow, square_button, tooltip
 from core.prompts import Word
 
 SHOWN_WORDS = 60
@@ -158,7 +158,6 @@ class WordRow:
         imgui.push_style_var(imgui.StyleVar_.window_padding, ImVec2(12, 10))
         if imgui.begin_popup_context_item(f"word menu {index}"):
             self._card(index, word)
-            close_on_escape()
             imgui.end_popup()
         imgui.pop_style_var()
 
