@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from app.commands.data import DRAWING, add_drawing, data_config
 from app.commands.progress import StageBar
 from app.errors import UserError
-from app.files import check_writable
+from app.files import cannot_write, check_writable
+from app.runs import CONFIG, LOG, is_run
+from core.run_control import ACTIONS, SETTINGS, ControlError, send
 
 DEFAULT_RECIPE = "postcards"
 
@@ -80,6 +83,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="write the log and the sample grids for TensorBoard too, in RUN/tensorboard",
     )
     gan.set_defaults(run=run_gan)
+
+    tell = kinds.add_parser(
+        "tell",
+        help="a command for a run in progress, on this machine or another with the same folder",
+        description="The run obeys after the step it is in, and its log says so. Commands: "
+        + "; ".join(f"{name} {does}" for name, does in ACTIONS.items())
+        + f"; {', '.join(f'{name}=VALUE' for name in SETTINGS)}.",
+    )
+    tell.add_argument("run_folder", metavar="RUN", type=Path, help="the run's folder")
+    tell.add_argument("command", metavar="COMMAND", help=f"{', '.join(ACTIONS)} or NAME=VALUE")
+    tell.set_defaults(run=run_tell)
 
     classifier = kinds.add_parser(
         "classifier",
@@ -172,6 +186,31 @@ def run_gan(args: argparse.Namespace) -> int:
     assert data is not None
     folder = Path(out) if out else _free_folder(recipe)
     print(train(config, data, clip, folder, start=begin, tensorboard=args.tensorboard))
+    return 0
+
+
+def run_tell(args: argparse.Namespace) -> int:
+    """Leave a command for a run."""
+    from training.run_lock import in_use
+
+    folder: Path = args.run_folder
+    if not is_run(folder):
+        raise UserError(f"{folder}: expected the folder of a run, with a {CONFIG} or a {LOG} in it")
+    name, equals, value = str(args.command).partition("=")
+    try:
+        if equals:
+            command = send(folder, "set", name=name.strip(), value=float(value))
+        else:
+            command = send(folder, name)
+    except ControlError as error:
+        raise UserError(str(error)) from error
+    except ValueError as error:
+        raise UserError(f"{name}: expected a number, got {value!r}") from error
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    print(f"{folder}: told {command}")
+    if not in_use(folder):  # not every network disk says what other machines do
+        print("glissando: no run seems to be in progress there; one that starts later does not obey", file=sys.stderr)
     return 0
 
 

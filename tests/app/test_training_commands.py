@@ -13,7 +13,9 @@ from PIL import Image
 
 from app import cli
 from core.checkpoints import load, read_header
+from core.run_control import Command, Reader
 from core.runlog import read_log
+from training.run_lock import RunLock
 
 
 def run(*arguments) -> int:
@@ -210,3 +212,25 @@ def test_bench_prints_a_table_and_writes_the_same_figures(tmp_path, capsys, tiny
     assert "cannot write it" in fails(capsys, "bench", "engine", tiny_checkpoint, "--json", unwritable / "x.json")
     assert "rounds: expected" in fails(capsys, "bench", "engine", tiny_checkpoint, "--rounds", 0)
     assert "no such file" in fails(capsys, "bench", "engine", tmp_path / "absent")
+
+
+def test_a_run_in_progress_is_told(tmp_path, capsys):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    assert "expected the folder of a run" in fails(capsys, "train", "tell", folder, "stop")
+    (folder / "config.toml").touch()
+    with RunLock(folder):
+        heard = Reader(folder)
+        assert run("train", "tell", folder, "stop") == 0
+        assert run("train", "tell", folder, "learning_rate_g=0.0005") == 0
+        assert capsys.readouterr().err == ""
+        assert heard.poll() == [
+            Command(command="stop"),
+            Command(command="set", name="learning_rate_g", value=0.0005),
+        ]
+        assert "one of snapshot, evaluate, stop, set, got 'halt'" in fails(capsys, "train", "tell", folder, "halt")
+        assert "expected a number, got 'fast'" in fails(capsys, "train", "tell", folder, "learning_rate_g=fast")
+        assert "learning_rate_g" in fails(capsys, "train", "tell", folder, "kimg=3")
+        assert heard.poll() == []
+    assert run("train", "tell", folder, "stop") == 0
+    assert "no run seems to be in progress" in capsys.readouterr().err
