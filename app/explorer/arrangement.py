@@ -42,6 +42,7 @@ class Arrangement:
         """Dock panels that came without a place, bring to the front what was asked for, ask for a layout's name."""
         if self._frames > 2:  # the default layout is applied by then
             self._dock_newcomers()
+        self._show_names()
         for title in self._arriving:
             self._docking.focus_dockable_window(title)
         self._arriving = []
@@ -91,6 +92,17 @@ class Arrangement:
                 if neighbour is not None and neighbour.dock_id != 0:
                     imgui.internal.dock_builder_dock_window(entry.title, neighbour.dock_id)
                     break
+
+    def _show_names(self) -> None:
+        """A panel that is always there needs no tab while it is alone; one that comes and goes keeps its name and its
+        cross. ImGui hides the tabs of all alike.
+        """
+        hidden = imgui.internal.DockNodeFlagsPrivate_.hidden_tab_bar.value
+        for entry in PANELS:
+            window = None if entry.shown else imgui.internal.find_window_by_name(entry.title)
+            node = None if window is None else window.dock_node
+            if node is not None and node.local_flags & hidden:
+                node.set_local_flags(node.local_flags & ~hidden)
 
     def _ask_name(self) -> None:
         desk = self._session.desk

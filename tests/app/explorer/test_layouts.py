@@ -156,3 +156,33 @@ def test_a_panel_without_a_place_is_docked_beside_its_neighbours(tmp_path: Path)
         assert log.dock_id == neighbour.dock_id != 0
 
     drive(tmp_path, script)
+
+
+def test_a_panel_that_comes_and_goes_has_a_tab_even_alone(tmp_path: Path) -> None:
+    pytest.importorskip("imgui_bundle")
+    from imgui_bundle import imgui
+
+    from app.explorer.desk import ShowPanel
+    from app.explorer.session import Session
+    from app.explorer.window import Explorer
+    from tests.app.explorer.nullwindow import Context, drive, settle
+
+    hidden = imgui.internal.DockNodeFlagsPrivate_.hidden_tab_bar.value
+
+    def has_tab(title: str) -> bool:
+        return not imgui.internal.find_window_by_name(title).dock_node.local_flags & hidden
+
+    def script(ctx: Context, session: Session, explorer: Explorer) -> None:
+        settle(ctx, session)
+        for titles in (("Directions",), ("Live", "Directions"), ("Timeline",)):
+            for title in titles:
+                session.desk.wish(ShowPanel(title, True))
+            ctx.yield_(6)
+            for title in titles[1:]:
+                session.desk.wish(ShowPanel(title, False))
+            ctx.yield_(6)
+            assert has_tab(titles[0])
+        assert not has_tab("Prompt")
+        assert not has_tab("Picture")
+
+    drive(tmp_path, script)
