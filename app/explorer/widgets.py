@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,11 +20,25 @@ from app.explorer.session import Session
 _DEFAULT = Scene()
 LABEL_EM = 5.2
 FINE = 0.1
+_MOVED_ON_PX = 6.0
+
+
+class _Clicked:
+    """Where the pointer was when it last clicked something that has a tooltip, until it has moved on."""
+
+    place: tuple[float, float] | None = None
 
 
 def tooltip(text: str) -> None:
-    """Explain the last item when the pointer rests on it."""
-    if text and imgui.is_item_hovered(
+    """Explain the last item when the pointer rests on it; not what was just clicked, whose outcome it would cover."""
+    if not text or not imgui.is_item_hovered(imgui.HoveredFlags_.allow_when_disabled):
+        return
+    mouse = imgui.get_mouse_pos()
+    if imgui.is_mouse_clicked(0):
+        _Clicked.place = (mouse.x, mouse.y)
+    if _Clicked.place is not None and math.dist(_Clicked.place, (mouse.x, mouse.y)) > _MOVED_ON_PX:
+        _Clicked.place = None
+    if _Clicked.place is None and imgui.is_item_hovered(
         imgui.HoveredFlags_.for_tooltip | imgui.HoveredFlags_.delay_normal | imgui.HoveredFlags_.allow_when_disabled
     ):
         imgui.begin_tooltip()

@@ -201,7 +201,7 @@ class Explorer:
             split(SPACES["controls"], SPACES["play"], down, 0.59),
             split(SPACES["play"], SPACES["save"], down, 0.195),
             # Without a panel to show, these two take no space.
-            split(SPACES["picture"], SPACES["below"], down, 0.36),
+            split(SPACES["picture"], SPACES["below"], down, 0.28),
             split(SPACES["picture"], SPACES["side"], imgui.Dir.right, 0.36),
         ]
         windows = []
