@@ -18,7 +18,11 @@ _DEFAULT = Settings()
 DEVICE_HELP = "What the model runs on; auto takes a CUDA card if there is one."
 PRECISION_HELP = (
     "The numbers the model calculates with. Half precision (bfloat16, float16) is faster where the device has it, and "
-    "coarser; auto takes what is best here."
+    "coarser; auto takes what is best here. float32 by name is the plain model to the bit, slower than auto's."
+)
+THREADS_HELP = (
+    "How many threads of the processor share the work on a picture: one for a small model, which leaves the other "
+    "cores to whatever else wants them. The environment variable OMP_NUM_THREADS sets another number."
 )
 LIMIT_HELP = "The most frames a second that the window draws. The model has a pace of its own."
 VSYNC_HELP = "Wait for the monitor before showing a frame: no tearing, and at most the monitor's rate."
@@ -67,6 +71,9 @@ class PerformancePanel:
             session.models.run_on(precision=precision)
         row_label("batch", "How many pictures the model draws at once; one, so that each comes as soon as it can.")
         dim_text("1")
+        if info is not None and info.arithmetic.threads:
+            row_label("threads", THREADS_HELP)
+            dim_text(str(info.arithmetic.threads))
 
     def _window(self) -> None:
         session = self._session
