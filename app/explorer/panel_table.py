@@ -69,7 +69,7 @@ PANELS: tuple[PanelEntry, ...] = (
     PanelEntry(title=LatentPanel.title, make=lambda parts: LatentPanel(parts.session), place="controls"),
     PanelEntry(title=MotionPanel.title, make=lambda parts: MotionPanel(parts.session), place="play"),
     PanelEntry(title=OutputPanel.title, make=lambda parts: OutputPanel(parts.session), place="save"),
-    PanelEntry(title=LogPanel.title, make=lambda parts: LogPanel(parts.session), place="save", shown=False),
+    PanelEntry(title=LogPanel.title, make=lambda parts: LogPanel(parts.session), place="below", shown=False),
     PanelEntry(
         title=PerformancePanel.title,
         make=lambda parts: PerformancePanel(parts.session),
