@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -165,22 +166,23 @@ def _class_names(args: argparse.Namespace, source: Source) -> tuple[str, ...]:
 
 def _draw_sheet(args: argparse.Namespace, vectors: tuple[Vector, ...], label: int) -> None:
     """A row a direction, pushed by -2 to 2 times its scale, each from the same picture."""
-    from app.images import contact_sheet, write_png
+    from app.images import contact_sheet, save_png
     from core.request import Push, RenderRequest
 
     engine = open_engine(args)
     prompt = args.prompt
     if not prompt and args.text is not None:
         prompt = (args.template or ["{}"])[0].replace("{}", args.minus)
-    pictures, labels = [], []
+    frames, labels = [], []
     for vector in vectors:
         engine.know({vector.id: vector.values})
         labels.append(vector.name)
         for amount in SHEET_AMOUNTS:
             push = Push(direction=vector.id, amount=amount * vector.scale, first=vector.first, stop=vector.stop)
             place = RenderRequest(prompt=prompt, label=label, seed_x=float(args.seed), psi=SHEET_PSI, pushes=(push,))
-            pictures.append(engine.render(place).pixels)
-    write_png(args.sheet, contact_sheet(pictures, columns=len(SHEET_AMOUNTS), labels=labels))
+            frames.append(engine.render(place))
+    sheet = contact_sheet([frame.pixels for frame in frames], columns=len(SHEET_AMOUNTS), labels=labels)
+    save_png(args.sheet, replace(frames[0], pixels=sheet), engine.info)
     print(f"sheet in {args.sheet}: each row from -2 to 2 times its scale")
 
 

@@ -18,8 +18,7 @@ from app.commands.arguments import (
 from app.errors import UserError, reason
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from core.request import Frame
 
 # The sheet keeps its pictures in memory; beyond this many nobody looks at them on one page.
 SHEET_LIMIT = 1024
@@ -57,15 +56,16 @@ def run(args: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from app.images import contact_sheet, save_png, write_png
+    from app.images import contact_sheet, save_png
 
-    pictures: list[NDArray[np.uint8]] = []
+    frames: list[Frame] = []
     for seed, request in zip(seeds, tqdm(requests, unit="picture", disable=None), strict=True):
         frame = engine.render(replace(request, **subject))
         save_png(args.out / f"seed{seed:04d}.png", frame, engine.info)
-        if len(pictures) < SHEET_LIMIT:
-            pictures.append(frame.pixels)
-    write_png(args.out / "sheet.png", contact_sheet(pictures))
+        if len(frames) < SHEET_LIMIT:
+            frames.append(frame)
+    sheet = contact_sheet([frame.pixels for frame in frames])
+    save_png(args.out / "sheet.png", replace(frames[0], pixels=sheet), engine.info)
     print(f"{len(seeds)} pictures and sheet.png in {args.out}")
     if len(seeds) > SHEET_LIMIT:
         print(f"The sheet shows the first {SHEET_LIMIT}.")

@@ -16,7 +16,7 @@ from app.classes import class_title
 from app.explorer.scenefile import save_scene_file
 from app.explorer.services import Services
 from core.prompts import plain
-from core.request import RenderRequest
+from core.request import Frame, RenderRequest
 
 if TYPE_CHECKING:
     from app.explorer.session import Session
@@ -51,10 +51,18 @@ class Saving:
         self._write(target, lambda: self._services.write_image(target, frame, info, scene, at))
 
     def sheet(self, sheet: Callable[[], NDArray[np.uint8]], subject: str) -> None:
-        """Make a page of pictures and write it as PNG, under a fresh name in the folder."""
-        target = self.fresh_path(file_stem(plain(subject), self._session.history.scene), ".png")
-        if target is not None:
-            self._write(target, lambda: self._services.write_page(target, sheet()))
+        """Make a page of pictures and write it as PNG, with the scene it shows, under a fresh name in the folder."""
+        session = self._session
+        info, scene, at = session.info, session.history.scene, session.play_time
+        target = self.fresh_path(file_stem(plain(subject), scene), ".png")
+        if target is None:
+            return
+
+        def write() -> None:
+            page = Frame(request=scene.request(at), pixels=sheet(), render_ms=0.0)
+            self._services.write_image(target, page, info, scene, at)
+
+        self._write(target, write)
 
     def scene(self, path: Path) -> None:
         """Write the scene to a file of its own."""

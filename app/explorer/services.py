@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app.explorer.exports import RunJob, run_in_a_process
 from app.explorer.finder import COMMAND
 from app.explorer.history import History
@@ -39,8 +36,6 @@ class Services:
     open_writer: OpenWriter
     write_image: Callable[[Path, Frame, Any, Scene, float | None], None]
     """(path, frame, model info, scene, where its play is shown): write a PNG with its metadata."""
-    write_page: Callable[[Path, NDArray[np.uint8]], None]
-    """(path, pixels): write a PNG without metadata."""
     bundled_checkpoint: Callable[[], Path]
     read_examples: Callable[[Path], tuple[str, ...]] = lambda path: ()
     """Prompts that a checkpoint suggests."""

@@ -40,9 +40,6 @@ from app.explorer.widgets import escape_closes
 from core.checkpoints import bundled_checkpoint, read_header
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from app.explorer.render_thread import Renderer, Report
     from app.explorer.scene import Scene
     from core.request import Frame
@@ -91,7 +88,6 @@ def real_services() -> Services:
         open_engine=_open_engine,
         open_writer=_open_writer,
         write_image=_write_image,
-        write_page=_write_page,
         bundled_checkpoint=bundled_checkpoint,
         read_examples=_read_examples,
         list_devices=_list_devices,
@@ -396,12 +392,6 @@ def _write_image(path: Path, frame: Frame, info: Any, scene: Scene, time: float 
     from app.images import save_png
 
     save_png(path, frame, info, scene.to_json(), time)
-
-
-def _write_page(path: Path, pixels: NDArray[np.uint8]) -> None:
-    from app.images import write_png
-
-    write_png(path, pixels)
 
 
 def _read_examples(path: Path) -> tuple[str, ...]:

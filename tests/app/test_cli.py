@@ -369,7 +369,8 @@ def test_info_on_a_picture(tmp_path, capsys, tiny_checkpoint):
     assert "Steps: 1, Seed: 4, Size: 32x32" in text
     assert run("info", tmp_path / "seed0004.png", "--json") == 0
     assert json.loads(capsys.readouterr().out)["request"]["prompt"] == "sea"
-    assert run("info", tmp_path / "sheet.png") == 0
+    assert run("info", tmp_path / "sheet.png", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["request"]["prompt"] == "sea"
 
 
 def test_info_tells_each_mistake_in_one_line(tmp_path, capsys):

@@ -132,7 +132,6 @@ def make_services(**changes: Any) -> Services:
         "open_engine": changes.pop("open_chosen", lambda path, report, choice: open_engine(path, report)),
         "open_writer": ListWriter,
         "write_image": write_bytes,
-        "write_page": lambda path, pixels: path.write_bytes(pixels.tobytes()),
         "draw_thumbnail": draw_thumbnail,
         "bundled_checkpoint": lambda: Path("/bundled.safetensors"),
         **changes,

@@ -14,10 +14,12 @@ pytest.importorskip("imgui_bundle")
 from imgui_bundle import ImVec2, imgui
 
 from app.explorer.exports import STOPPED, Job
+from app.explorer.scene import Scene
 from app.explorer.scenefile import read_scene_file
 from app.explorer.session import Session
 from app.explorer.window import Explorer
-from core.request import Mix
+from app.images import read_png, save_png
+from core.request import Frame, Mix
 from tests.app.explorer.fakes import SlowEngine, errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
 
@@ -411,7 +413,10 @@ def test_a_sweep_draws_its_pictures_and_a_click_adopts_one(tmp_path: Path) -> No
         assert len(session.history) == 1
         ctx.item_click("//Sweep/###sheet")
         until(ctx, lambda: any(m.path is not None for m in session.messages), frames=100_000)
-        assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".png"]
+        (sheet,) = (tmp_path / "out").iterdir()
+        kept = read_png(sheet)
+        assert (kept.scene or {})["prompt"] == "a blue house"
+        assert (kept.checkpoint or {})["sha256"] == session.info.sha256
         ctx.item_click("//Sweep/###strip")
         ctx.yield_(3)
         (job,) = session.exports.jobs
@@ -428,7 +433,10 @@ def test_a_sweep_draws_its_pictures_and_a_click_adopts_one(tmp_path: Path) -> No
         stop.wait()
         return STOPPED
 
-    drive(tmp_path, script, open_engine=lambda path, report: engine, run_export=until_stopped)
+    def write(path: Path, frame: Frame, info: Any, scene: Scene, time: float | None) -> None:
+        save_png(path, frame, info, scene.to_json(), time)
+
+    drive(tmp_path, script, open_engine=lambda path, report: engine, run_export=until_stopped, write_image=write)
 
 
 def test_a_sweep_is_made_from_the_selected_word(tmp_path: Path) -> None:
