@@ -5,6 +5,8 @@ from __future__ import annotations
 from imgui_bundle import imgui
 
 from app.explorer import theme
+from app.explorer.at_work import at_work
+from app.explorer.desk import ShowPanel
 from app.explorer.session import Session
 from app.explorer.widgets import fitted, tooltip
 
@@ -23,6 +25,14 @@ def draw_status(session: Session) -> None:
     tooltip(
         f"{info.path}\n{info.parameters / 1e6:.1f} million parameters, {info.images_seen:,} pictures seen in training"
     )
+    for text, panel in at_work(session.history.scene):
+        imgui.same_line()
+        imgui.text_colored(theme.colour.accent, f"·  {text}")
+        if imgui.is_item_hovered():
+            imgui.set_mouse_cursor(imgui.MouseCursor_.hand)
+        if imgui.is_item_clicked():
+            session.desk.wish(ShowPanel(panel, True))
+        tooltip(f"This acts on the picture. Click for the panel {panel}.")
     frame = session.frame
     if frame is None:
         _following(session, imgui.get_window_width())
