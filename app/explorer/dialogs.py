@@ -100,7 +100,7 @@ class Dialogs:
         if wish == "export_vectors":
             return str(Path(settings.output_dir) / f"{self._session.shelf.checkpoint.stem}.directions.npz")
         if wish in _TRAIN:
-            return getattr(self._session.training.plan, _TRAIN[wish]) or str(Path.cwd())
+            return self._session.training.chosen(_TRAIN[wish]) or str(Path.cwd())
         if wish == "open_autosave":
             return str(self._session.keeper.newest())
         return settings.output_dir + ("/" if wish == "open_scene" else "")

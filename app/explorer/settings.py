@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 
 from app.explorer.scene import Scene, SceneError
 from app.explorer.seed_plane import COARSEST_STEP, FINEST_STEP, STEP
+from app.explorer.training_plan import Plan
 from app.live.settings import LiveSettings
 from core import values
 
@@ -79,6 +80,8 @@ class Settings:
     """Seeds for each pixel of a drag across the picture."""
     snap_seeds: bool = False
     """Whether such a drag stops at whole seeds only."""
+    training: Plan = field(default_factory=Plan)
+    """What the Train panel is to train."""
 
     def __post_init__(self) -> None:
         if not self.output_dir:
@@ -134,10 +137,7 @@ class Store:
         data, problem = self._read("settings.json")
         if data is None:
             return Settings(), problem
-        try:
-            return _settings_from(data, str(self.folder / "settings.json")), None
-        except ValueError as error:
-            return Settings(), f"Settings start afresh: {error}"
+        return _settings_from(data, str(self.folder / "settings.json"))
 
     def save_settings(self, settings: Settings) -> str | None:
         return self._write("settings.json", values.to_json(settings))
@@ -192,8 +192,17 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
-def _settings_from(data: object, name: str) -> Settings:
-    if isinstance(data, dict):
-        # What another version wrote besides is no reason to lose the rest.
-        data = {field.name: data[field.name] for field in fields(Settings) if field.name in data}
-    return values.from_json(Settings, data, name)
+def _settings_from(data: object, name: str) -> tuple[Settings, str | None]:
+    """What can be read of them, and why the rest cannot."""
+    if not isinstance(data, dict):
+        return Settings(), f"Settings start afresh: {name}: expected an object, got {type(data).__name__}"
+    good, problems = {}, []
+    # One by one: what is damaged, or what another version wrote besides, is no reason to lose the rest.
+    for known in fields(Settings):
+        if known.name not in data:
+            continue
+        try:
+            good[known.name] = getattr(values.from_json(Settings, {known.name: data[known.name]}, name), known.name)
+        except ValueError as error:
+            problems.append(str(error))
+    return Settings(**good), f"Some settings start afresh: {'; '.join(problems)}" if problems else None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
-from dataclasses import replace
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,28 @@ import pytest
 
 pytest.importorskip("imgui_bundle")
 
+from app.explorer.run_watch import Watch
 from app.explorer.session import Session
-from app.explorer.trainer import CURVE, RECIPES, Ended, Plan, Progress, Trainer
+from app.explorer.settings import Settings, Store
+from app.explorer.trainer import Ended, Trainer
+from app.explorer.training_desk import WITHOUT_A_WORD
+from app.explorer.training_plan import Plan, Source
 from app.explorer.window import Explorer
 from tests.app.explorer import fake_trainer
 from tests.app.explorer.fakes import errors, make_session, wait_until
 from tests.app.explorer.nullwindow import Context, drive, settle, until
+from training.run_lock import RunLock
 
 PANEL = "//Train"
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="the trainer holds no lock there")
 
 
 def command(checkpoint: Path) -> tuple[str, ...]:
     return sys.executable, str(Path(fake_trainer.__file__)), str(checkpoint)
+
+
+def planned(data: str, out: Path | str = "", **fields: Any) -> Plan:
+    return Plan(sources=(Source(place=data),), out=str(out), **fields)
 
 
 def wait_for_end(trainer: Trainer) -> Ended:
@@ -41,31 +53,26 @@ def wait_for_end(trainer: Trainer) -> Ended:
     return ended[0]
 
 
-def trained(trainer: Trainer) -> bool:
-    trainer.poll()
-    return trainer.progress.evaluated is not None
-
-
-def test_the_recipes_are_the_trainers() -> None:
-    from training.recipes import GAN_RECIPES
-
-    assert set(RECIPES) == set(GAN_RECIPES)
+def wait_for_evaluation(run: Path) -> Watch:
+    watch = Watch(run)
+    wait_until(lambda: (watch.look(), watch.progress.evaluated is not None)[1], timeout=60.0)
+    return watch
 
 
 def test_stopped_and_resumed(tmp_path: Path, tiny_checkpoint: Path) -> None:
     trainer, run = Trainer(command(tiny_checkpoint)), tmp_path / "faces"
-    plan = Plan(recipe="tiny", data="-pictures = mine", clip=" ", out=f" {run} ")
+    plan = planned("-pictures = mine", f" {run} ", clip=" ")
     assert trainer.start(plan) is None
     assert trainer.running
-    wait_until(lambda: trained(trainer), timeout=60.0)
-    assert trainer.progress.images == 3000
-    assert trainer.progress.images_per_s == 45.0
-    assert trainer.progress.newest == {"loss_d": 1.2, "loss_g": 0.5, "match_real": 0.25}
-    assert trainer.progress.curves["loss_g"] == [(1000, 0.5), (3000, 0.5)]
-    assert trainer.progress.evaluated == (3000, {"fid": 12.5})
+    progress = wait_for_evaluation(run).progress
+    assert progress.images == 3000
+    assert progress.images_per_s == 45.0
+    assert progress.newest == {"loss_d": 1.2, "loss_g": 0.5, "match_real": 0.25}
+    assert progress.curves["loss_g"] == [(1000, 0.5), (3000, 0.5)]
+    assert progress.evaluated == (3000, {"fid": 12.5})
     trainer.stop()
     trainer.stop()  # a second signal would end it at once
-    assert wait_for_end(trainer) == Ended(run=run, problem=None, images=3000, stopped=True)
+    assert wait_for_end(trainer) == Ended(run=run, problem=None, stopped=True)
     assert (run / "state.pt").exists()
     assert json.loads((run / "words.json").read_text()) == ["--recipe=tiny", f"--out={run}", "--data=-pictures = mine"]
 
@@ -80,15 +87,15 @@ def test_stopped_and_resumed(tmp_path: Path, tiny_checkpoint: Path) -> None:
 
 def test_what_goes_wrong_is_one_message(tmp_path: Path, tiny_checkpoint: Path) -> None:
     trainer = Trainer(command(tiny_checkpoint))
-    trainer.start(Plan(data="bad", out=str(tmp_path / "run")))
+    trainer.start(planned("bad", tmp_path / "run"))
     assert wait_for_end(trainer).problem == "bad: expected captioned pictures, got nothing"
 
     crashes = Trainer((sys.executable, "-c", "print('one'); raise RuntimeError('two')"))
-    crashes.start(Plan(data="x", out=str(tmp_path / "run")))
+    crashes.start(planned("x", tmp_path / "run"))
     assert wait_for_end(crashes).problem == "RuntimeError: two"
 
     missing = Trainer((str(tmp_path / "no-program"),))
-    problem = missing.start(Plan(data="x", out=str(tmp_path / "run")))
+    problem = missing.start(planned("x", tmp_path / "run"))
     assert problem is not None
     assert problem.startswith("it did not start: ")
     assert not missing.running
@@ -96,27 +103,8 @@ def test_what_goes_wrong_is_one_message(tmp_path: Path, tiny_checkpoint: Path) -
 
 def test_the_real_command_says_what_is_missing(tmp_path: Path) -> None:
     trainer = Trainer()
-    trainer.start(Plan(recipe="tiny", data=str(tmp_path / "none"), out=str(tmp_path / "run")))
+    trainer.start(planned(str(tmp_path / "none"), tmp_path / "run"))
     assert wait_for_end(trainer).problem == "a new run needs --clip; to go on with one, give --resume RUN"
-
-
-def test_curves_stay_small_and_hostile_rows_do_no_harm() -> None:
-    progress = Progress()
-    for images in range(1, 5000):
-        progress.take({"kind": "train", "images": images, "loss_d": float(images), "loss_g": "inf"})
-    curve = progress.curves["loss_d"]
-    assert len(curve) <= CURVE
-    assert (curve[0], curve[-1]) == ((1, 1.0), (4999, 4999.0))
-    progress.take({"kind": "train", "images": 2000, "loss_d": 7.0})  # resumed from before
-    assert curve[-1] == (2000, 7.0)
-    assert all(images < 2000 for images, _ in curve[:-1])
-    before = replace(progress)
-    rows: list[dict[str, Any]] = [{}, {"kind": "train"}, {"kind": ["x"], "images": 3}, {"kind": "train", "images": "9"}]
-    for row in rows:
-        progress.take(row)
-    assert progress == before
-    progress.take({"kind": "train", "images": 3000, "loss_d": [1], "loss_g": True, "images_per_s": None})
-    assert progress.newest == {}
 
 
 def test_clicked_from_start_to_stop(tmp_path: Path, tiny_checkpoint: Path) -> None:
@@ -133,19 +121,19 @@ def test_clicked_from_start_to_stop(tmp_path: Path, tiny_checkpoint: Path) -> No
 
         ctx.item_click(f"{PANEL}/###recipe")
         ctx.item_click("//$FOCUSED/###postcards-32")
-        ctx.item_input_value(f"{PANEL}/##data", "bad")
+        ctx.item_input_value(f"{PANEL}/##data 0", "bad")
         ctx.item_input_value(f"{PANEL}/##out", str(run))
         ctx.item_click(f"{PANEL}/###start training")
         until(ctx, lambda: desk.problem is not None, 3000)
         assert errors(session) == ["Training faces ended: bad: expected captioned pictures, got nothing"]
 
-        ctx.item_click(f"{PANEL}/###choose data")
+        ctx.item_click(f"{PANEL}/###choose data 0")
         ctx.yield_(3)
         ctx.item_input_value("//$FOCUSED/##path", "good")
         ctx.yield_(2)
-        assert desk.plan == Plan(recipe="postcards-32", data="good", out=str(run))
+        assert desk.plan == planned("good", run, recipe="postcards-32")
         ctx.item_click(f"{PANEL}/###start training")
-        until(ctx, lambda: desk.trainer.progress.evaluated is not None, 3000)
+        until(ctx, lambda: desk.watch is not None and desk.watch.progress.evaluated is not None, 3000)
         assert desk.problem is None
         ctx.yield_(3)
         ctx.item_click(f"{PANEL}/###Newest")
@@ -165,12 +153,192 @@ def test_clicked_from_start_to_stop(tmp_path: Path, tiny_checkpoint: Path) -> No
 
 def test_closing_the_window_stops_and_saves(tmp_path: Path, tiny_checkpoint: Path) -> None:
     session = make_session(tmp_path, train=command(tiny_checkpoint))
-    session.training.plan = Plan(data="good")
+    session.training.plan = planned("good")
     session.training.start()
     run = session.training.plan.run
     assert run == tmp_path / "out" / "runs" / "tiny"  # nobody said where
-    wait_until(lambda: trained(session.training.trainer), timeout=60.0)
+    wait_for_evaluation(run)
     session.close()
     assert session.render.close(timeout=10.0)
     assert (run / "state.pt").exists()
     assert os.listdir(run.parent) == ["tiny"]
+
+
+def outlive(checkpoint: Path, run: Path) -> int:
+    """Start a training in a process that is killed, as a window may be; the process number of the training."""
+    script = (
+        "import os, signal, sys\n"
+        "from app.explorer.trainer import Trainer\n"
+        "from app.explorer.training_plan import Plan, Source\n"
+        "trainer = Trainer(sys.argv[2:])\n"
+        "assert trainer.start(Plan(sources=(Source(place='good'),), out=sys.argv[1])) is None\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(run), *command(checkpoint)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    watch = wait_for_evaluation(run)
+    assert watch.holder is not None
+    return int(watch.holder.who.split()[1])
+
+
+def named_before(folder: Path, run: Path) -> None:
+    """An earlier window's settings, which name a run."""
+    store = Store(folder / "config")
+    assert store.prepare() is None
+    store.save_settings(Settings(training=planned("good", run)))
+
+
+@POSIX
+def test_a_run_that_outlived_its_window_is_followed_and_stopped(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    run = tmp_path / "faces"
+    outlive(tiny_checkpoint, run)
+    named_before(tmp_path, run)
+
+    def script(ctx: Context, session: Session, explorer: Explorer) -> None:
+        desk = session.training
+        assert session.messages[-1].text == "faces is being trained; View > Panels > Train follows it."
+        settle(ctx, session)
+        ctx.menu_click("//##MainMenuBar/View/Panels/###panel Train")
+        ctx.yield_(3)
+        assert not ctx.item_exists(f"{PANEL}/###start training")
+        desk.start()
+        assert not desk.trainer.running
+        assert desk.busy
+        assert desk.watch is not None
+        assert desk.watch.progress.curves["loss_g"] == [(1000, 0.5), (3000, 0.5)]
+        ctx.item_click(f"{PANEL}/###explore run")
+        until(ctx, lambda: session.history.scene.checkpoint == str(run / "latest.safetensors"), 3000)
+
+        # Another run can be named beside it, and is offered; this one shows again when its name is back.
+        ctx.item_input_value(f"{PANEL}/##out", str(tmp_path / "another"))
+        ctx.yield_(3)
+        assert not desk.busy
+        assert ctx.item_exists(f"{PANEL}/###start training")
+        ctx.item_input_value(f"{PANEL}/##out", str(run))
+        ctx.yield_(3)
+        assert desk.busy
+
+        ctx.item_click(f"{PANEL}/###stop")
+        assert desk.stopping
+        until(ctx, lambda: not desk.busy, 3000)
+        assert not desk.stopping
+        ctx.yield_(3)
+        assert session.messages[-1].text == "faces: stopped and saved after 3 k images."
+        assert desk.ending == "stopped"
+        assert ctx.item_exists(f"{PANEL}/###start training")
+        assert (run / "state.pt").exists()
+        assert not errors(session)
+
+    drive(tmp_path, script, train=command(tiny_checkpoint))
+
+
+@POSIX
+def test_a_run_that_vanishes_is_told(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    run = tmp_path / "faces"
+    process = outlive(tiny_checkpoint, run)
+    named_before(tmp_path, run)
+    session = make_session(tmp_path, train=command(tiny_checkpoint))
+    desk = session.training
+    assert desk.busy
+    assert desk.ending is None
+    os.kill(process, signal.SIGKILL)
+    wait_until(lambda: (session.tick(), not desk.busy)[1], timeout=60.0)
+    assert errors(session) == [f"Training faces ended: {WITHOUT_A_WORD}"]
+    assert desk.ending == desk.problem == WITHOUT_A_WORD
+    session.close()
+
+    # A window that was not there when it happened says so too.
+    session = make_session(tmp_path, train=command(tiny_checkpoint))
+    assert (session.training.ending, session.training.problem, errors(session)) == (WITHOUT_A_WORD, None, [])
+    assert session.training.resumes
+    # A trainer that goes before it has said anything has not ended as the one before it did.
+    with open(run / "log.jsonl", "a") as log:
+        log.write(json.dumps({"kind": "stop", "time": 5.0, "images": 3000, "finished": True}) + "\n")
+    with RunLock(run):
+        wait_until(lambda: (session.tick(), session.training.busy)[1])
+    wait_until(lambda: (session.tick(), not session.training.busy)[1])
+    assert errors(session) == [f"Training faces ended: {WITHOUT_A_WORD}"]
+    session.close()
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ({"finished": True}, "faces: trained, 3 k images."),
+        ({"finished": False, "problem": "no memory"}, "Training faces ended: no memory"),
+    ],
+)
+def test_how_anothers_run_ended(tmp_path: Path, tiny_checkpoint: Path, row: dict[str, Any], text: str) -> None:
+    run = tmp_path / "faces"
+    named_before(tmp_path, run)
+    session = make_session(tmp_path, train=command(tiny_checkpoint))
+    assert not session.messages
+    with RunLock(run):
+        wait_until(lambda: (session.tick(), session.training.busy)[1])
+        with open(run / "log.jsonl", "w") as log:
+            log.write(json.dumps({"kind": "stop", "time": time.time() + 1.0, "images": 3000, **row}) + "\n")
+    wait_until(lambda: (session.tick(), not session.training.busy)[1])
+    assert session.messages[-1].text == text
+    assert session.training.ending == row.get("problem", "finished")
+    session.close()
+
+
+def test_several_sources_and_settings_by_hand(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    run = tmp_path / "faces"
+
+    def script(ctx: Context, session: Session, explorer: Explorer) -> None:
+        settle(ctx, session)
+        ctx.menu_click("//##MainMenuBar/View/Panels/###panel Train")
+        ctx.yield_(2)
+        desk = session.training
+        ctx.item_input_value(f"{PANEL}/##data 0", "cats")
+        assert not ctx.item_exists(f"{PANEL}/##weight 0")
+        ctx.item_click(f"{PANEL}/###add data")
+        ctx.yield_(2)
+        ctx.item_click(f"{PANEL}/###add data")
+        ctx.yield_(2)
+        ctx.item_click(f"{PANEL}/###choose data 1")
+        ctx.yield_(3)
+        ctx.item_input_value("//$FOCUSED/##path", "dogs.zip")
+        ctx.yield_(2)
+        ctx.item_input_value(f"{PANEL}/##weight 1", 2.5)
+        ctx.item_input_value(f"{PANEL}/##weight 2", 1000.0)
+        ctx.item_input_value(f"{PANEL}/##data 2", "birds")
+        ctx.yield_(2)
+        assert [(s.place, s.weight) for s in desk.plan.sources] == [("cats", 1.0), ("dogs.zip", 2.5), ("birds", 100.0)]
+        ctx.item_click(f"{PANEL}/###remove data 2")
+        ctx.yield_(2)
+        ctx.item_input_value(f"{PANEL}/##settings", "kimg=2 'mirror=maybe'")
+        ctx.item_input_value(f"{PANEL}/##out", str(run))
+        ctx.item_click(f"{PANEL}/###start training")
+        ctx.yield_(2)
+        assert desk.problem == "mirror: expected a value like true, got 'maybe'"
+        assert not desk.busy
+        ctx.item_input_value(f"{PANEL}/##settings", "kimg=2 mirror=true")
+        ctx.item_click(f"{PANEL}/###start training")
+        until(ctx, lambda: desk.watch is not None and desk.watch.progress.evaluated is not None, 3000)
+        words = ["--recipe=tiny", f"--out={run}", "--data=cats", "--data=dogs.zip=2.5", "--set=kimg=2", "--mirror"]
+        assert json.loads((run / "words.json").read_text()) == words
+        assert not errors(session)
+
+    drive(tmp_path, script, train=command(tiny_checkpoint))
+    # The next window has it all again, and goes on with the run.
+    session = make_session(tmp_path, train=command(tiny_checkpoint))
+    sources = (Source(place="cats"), Source(place="dogs.zip", weight=2.5))
+    assert session.training.plan == Plan(sources=sources, out=str(run), settings="kimg=2 mirror=true")
+    assert session.training.resumes
+    assert session.training.ending == "stopped"
+    session.close()
+
+
+def test_the_trainer_says_what_is_wrong_with_a_setting(tmp_path: Path) -> None:
+    trainer = Trainer()
+    trainer.start(planned(str(tmp_path), tmp_path / "run", settings="bach=3"))
+    problem = wait_for_end(trainer).problem
+    assert problem is not None
+    assert "bach" in problem
+    trainer.start(planned(str(tmp_path), tmp_path / "run", settings="crop=round"))
+    problem = wait_for_end(trainer).problem
+    assert problem is not None
+    assert problem.startswith("argument --crop: invalid choice: 'round'")
