@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if args.background and hasattr(os, "nice"):
         os.nice(10)
 
-    from app.vectors import kept_path, read_for
+    from app.vectors import keep_for_run, kept_path, read_for
     from core.directions import Source
     from core.vectors import merged, save_vectors
 
@@ -102,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
     before = read_for(out, source.sha256) if out.is_file() and out.stat().st_size else ()
     vectors = merged(before, [one.vector for one in found])
     save_vectors(out, vectors, source.sha256)
+    if args.out is None:
+        keep_for_run(checkpoint_path(args), [one.vector for one in found])
     # As they are called there: a taken name gets a number, and what was there keeps its name.
     by_digest = {vector.digest: vector for vector in vectors}
     named = tuple(by_digest[one.vector.digest] for one in found)

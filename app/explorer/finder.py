@@ -54,6 +54,8 @@ class Result:
     problem: str | None
     """Why nothing was found."""
     checkpoint: Path
+    out: Path
+    """The file that it added to."""
 
 
 class Finder:
@@ -98,10 +100,10 @@ class Finder:
                 errors="replace",
             )
         except OSError as error:
-            self._result = Result(f"it did not start: {error}", checkpoint)
+            self._result = Result(f"it did not start: {error}", checkpoint, out)
             return
         self._process = process
-        threading.Thread(target=self._follow, args=(process, checkpoint), name="finder", daemon=True).start()
+        threading.Thread(target=self._follow, args=(process, checkpoint, out), name="finder", daemon=True).start()
 
     def cancel(self) -> None:
         """End the search; what it has not saved by then it does not save."""
@@ -123,7 +125,7 @@ class Finder:
         if process is not None:
             process.wait()
 
-    def _follow(self, process: subprocess.Popen[str], checkpoint: Path) -> None:
+    def _follow(self, process: subprocess.Popen[str], checkpoint: Path, out: Path) -> None:
         assert process.stdout is not None
         last: deque[str] = deque(maxlen=20)
         with process.stdout as lines:
@@ -142,7 +144,7 @@ class Finder:
             problem = (said or [f"it ended with code {code}"])[-1]
         with self._lock:
             self._process = None
-            self._result = None if self._cancelled and code != 0 else Result(problem, checkpoint)
+            self._result = None if self._cancelled and code != 0 else Result(problem, checkpoint, out)
 
 
 def _stage(line: str) -> tuple[str, int, int] | None:

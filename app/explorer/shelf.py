@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from app.vectors import Known, kept_path, known_vectors, read_for
+from app.runs import run_id
+from app.vectors import Known, keep_for_run, kept_path, known_vectors, read_for, run_path
 from core.request import RenderRequest
 from core.vectors import Vector, VectorError, digest_of, free_name, load_vectors, merged, name_of, save_vectors
 
@@ -40,6 +41,8 @@ class Shelf:
         self._info: Any = None
         self._path = Path()
         self._known = Known()
+        self._earlier: set[str] = set()
+        """Digests of what was made for an earlier snapshot of a run."""
         self._ids: dict[str, str] = {}
         """Digest to the id by which the engine knows it."""
         self._opening = False
@@ -72,9 +75,10 @@ class Shelf:
 
     @property
     def vectors(self) -> tuple[Vector, ...]:
-        """The person's own first, then those that came with the model."""
-        own = {vector.digest for vector in self._known.own}
-        return (*self._known.own, *(vector for vector in self._known.given if vector.digest not in own))
+        """The person's own first, then those of the run's earlier snapshots, then those that came with the model."""
+        own = (*self._known.own, *self._known.earlier)
+        digests = {vector.digest for vector in own}
+        return (*own, *(vector for vector in self._known.given if vector.digest not in digests))
 
     @property
     def directions(self) -> tuple[Vector, ...]:
@@ -86,7 +90,11 @@ class Shelf:
 
     def is_own(self, vector: Vector) -> bool:
         """Whether the person saved it, and may rename and delete it."""
-        return any(vector.id == other.id for other in self._known.own)
+        return any(vector.id == other.id for other in (*self._known.own, *self._known.earlier))
+
+    def is_earlier(self, vector: Vector) -> bool:
+        """Whether it was made for an earlier snapshot of the run whose snapshot is open."""
+        return vector.digest in self._earlier
 
     def find(self, vector_id: str) -> Vector | None:
         """The vector that an id in a scene means: by its values, whatever it is called now."""
@@ -132,8 +140,10 @@ class Shelf:
         """Read the files again, and let the engine know."""
         known = known_vectors(self._path, self._info.sha256, self._folder)
         self._known = replace(known, given=(*known.given, *self._not_in(known.given)))
+        self._earlier = {v.digest for v in (*known.earlier, *self._carried)} - {v.digest for v in known.own}
         for problem in self._known.problems:
             self._teller.tell_error(problem)
+        self._keep_for_run(known)
         fitting = [vector for vector in self.vectors if vector.fits(self._info.num_ws, self._info.w_dim)]
         if len(fitting) < len(self.vectors):
             names = {vector.name for vector in self.vectors} - {vector.name for vector in fitting}
@@ -142,9 +152,27 @@ class Shelf:
             self._known = replace(
                 self._known,
                 own=tuple(vector for vector in self._known.own if vector.id in ids),
+                earlier=tuple(vector for vector in self._known.earlier if vector.id in ids),
                 given=tuple(vector for vector in self._known.given if vector.id in ids),
             )
         self._let_know(fitting)
+
+    def found(self, out: Path) -> None:
+        """A search has added to the file `out`: this model's, or that of the snapshot that was open when it began."""
+        if out != self.path:
+            try:
+                keep_for_run(self._path, load_vectors(out).vectors, self._folder)
+            except VectorError as error:
+                self._teller.tell_error(str(error))
+        self.refresh()
+
+    def _keep_for_run(self, known: Known) -> None:
+        """What was saved for this snapshot, also by the command line, is there for the next one."""
+        try:
+            keep_for_run(self._path, known.own, self._folder)
+        except VectorError as error:
+            if str(error) not in known.problems:
+                self._teller.tell_error(f"The run's next snapshot will lack what is saved for this one: {error}")
 
     def _not_in(self, given: tuple[Vector, ...]) -> list[Vector]:
         """What was taken over and has not come with the model besides."""
@@ -262,21 +290,33 @@ class Shelf:
         """Call one of the person's own by another name; scenes that use it find it all the same."""
 
         def change(own: tuple[Vector, ...]) -> tuple[Vector, ...]:
-            free = free_name(name.strip(), {other.name for other in own if other.id != vector.id})
-            return tuple(replace(other, name=free) if other.id == vector.id else other for other in own)
+            free = free_name(name.strip(), {other.name for other in own if other.digest != vector.digest})
+            return tuple(replace(other, name=free) if other.digest == vector.digest else other for other in own)
 
         return self._change(change)
 
     def delete(self, vector: Vector) -> bool:
         """Take one of the person's own off the file. Until another model is opened, undo can still show it."""
-        return self._change(lambda own: tuple(other for other in own if other.id != vector.id))
+        carried = self._carried
+        self._carried = tuple(other for other in carried if other.digest != vector.digest)
+        done = self._change(lambda own: tuple(other for other in own if other.digest != vector.digest))
+        if not done:
+            self._carried = carried
+        return done
 
     def _change(self, change: Callable[[tuple[Vector, ...]], tuple[Vector, ...]]) -> bool:
-        path = self.path
+        """Change the file of this model and, if it is a run's snapshot, that of the run too."""
+        places = [(self.path, self._info.sha256)]
+        run = run_id(self._path)
+        if run is not None:
+            places.append((run_path(run, self._folder), run))
         try:
-            # As it is now: the command line, or another window, may have added to it.
-            own = read_for(path, self._info.sha256) if path.is_file() else ()
-            save_vectors(path, change(own), self._info.sha256)
+            # As they are now: the command line, or another window, may have added to them.
+            before = [read_for(path, owner) if path.is_file() else () for path, owner in places]
+            for (path, owner), vectors in zip(places, before, strict=True):
+                changed = change(vectors)
+                if changed != vectors:
+                    save_vectors(path, changed, owner)
         except VectorError as error:
             self._teller.tell_error(f"Nothing was changed: {error}")
             return False

@@ -47,7 +47,7 @@ class VectorDesk:
             return
         before = len(self.shelf.directions)
         if result.checkpoint == self.shelf.checkpoint:
-            self.shelf.refresh()
+            self.shelf.found(result.out)
             self._session.tell(f"Found directions: there are {len(self.shelf.directions)} now, {before} before")
 
     def close(self) -> None:

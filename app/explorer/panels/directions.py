@@ -11,7 +11,7 @@ from app.explorer import theme
 from app.explorer.actions import by_id
 from app.explorer.finder import Method, Search
 from app.explorer.history import History
-from app.explorer.panels.vector_rows import LAYERS_HELP, VectorMenu, icon_button, layer_range, to_the_right
+from app.explorer.panels.vector_rows import LAYERS_HELP, VectorMenu, about, icon_button, layer_range, vector_row
 from app.explorer.pushing import with_amount, with_push, with_push_layers, without_push
 from app.explorer.session import Session
 from app.explorer.widgets import (
@@ -81,9 +81,13 @@ class DirectionsPanel:
         """The slider and the layers of one direction in the picture; whether it was removed."""
         vector = self._session.shelf.find(push.direction)
         name = vector.name if vector is not None else push.direction.rpartition("@")[0]
-        about = vector.note if vector is not None else "This direction is not saved for this model and does nothing."
+        what = (
+            about(self._session, vector)
+            if vector is not None
+            else "This direction is not saved for this model and does nothing."
+        )
         width = imgui.get_font_size() * 5.0
-        row_label(fitted(name, width), f"{name}\n{about}")
+        row_label(fitted(name, width), f"{name}\n{what}")
         reach = REACH * (vector.scale if vector is not None else 1.0)
         imgui.begin_disabled(vector is None)
         imgui.set_next_item_width(-reset_width() - 4)
@@ -129,11 +133,7 @@ class DirectionsPanel:
         if icon_button(icons.ICON_FA_PLUS, f"add {vector.digest}", f"A slider for {vector.name}"):
             history.step(f"add {vector.name}", lambda scene: with_push(scene, vector))
         imgui.same_line(0, 4)
-        imgui.align_text_to_frame_padding()
-        width = imgui.get_content_region_avail().x - reset_width() - 4
-        dim_text(fitted(vector.name, width), theme.colour.text if in_use else theme.colour.dim)
-        tooltip(f"{vector.name}\n{vector.note}")
-        to_the_right()
+        vector_row(self._session, vector, in_use=in_use)
         self._menu.draw(history, vector)
 
     def _progress(self) -> None:

@@ -10,7 +10,7 @@ from imgui_bundle import imgui
 from app.explorer import theme
 from app.explorer.actions import by_id
 from app.explorer.history import History
-from app.explorer.panels.vector_rows import LAYERS_HELP, VectorMenu, icon_button, layer_range, to_the_right
+from app.explorer.panels.vector_rows import LAYERS_HELP, VectorMenu, about, icon_button, layer_range, vector_row
 from app.explorer.pushing import at_latent, with_latent, with_mix
 from app.explorer.session import Session
 from app.explorer.widgets import (
@@ -85,7 +85,8 @@ class SavedLatentsPanel:
         """How much of a latent is in the picture, and in which layers; whether it was removed."""
         vector = self._session.shelf.find(mix.latent)
         name = vector.name if vector is not None else mix.latent.rpartition("@")[0]
-        row_label(fitted(name, imgui.get_font_size() * 5.0), name)
+        what = f"{name}\n{about(self._session, vector)}" if vector is not None else name
+        row_label(fitted(name, imgui.get_font_size() * 5.0), what)
         imgui.begin_disabled(vector is None)
         imgui.set_next_item_width(-reset_width() - 4)
         clamp = imgui.SliderFlags_.always_clamp
@@ -113,10 +114,6 @@ class SavedLatentsPanel:
         ):
             history.step(f"layers of {vector.name}", lambda scene: with_latent(scene, vector, self._first, self._stop))
         imgui.same_line(0, 4)
-        imgui.align_text_to_frame_padding()
         used = any(mix.latent.rpartition("@")[2] == vector.digest for mix in history.scene.mixes if mix.latent)
-        width = imgui.get_content_region_avail().x - reset_width() - 4
-        dim_text(fitted(vector.name, width), theme.colour.text if used else theme.colour.dim)
-        tooltip(f"{vector.name}\n{vector.note}")
-        to_the_right()
+        vector_row(self._session, vector, in_use=used)
         self._menu.draw(history, vector)

@@ -10,11 +10,36 @@ from app.explorer.actions import by_id
 from app.explorer.history import History
 from app.explorer.pushing import without
 from app.explorer.session import Session
-from app.explorer.widgets import reset_width, square_button, tooltip
+from app.explorer.widgets import dim_text, fitted, reset_width, square_button, tooltip
 from core.request import LAYER_LIMIT
 from core.vectors import NAME_LENGTH, Vector
 
 LAYERS_HELP = "Which of the model's layers it acts on: the first ones make the composition, the last ones the surface."
+
+
+EARLIER = "Made for an earlier snapshot of this run: nearly right for this one."
+
+
+def vector_row(session: Session, vector: Vector, *, in_use: bool) -> None:
+    """A saved vector's name in a list, marked where it was made for an earlier snapshot. The menu's dots come next."""
+    shelf = session.shelf
+    width = imgui.get_content_region_avail().x - reset_width() - 4
+    earlier = shelf.is_earlier(vector)
+    if earlier:
+        width -= imgui.calc_text_size(icons.ICON_FA_CLOCK_ROTATE_LEFT).x + 8
+    imgui.align_text_to_frame_padding()
+    dim_text(fitted(vector.name, width), theme.colour.text if in_use else theme.colour.dim)
+    tooltip(f"{vector.name}\n{about(session, vector)}")
+    if earlier:
+        imgui.same_line(0, 8)
+        dim_text(icons.ICON_FA_CLOCK_ROTATE_LEFT, theme.colour.faint)
+        tooltip(EARLIER)
+    to_the_right()
+
+
+def about(session: Session, vector: Vector) -> str:
+    """How a vector was made, and for what."""
+    return f"{vector.note}\n{EARLIER}" if session.shelf.is_earlier(vector) else vector.note
 
 
 def icon_button(icon: str, name: str, help_text: str, *, enabled: bool = True) -> bool:
