@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Literal
 
 from app.explorer.run_watch import Watch
@@ -25,6 +26,8 @@ Place = Literal["data", "clip", "start", "out"]
 """The fields of a `Plan` that are files or folders."""
 
 LOOK_S = 1.0
+TOLD = 200
+"""So many characters of a problem are told at most."""
 WITHOUT_A_WORD = (
     "its trainer has gone without a word: it was killed, or crashed. Resume goes on from what was saved last."
 )
@@ -184,7 +187,8 @@ class TrainingDesk:
 
     def _tell_problem(self, watch: Watch, problem: str) -> None:
         self.problem = problem
-        self._session.tell_error(f"Training {watch.run.name} ended: {problem}")
+        # The panel has the whole of it, which may be all settings by name.
+        self._session.tell_error(f"Training {watch.run.name} ended: {shorten(problem, TOLD, placeholder='…')}")
 
     def _tell_end(self, watch: Watch, *, finished: bool) -> None:
         images = amount(watch.progress.images or 0)

@@ -8,6 +8,7 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
 from app.explorer.history import History
+from app.explorer.panels.path_field import path_field
 from app.explorer.panels.train_progress import draw_progress, problem_text
 from app.explorer.panels.train_sources import draw_sources
 from app.explorer.session import DialogWish, Session
@@ -19,7 +20,7 @@ CLIP_HELP = "A run of `glissando train clip`, or open_clip:MODEL/TAG. Left empty
 FROM_HELP = "A run, or a checkpoint, whose model is trained further. Left empty, a new model."
 RUN_HELP = (
     "The run's folder, a new one; or one that holds a run, to go on with it as it was started. Left empty, a new one "
-    "under the output folder."
+    "under the output folder"
 )
 SETTINGS_HELP = (
     "Changes to the recipe, or to the run from here on: name=value, with spaces between them, such as kimg (how long, "
@@ -65,7 +66,7 @@ class TrainPanel:
         imgui.end_disabled()
         # Beside a run that another process trains, one may well start another.
         imgui.begin_disabled(desk.trainer.running)
-        self._place("out", "run", RUN_HELP, "train_out", str(desk.usual_run))
+        self._place("out", "run", f"{RUN_HELP}: {desk.usual_run}.", "train_out", f"runs/{desk.plan.recipe}")
         imgui.end_disabled()
         imgui.begin_disabled(desk.busy)
         row_label("settings", SETTINGS_HELP)
@@ -73,7 +74,7 @@ class TrainPanel:
         changed, text = imgui.input_text_with_hint("##settings", "kimg=50 batch=16", desk.plan.settings)
         if changed:
             desk.plan = replace(desk.plan, settings=typed(text))
-        tooltip(SETTINGS_HELP)
+        tooltip(f"{desk.plan.settings}\n{SETTINGS_HELP}" if desk.plan.settings else SETTINGS_HELP)
         imgui.end_disabled()
 
     def _recipe(self) -> None:
@@ -95,7 +96,7 @@ class TrainPanel:
         row_label(label, help_text)
         imgui.set_next_item_width(-imgui.get_frame_height() - 4)
         now = getattr(desk.plan, place)
-        changed, text = imgui.input_text_with_hint(f"##{place}", hint, now)
+        changed, text = path_field(f"##{place}", hint, now)
         if changed:
             desk.plan = replace(desk.plan, **{place: typed(text)})
         tooltip(f"{now}\n{help_text}" if now else help_text)

@@ -19,11 +19,13 @@ LOSSES = ("loss_d", "loss_g")
 def draw_progress(desk: TrainingDesk, watch: Watch) -> None:
     """The run that the panel is about."""
     progress = watch.progress
-    imgui.text_unformatted(fitted(_state(desk, watch), imgui.get_content_region_avail().x))
+    width = imgui.get_content_region_avail().x
+    imgui.text_unformatted(fitted(_state(desk, watch), width))
+    tooltip(str(watch.run))
     other = desk.other
-    tooltip(
-        f"{watch.run}\nTrained by {other.who}, which is not this window's." if other is not None else str(watch.run)
-    )
+    if other is not None:
+        dim_text(fitted(f"trained by {other.who}", width))
+        tooltip("Not by this window: it goes on when this window is closed.")
     ending = desk.ending
     if ending not in (None, "finished", "stopped", desk.problem):
         problem_text(f"It ended: {ending}")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
+from app.explorer.panels.path_field import path_field
 from app.explorer.panels.vector_rows import icon_button, to_the_right
 from app.explorer.session import Session
 from app.explorer.training_plan import MOST_SOURCES, WEIGHTS, Source, typed
@@ -34,7 +35,7 @@ def draw_sources(session: Session) -> None:
             source = _weight(source, index)
         buttons = 2 * (imgui.get_frame_height() + GAP)
         imgui.set_next_item_width(-buttons)
-        changed, text = imgui.input_text_with_hint(f"##data {index}", "a folder", source.place)
+        changed, text = path_field(f"##data {index}", "a folder", source.place)
         if changed:
             source = replace(source, place=typed(text))
         tooltip(f"{source.place}\n{HELP}" if source.place else HELP)

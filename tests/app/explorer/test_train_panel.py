@@ -15,6 +15,8 @@ import pytest
 
 pytest.importorskip("imgui_bundle")
 
+from imgui_bundle import imgui
+
 from app.explorer.run_watch import Watch
 from app.explorer.session import Session
 from app.explorer.settings import Settings, Store
@@ -28,6 +30,7 @@ from tests.app.explorer.nullwindow import Context, drive, settle, until
 from training.run_lock import RunLock
 
 PANEL = "//Train"
+LONG = "/a/folder/with/a/name/that/no/panel/is/wide/enough/for/clip"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="the trainer holds no lock there")
 
 
@@ -292,6 +295,8 @@ def test_several_sources_and_settings_by_hand(tmp_path: Path, tiny_checkpoint: P
         ctx.menu_click("//##MainMenuBar/View/Panels/###panel Train")
         ctx.yield_(2)
         desk = session.training
+        desk.plan = Plan(clip=LONG)
+        ctx.yield_(2)
         ctx.item_input_value(f"{PANEL}/##data 0", "cats")
         assert not ctx.item_exists(f"{PANEL}/##weight 0")
         ctx.item_click(f"{PANEL}/###add data")
@@ -309,6 +314,13 @@ def test_several_sources_and_settings_by_hand(tmp_path: Path, tiny_checkpoint: P
         assert [(s.place, s.weight) for s in desk.plan.sources] == [("cats", 1.0), ("dogs.zip", 2.5), ("birds", 100.0)]
         ctx.item_click(f"{PANEL}/###remove data 2")
         ctx.yield_(2)
+        # A field that shows the end of its path has the whole of it when it is clicked.
+        ctx.item_click(f"{PANEL}/##clip")
+        ctx.key_press(imgui.Key.end)
+        ctx.key_chars_append("2")
+        ctx.key_press(imgui.Key.enter)
+        ctx.yield_(2)
+        assert desk.plan.clip == LONG + "2"
         ctx.item_input_value(f"{PANEL}/##settings", "kimg=2 'mirror=maybe'")
         ctx.item_input_value(f"{PANEL}/##out", str(run))
         ctx.item_click(f"{PANEL}/###start training")
@@ -318,15 +330,15 @@ def test_several_sources_and_settings_by_hand(tmp_path: Path, tiny_checkpoint: P
         ctx.item_input_value(f"{PANEL}/##settings", "kimg=2 mirror=true")
         ctx.item_click(f"{PANEL}/###start training")
         until(ctx, lambda: desk.watch is not None and desk.watch.progress.evaluated is not None, 3000)
-        words = ["--recipe=tiny", f"--out={run}", "--data=cats", "--data=dogs.zip=2.5", "--set=kimg=2", "--mirror"]
-        assert json.loads((run / "words.json").read_text()) == words
+        words = ["--recipe=tiny", f"--out={run}", "--data=cats", "--data=dogs.zip=2.5", f"--clip={LONG}2"]
+        assert json.loads((run / "words.json").read_text()) == [*words, "--set=kimg=2", "--mirror"]
         assert not errors(session)
 
     drive(tmp_path, script, train=command(tiny_checkpoint))
     # The next window has it all again, and goes on with the run.
     session = make_session(tmp_path, train=command(tiny_checkpoint))
     sources = (Source(place="cats"), Source(place="dogs.zip", weight=2.5))
-    assert session.training.plan == Plan(sources=sources, out=str(run), settings="kimg=2 mirror=true")
+    assert session.training.plan == Plan(sources=sources, clip=f"{LONG}2", out=str(run), settings="kimg=2 mirror=true")
     assert session.training.resumes
     assert session.training.ending == "stopped"
     session.close()
