@@ -148,11 +148,13 @@ def test_a_panel_without_a_place_is_docked_beside_its_neighbours(tmp_path: Path)
 
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
+        session.desk.wish(ShowPanel("Timeline", True))
+        ctx.yield_(5)
         # As a layout from before there was a log knows it: not at all.
         imgui.internal.clear_window_settings("Log")
         session.desk.wish(ShowPanel("Log", True))
         ctx.yield_(5)
-        log, neighbour = ctx.window_info("//Log").window, ctx.window_info("//Save").window
+        log, neighbour = ctx.window_info("//Log").window, ctx.window_info("//Timeline").window
         assert log.dock_id == neighbour.dock_id != 0
 
     drive(tmp_path, script)
