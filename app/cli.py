@@ -57,9 +57,6 @@ def build_parser() -> Parser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 2 for a mistake the message explains, 130 after Ctrl-C."""
-    # Read when torch is loaded. Threads that spin while they wait for each other keep the cores from those they wait
-    # for: beside one busy program a picture took 590 ms instead of 18 (p90).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = _tidy(sys.argv[1:] if argv is None else list(argv))
     parser = build_parser()
     args = _parse(parser, arguments)
