@@ -83,6 +83,9 @@ class RunMetrics:
         with torch.random.fork_rng(devices=[]):
             self._meter = _open_meter(settings, own_clip, device)
         self._real: RealFeatures | None = None
+        """On rank 0, once they are known ..."""
+        self._knows_reals = False
+        """... which is so on all ranks alike: what one asks of the others, all must ask."""
         self._done: queue.SimpleQueue[Finished] = queue.SimpleQueue()
         self._worker: threading.Thread | None = None
 
@@ -107,7 +110,7 @@ class RunMetrics:
         """
         begun = time.perf_counter()
         settings, (rank, _) = self._settings, share()
-        if self._meter.extractor is not None and self._real is None:
+        if self._meter.extractor is not None and not self._knows_reals:
             self._real = real_features(
                 self._reals,
                 self._meter.extractor,
@@ -116,6 +119,7 @@ class RunMetrics:
                 cache=self._cache,
                 stopped=stopped,
             )
+            self._knows_reals = True
         shards = [self._shard(render, psi, stopped) for psi in settings.metrics_psis]
         if rank != 0:
             return

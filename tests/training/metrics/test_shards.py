@@ -88,8 +88,8 @@ class Colours:
         return torch.tensor([[1.0, len(prompt) % 3, len(prompt) % 2] for prompt in prompts])
 
 
-def run_metrics(folder: Path, cache: Path) -> dict[str, object]:
-    """One evaluation of a run whose generator draws a colour a latent, as each of its ranks does it."""
+def run_metrics(folder: Path, cache: Path) -> list[dict[str, object]]:
+    """Two evaluations of a run whose generator draws a colour a latent, as each of its ranks does them."""
     metrics = RunMetrics.of_arrays(
         EvaluationSettings(metrics=("fid", "clip"), metrics_pictures=90, metrics_features="classifier"),
         np.random.default_rng(0).integers(0, 256, (40, 3, 64, 64), dtype=np.uint8),
@@ -109,9 +109,11 @@ def run_metrics(folder: Path, cache: Path) -> dict[str, object]:
         file = load(write_tiny_checkpoint(folder / "tiny.safetensors"))
         return Candidate(header=file.header, tensors=file.tensors)
 
-    metrics.measure(render, candidate, images=7)
-    finished = metrics.close()
-    return {name: finished[0].figures[name] for name in ("fid", "clip", "best")} if finished else {}
+    finished = []
+    for images in (7, 8):
+        metrics.measure(render, candidate, images=images)
+        finished += metrics.close()
+    return [{name: evaluation.figures[name] for name in ("fid", "clip", "best")} for evaluation in finished]
 
 
 def one_rank(rank: int, world: int, folder: str) -> None:
