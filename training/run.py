@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,23 +258,13 @@ def _run(
 
 
 def _metrics(trainer: GanTrainer, out: Path) -> RunMetrics:
-    """The metrics of a run as it goes on. Raises `RunError` for data that they cannot be worked out for."""
-    dataset = trainer.data
-    if not isinstance(dataset, FolderDataset):
-        raise RunError(
-            "metrics_kimg: expected 0 for data that are read from shards, which cannot be drawn from by row; "
-            "measure its checkpoints with `glissando evaluate quality`, or train on a folder or a zip"
-        )
-    return RunMetrics.of_arrays(
-        trainer.config,
-        dataset.images,
-        dataset.fingerprint,
-        folder=out,
-        captions=dataset.captions,
-        own_clip=trainer.clip,
-        z_dim=trainer.generator.z_dim,
-        device=trainer.device,
-    )
+    """The metrics of a run as it goes on. Raises `DataError` for data of which nothing can be measured."""
+    dataset, config = trainer.data, trainer.config
+    if isinstance(dataset, FolderDataset):
+        of_data = partial(RunMetrics.of_arrays, config, dataset.images, dataset.fingerprint, captions=dataset.captions)
+    else:
+        of_data = partial(RunMetrics.of_streamed, config, dataset, from_first=trainer.ranks.share)
+    return of_data(folder=out, own_clip=trainer.clip, z_dim=trainer.generator.z_dim, device=trainer.device)
 
 
 def grid_z(config: GanConfig, z_dim: int) -> Tensor:

@@ -7,6 +7,7 @@ logs them. The weights that were measured are kept in memory until it is known w
 
 from __future__ import annotations
 
+import json
 import math
 import queue
 import threading
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.checkpoints import CheckpointError, Header, read_header, save
+from training.datasets.errors import DataError
+from training.datasets.opening import StreamedData
 from training.metrics.clip_score import ClipJudge, Encoder, open_judge
 from training.metrics.networks import open_extractor
 from training.metrics.quality import BY_FEATURES, Meter
@@ -29,6 +32,7 @@ from training.metrics.reals import ArrayPictures, Pictures, RealFeatures, real_f
 from training.metrics.sampler import draw_captions, latents
 from training.metrics.settings import CURVE_METRICS, HIGHER_IS_BETTER, OWN_CLIP, EvaluationSettings
 from training.metrics.shards import Drawn, Shard, evaluate_shard, gather, share, to_drawn
+from training.metrics.streamed import StreamedPictures
 
 BEST = "best.safetensors"
 _SEED = 0
@@ -69,15 +73,18 @@ class RunMetrics:
         *,
         folder: Path,
         reals: Pictures,
-        captions: Sequence[Sequence[str]],
+        prompts: Sequence[str],
         own_clip: Encoder,
         z_dim: int,
         device: torch.device,
         cache: Path | None = None,
     ) -> None:
-        """`folder` is the run's. Raises a `ValueError` that names the missing file when a network cannot be had."""
+        """`folder` is the run's, `prompts` the generated pictures' captions, the same on all ranks.
+
+        Raises a `ValueError` that names the missing file when a network cannot be had.
+        """
         self._settings, self._folder, self._reals, self._cache = settings, folder, reals, cache
-        self._prompts = draw_captions(captions, settings.metrics_pictures, _SEED)
+        self._prompts = list(prompts)
         self._z_dim = z_dim
         # Networks are given random weights before their own: the run's random numbers are not for that.
         with torch.random.fork_rng(devices=[]):
@@ -91,10 +98,37 @@ class RunMetrics:
 
     @classmethod
     def of_arrays(
-        cls, settings: EvaluationSettings, images_N3RR: NDArray[np.uint8], fingerprint: str, **rest: Any
+        cls,
+        settings: EvaluationSettings,
+        images_N3RR: NDArray[np.uint8],
+        fingerprint: str,
+        *,
+        captions: Sequence[Sequence[str]],
+        **rest: Any,
     ) -> RunMetrics:
         """For decoded pictures in memory."""
-        return cls(settings, reals=ArrayPictures(images_N3RR, fingerprint), **rest)
+        prompts = draw_captions(captions, settings.metrics_pictures, _SEED)
+        return cls(settings, reals=ArrayPictures(images_N3RR, fingerprint), prompts=prompts, **rest)
+
+    @classmethod
+    def of_streamed(
+        cls,
+        settings: EvaluationSettings,
+        data: StreamedData,
+        *,
+        from_first: Callable[[str], str],
+        cache: Path | None = None,
+        **rest: Any,
+    ) -> RunMetrics:
+        """For data that are read while they are trained on: a fixed sample of them, see `training.metrics.streamed`.
+
+        All ranks call it; `from_first` gives what rank 0 gives, which reads the captions for all. Raises `DataError`
+        when nothing in the sample can be used.
+        """
+        reals = StreamedPictures(data, most=settings.metrics_reals, seed=_SEED)
+        first = share()[0] == 0
+        mine = json.dumps(reals.prompts(settings.metrics_pictures, cache=cache)) if first else ""
+        return cls(settings, reals=reals, prompts=json.loads(from_first(mine)), cache=cache, **rest)
 
     def measure(
         self,
@@ -111,14 +145,19 @@ class RunMetrics:
         begun = time.perf_counter()
         settings, (rank, _) = self._settings, share()
         if self._meter.extractor is not None and not self._knows_reals:
-            self._real = real_features(
-                self._reals,
-                self._meter.extractor,
-                most=settings.metrics_reals,
-                seed=_SEED,
-                cache=self._cache,
-                stopped=stopped,
-            )
+            try:
+                self._real = real_features(
+                    self._reals,
+                    self._meter.extractor,
+                    most=settings.metrics_reals,
+                    seed=_SEED,
+                    cache=self._cache,
+                    stopped=stopped,
+                )
+            except DataError as error:  # on all ranks; the next evaluation tries again
+                if rank == 0:
+                    self._done.put(Finished(images=images, figures=_failed(error, _since(begun))))
+                return
             self._knows_reals = True
         shards = [self._shard(render, psi, stopped) for psi in settings.metrics_psis]
         if rank != 0:
@@ -128,7 +167,7 @@ class RunMetrics:
             return  # the run is asked to stop
         self._join(None)
         kept = candidate()
-        seconds = round(time.perf_counter() - begun, 2)
+        seconds = _since(begun)
         # A thread that does not hold the process up at its end; what it writes, it writes whole or not at all.
         self._worker = threading.Thread(
             target=self._work, args=(whole, kept, images, seconds), name="metrics", daemon=True
@@ -168,7 +207,7 @@ class RunMetrics:
             figures["best"] = shards[0].broken == 0 and self._keep_if_best(figures, candidate)
         except (ValueError, OSError, MemoryError, np.linalg.LinAlgError) as error:
             # Figures are worth less than the run: it goes on, and its log says what happened.
-            figures = {"error": " ".join(str(error).split()) or type(error).__name__, "seconds": seconds}
+            figures = _failed(error, seconds)
         self._done.put(Finished(images=images, figures=figures))
 
     def _figures(self, shards: list[Shard]) -> dict[str, Any]:
@@ -223,6 +262,14 @@ def best_so_far(folder: Path, about: Mapping[str, Any]) -> float | None:
 def is_better(metric: str, value: float, before: float) -> bool:
     """Whether `value` is the better one of two of a metric."""
     return value > before if metric in HIGHER_IS_BETTER else value < before
+
+
+def _failed(error: Exception, seconds: float) -> dict[str, Any]:
+    return {"error": " ".join(str(error).split()) or type(error).__name__, "seconds": seconds}
+
+
+def _since(begun: float) -> float:
+    return round(time.perf_counter() - begun, 2)
 
 
 def _open_meter(settings: EvaluationSettings, own_clip: Encoder, device: torch.device) -> Meter:

@@ -11,18 +11,21 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import safetensors
 import safetensors.numpy
+import torch.distributed as dist
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.datasets.errors import DataError
 from training.datasets.folder import FolderError, cache_folder, read_picture
 from training.datasets.pictures import PICTURE_SUFFIXES
 from training.metrics.frechet import Gaussian, gaussian
@@ -30,7 +33,11 @@ from training.metrics.networks import FeatureExtractor
 from training.metrics.shards import Drawn, Progress, evaluate_shard, gather, share
 
 CACHE_KEY = "glissando-real-features"
+PATIENCE_S = 0.5
+"""Who waits for real pictures asks so often whether the run is to stop."""
 _CACHE_VERSION = 1
+
+Value = TypeVar("Value")
 
 
 class Pictures(Protocol):
@@ -42,7 +49,11 @@ class Pictures(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: Sequence[int]) -> Drawn:
-        """Those rows, without what cannot be read."""
+        """Those rows, in rising order, without what cannot be read. Raises `DataError` when none can be any more."""
+        ...
+
+    def release(self) -> None:
+        """Let go of open files; they are opened again when more is read."""
         ...
 
 
@@ -58,6 +69,9 @@ class ArrayPictures:
 
     def read(self, rows: Sequence[int]) -> Drawn:
         return Drawn(np.ascontiguousarray(self._images[list(rows)].transpose(0, 2, 3, 1)), 0)
+
+    def release(self) -> None:
+        """Nothing is open."""
 
 
 class FilePictures:
@@ -86,6 +100,9 @@ class FilePictures:
         found = [picture for picture in self._pool.map(self._decode, rows) if picture is not None]
         empty = np.empty((0, self._size, self._size, 3), np.uint8)
         return Drawn(np.stack(found) if found else empty, len(rows) - len(found))
+
+    def release(self) -> None:
+        """Files are closed as soon as they are read."""
 
     def _decode(self, row: int) -> NDArray[np.uint8] | None:
         try:
@@ -143,7 +160,8 @@ def real_features(
     """The features of the pictures, or of `most` of them drawn at random: from the cache, or worked out and kept.
 
     Ranks of a run share the work, and must all call this; the result is rank 0's, None elsewhere, and None when
-    `stopped` said so before all was done. `cache` is a folder; one that cannot be written is done without.
+    `stopped` said so before all was done. `cache` is a folder; one that cannot be written is done without. Raises
+    `DataError`, on all ranks alike, when the pictures cannot be had or none of them can be read.
     """
     rows = chosen_rows(len(pictures), most, seed)
     folder = cache if cache is not None else cache_folder() / "metrics"
@@ -154,24 +172,28 @@ def real_features(
     rank, world = share()
     found = _read(path, key) if rank == 0 else None
     known = found is not None
-    if world > 1:
-        known = _from_first(known)
+    known = _from_first(known)
     if not known:
         shard = gather(
             evaluate_shard(
                 rank,
                 world,
-                draw=lambda wanted: pictures.read(rows[wanted.start : wanted.stop].tolist()),
+                draw=lambda wanted: _read_patiently(pictures, rows[wanted.start : wanted.stop].tolist(), stopped),
                 measures={"features": lambda x, _: extractor.features(x)},
                 count=len(rows),
                 progress=None if progress is None else lambda done, total: progress("real pictures", done, total),
                 stopped=stopped,
             )
         )
+        pictures.release()
+        problem = shard.problem if shard is not None else ""
+        if shard is not None and shard.whole and not shard.blocks:
+            problem = f"none of the {len(rows)} real pictures could be read; check that the files are whole"
+        problem = _from_first(problem)
+        if problem:
+            raise DataError(problem)
         if shard is None or not shard.whole:
             return None
-        if not shard.blocks:
-            raise FolderError(f"none of the {len(rows)} real pictures could be read; check that the files are whole")
         features_ND = shard.rows("features")
         found = RealFeatures(features=features_ND, gaussian=gaussian(features_ND), broken=shard.broken)
         _write(path, key, found)
@@ -185,13 +207,32 @@ def chosen_rows(total: int, most: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng((seed, 71)).choice(total, most, replace=False))
 
 
-def _from_first(mine: bool) -> bool:
-    """Rank 0's answer, on every rank: its cache is the one that counts."""
-    import torch.distributed as dist
-
+def _from_first(mine: Value) -> Value:
+    """Rank 0's answer, on every rank: its cache is the one that counts, and it knows how all have fared."""
+    if share()[1] == 1:
+        return mine
     answer = [mine]
     dist.broadcast_object_list(answer, src=0)
     return answer[0]
+
+
+def _read_patiently(pictures: Pictures, rows: Sequence[int], stopped: Callable[[], bool] | None) -> Drawn | None:
+    """The rows, or None when `stopped` says so first: a server may be slow, and a run that is to stop cannot wait."""
+    if stopped is None:
+        return pictures.read(rows)
+    answer: Future[Drawn] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(pictures.read(rows))
+        except BaseException as error:  # noqa: BLE001 - raised again where the answer is asked for
+            answer.set_exception(error)
+
+    threading.Thread(target=work, name="real pictures", daemon=True).start()
+    while not wait([answer], timeout=PATIENCE_S).done:
+        if stopped():
+            return None
+    return answer.result()
 
 
 def _read(path: Path, key: str) -> RealFeatures | None:

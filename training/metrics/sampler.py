@@ -31,10 +31,16 @@ def latents(seed: int, z_dim: int, numbers: range, stream: int = 0) -> Tensor:
 
 def draw_captions(captions: Sequence[Sequence[str]], count: int, seed: int) -> list[str]:
     """`count` captions for generated pictures: of different pictures as long as there are enough, one of each."""
-    rng = np.random.default_rng((seed, 72))
-    whole, rest = divmod(count, len(captions))
-    rows = np.concatenate([rng.permutation(len(captions)) for _ in range(whole + bool(rest))])[:count]
+    rows, rng = caption_rows(len(captions), count, seed)
     return [captions[row][int(rng.integers(len(captions[row])))] for row in rows]
+
+
+def caption_rows(total: int, count: int, seed: int) -> tuple[list[int], np.random.Generator]:
+    """The pictures, of `total`, whose captions `draw_captions` draws, and what draws one of each picture's captions."""
+    rng = np.random.default_rng((seed, 72))
+    whole, rest = divmod(count, total)
+    rows = np.concatenate([rng.permutation(total) for _ in range(whole + bool(rest))])[:count]
+    return rows.tolist(), rng
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,8 +1,9 @@
 """Drawing and measuring pictures, shared out among the processes of a run.
 
-Pictures are numbered; number i is the same whoever draws it. They are drawn in blocks of a fixed size, and block b
-belongs to rank b mod world, so that the figures are the same, to the bit, at any number of ranks. Pictures are measured
-as they are drawn and not kept.
+Pictures are numbered; number i is the same whoever draws it. They are drawn in blocks of a fixed size, whoever does it,
+so that the figures are the same, to the bit, at any number of ranks. A rank has blocks that follow each other: pictures
+that are read from files of many lie side by side, and few ranks read the same file. Pictures are measured as they are
+drawn and not kept.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.datasets.errors import DataError
+
 BLOCK = 32
 
 
@@ -29,8 +32,8 @@ class Drawn(NamedTuple):
     """How many could not be read, or came out with values that are not finite."""
 
 
-Draw = Callable[[range], Drawn]
-"""The pictures of these numbers."""
+Draw = Callable[[range], Drawn | None]
+"""The pictures of these numbers; None when there is no more use in them. May raise `DataError`."""
 Measure = Callable[[NDArray[np.uint8], range], NDArray[np.float32]]
 """(Pictures, their numbers) -> one row each, [n, D]. Where some are broken only measures that need no numbers fit."""
 Progress = Callable[[str, int, int], None]
@@ -46,6 +49,8 @@ class Shard:
     broken: int
     whole: bool = True
     """Whether all of it was done; not when the run was asked to stop."""
+    problem: str = ""
+    """Why it could not be done, if so."""
 
     def rows(self, name: str) -> NDArray[np.float32]:
         """[N, D]: one measure of every picture, in the order of their numbers."""
@@ -65,18 +70,25 @@ def evaluate_shard(
 ) -> Shard:
     """Draw and measure this rank's share of `count` pictures. Nothing is sent anywhere; see `gather`.
 
-    When `stopped` says so it gives up between two blocks, and the shard is not whole.
+    When `stopped` says so it gives up between two blocks, and the shard is not whole; nor is it when pictures cannot be
+    had, which is not raised here because the other ranks wait at `gather`.
     """
     if not 0 <= rank < world:
         raise ValueError(f"rank: expected 0 to {world - 1}, got {rank}")
-    numbers = range(rank, -(-count // block), world)
+    blocks = -(-count // block)
+    numbers = range(rank * blocks // world, (rank + 1) * blocks // world)
     measured: dict[int, dict[str, NDArray[np.float32]]] = {}
     broken = 0
     for done, number in enumerate(numbers, start=1):
         if stopped is not None and stopped():
             return Shard(blocks=measured, broken=broken, whole=False)
         wanted = range(number * block, min(count, (number + 1) * block))
-        drawn = draw(wanted)
+        try:
+            drawn = draw(wanted)
+        except DataError as error:
+            return Shard(blocks=measured, broken=broken, whole=False, problem=str(error))
+        if drawn is None:
+            return Shard(blocks=measured, broken=broken, whole=False)
         broken += drawn.broken
         if len(drawn.pictures):
             measured[number] = {name: measure(drawn.pictures, wanted) for name, measure in measures.items()}
@@ -89,7 +101,10 @@ def merge(shards: list[Shard]) -> Shard:
     """The shards of all ranks as one."""
     blocks = {number: rows for shard in shards for number, rows in shard.blocks.items()}
     return Shard(
-        blocks=blocks, broken=sum(shard.broken for shard in shards), whole=all(shard.whole for shard in shards)
+        blocks=blocks,
+        broken=sum(shard.broken for shard in shards),
+        whole=all(shard.whole for shard in shards),
+        problem=next((shard.problem for shard in shards if shard.problem), ""),
     )
 
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from training.datasets.errors import DataError
 from training.datasets.folder import FolderError
 from training.metrics.networks import FeatureExtractor
 from training.metrics.reals import (
@@ -129,7 +130,7 @@ def test_nothing_to_read_is_one_clear_message(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="no pictures found"):
         picture_files(tmp_path)
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(FolderError, match="none of the 1 real pictures could be read"):
+    with pytest.raises(DataError, match="none of the 1 real pictures could be read"):
         real_features(FilePictures(picture_files(tmp_path), 8), Counted().extractor(), most=9, cache=tmp_path / "c")
 
 

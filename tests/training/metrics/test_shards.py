@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,11 @@ import torch.distributed as dist
 
 from core.checkpoints import load, read_header
 from tests.conftest import write_tiny_checkpoint
+from tests.training.datasets.makers import write_shards
+from training.datasets.config import DataConfig
+from training.datasets.errors import DataError
+from training.datasets.opening import StreamedData, open_data
+from training.distributed import Ranks
 from training.metrics.during import BEST, Candidate, RunMetrics
 from training.metrics.networks import FeatureExtractor
 from training.metrics.reals import ArrayPictures, real_features
@@ -42,7 +48,7 @@ def test_any_number_of_ranks_measures_the_same(world: int) -> None:
     assert whole.whole
 
 
-def test_each_rank_draws_only_its_own() -> None:
+def test_each_rank_draws_only_its_own_one_block_after_another() -> None:
     asked: list[int] = []
 
     def noted(numbers: range) -> Drawn:
@@ -50,7 +56,7 @@ def test_each_rank_draws_only_its_own() -> None:
         return draw(numbers)
 
     evaluate_shard(1, 3, draw=noted, measures=MEASURES, count=45, block=8)
-    assert asked == [*range(8, 16), *range(32, 40)]
+    assert asked == [*range(16, 32)]
     with pytest.raises(ValueError, match="rank"):
         evaluate_shard(3, 3, draw=draw, measures=MEASURES, count=45)
 
@@ -61,6 +67,20 @@ def test_a_run_that_is_asked_to_stop_gives_up_between_blocks() -> None:
     assert not shard.whole
     assert len(shard.blocks) == 2
     assert not merge([shard, evaluate_shard(0, 1, draw=draw, measures=MEASURES, count=3)]).whole
+    asked: list[range] = []
+    shard = evaluate_shard(0, 1, draw=lambda numbers: asked.append(numbers), measures=MEASURES, count=45, block=8)
+    assert (len(asked), shard.whole) == (1, False)
+
+
+def test_pictures_that_cannot_be_had_are_told_to_all() -> None:
+    """Not raised by the one rank that notices: the others would wait for it."""
+
+    def gone(numbers: range) -> Drawn:
+        raise DataError("it went away")
+
+    parts = [evaluate_shard(rank, 2, draw=(draw, gone)[rank], measures=MEASURES, count=45) for rank in range(2)]
+    whole = merge(parts)
+    assert (whole.whole, whole.problem) == (False, "it went away")
 
 
 def test_pictures_become_bytes_and_what_is_not_finite_is_counted() -> None:
@@ -88,19 +108,19 @@ class Colours:
         return torch.tensor([[1.0, len(prompt) % 3, len(prompt) % 2] for prompt in prompts])
 
 
-def run_metrics(folder: Path, cache: Path) -> list[dict[str, object]]:
+def run_metrics(folder: Path, cache: Path, shards: Path | None = None) -> list[dict[str, object]]:
     """Two evaluations of a run whose generator draws a colour a latent, as each of its ranks does them."""
-    metrics = RunMetrics.of_arrays(
-        EvaluationSettings(metrics=("fid", "clip"), metrics_pictures=90, metrics_features="classifier"),
-        np.random.default_rng(0).integers(0, 256, (40, 3, 64, 64), dtype=np.uint8),
-        "fingerprint",
-        folder=folder,
-        captions=[[f"caption {n}"] for n in range(40)],
-        own_clip=Colours(),
-        z_dim=3,
-        device=torch.device("cpu"),
-        cache=cache,
-    )
+    settings = EvaluationSettings(metrics=("fid", "clip"), metrics_pictures=90, metrics_features="classifier")
+    if shards is None:
+        images = np.random.default_rng(0).integers(0, 256, (40, 3, 64, 64), dtype=np.uint8)
+        captions = [[f"caption {n}"] for n in range(40)]
+        of_data = partial(RunMetrics.of_arrays, settings, images, "fingerprint", captions=captions)
+    else:
+        data = open_data(DataConfig.of(shards), 64, cache=cache, progress=False)
+        assert isinstance(data, StreamedData)
+        rank, world = share()
+        of_data = partial(RunMetrics.of_streamed, settings, data, from_first=Ranks(rank=rank, world=world).share)
+    metrics = of_data(folder=folder, own_clip=Colours(), z_dim=3, device=torch.device("cpu"), cache=cache)
 
     def render(prompts: list[str], z_NZ: torch.Tensor, /, *, psi: float = 1.0) -> torch.Tensor:
         return (z_NZ * psi).tanh()[:, :, None, None].expand(-1, 3, 64, 64)
@@ -131,16 +151,20 @@ def one_rank(rank: int, world: int, folder: str) -> None:
         assert (real is None) == (rank != 0)
     if shard is not None and real is not None:
         np.savez(f"{folder}/rows.npz", mean=shard.rows("mean"), real=real.features)
-    figures = run_metrics(Path(folder) / "run", Path(folder) / f"cache{rank}")
-    assert bool(figures) == (rank == 0)
-    if figures:
-        (Path(folder) / "figures.json").write_text(json.dumps(figures))
+    for name, shards in (("run", None), ("streamed", Path(folder) / "shards")):
+        figures = run_metrics(Path(folder) / name, Path(folder) / f"cache{rank}", shards)
+        assert bool(figures) == (rank == 0)
+        if figures:
+            (Path(folder) / name / "figures.json").write_text(json.dumps(figures))
     dist.destroy_process_group()
 
 
 def test_two_processes_gather_on_the_first(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "alone").mkdir()
+    alone = tmp_path / "alone"
+    for name in ("run", "streamed"):
+        (tmp_path / name).mkdir()
+        (alone / name).mkdir(parents=True)
+    write_shards(tmp_path / "shards", [30, 50])
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     ranks = [
         subprocess.Popen([sys.executable, __file__, str(rank), "2", str(tmp_path)], env=environment)
@@ -151,8 +175,11 @@ def test_two_processes_gather_on_the_first(tmp_path: Path) -> None:
     assert rows["mean"][:, 0].tolist() == [n for n in range(45) if n % 10]
     assert rows["real"].shape == (40, 4)
     # To the last bit what one process would have found.
-    assert json.loads((tmp_path / "figures.json").read_text()) == run_metrics(tmp_path / "alone", tmp_path / "cache")
-    assert read_header(tmp_path / "run" / BEST).notes["best"] == read_header(tmp_path / "alone" / BEST).notes["best"]
+    for name, shards in (("run", None), ("streamed", tmp_path / "shards")):
+        figures = run_metrics(alone / name, tmp_path / "cache", shards)
+        assert len(figures) == 2
+        assert json.loads((tmp_path / name / "figures.json").read_text()) == figures
+        assert read_header(tmp_path / name / BEST).notes["best"] == read_header(alone / name / BEST).notes["best"]
     assert rows["real"][:, 0].tolist() == [n * 12 % 256 for n in range(40)]
 
 
