@@ -12,6 +12,7 @@ from app.errors import UserError, reason
 from app.files import check_writable, write_json
 
 if TYPE_CHECKING:
+    from training.datasets.config import DataConfig
     from training.metrics.quality import QualityConfig
 
 # As `training.metrics.quality` has them; said again here because importing it would import torch.
@@ -43,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     quality = kinds.add_parser(
         "quality",
-        help="FID, KID, precision, recall, CLIP score and path length, against a folder of pictures",
+        help="FID, KID, precision, recall, CLIP score and path length, against real pictures",
         description="Compare a checkpoint's pictures with real ones. docs/evaluation.md says what each figure means.",
     )
     _add_data(quality)
@@ -92,10 +93,11 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a .safetensors or a published .pkl")
     parser.add_argument(
         "--data",
-        type=Path,
+        action="append",
         required=True,
-        metavar="DIR",
-        help="real pictures; with a .txt of captions beside each for a generator that takes text",
+        metavar="DATA[=WEIGHT]",
+        help="real pictures: a folder, a .zip, shards ({00000..00099}.tar or http://...), or a file of captions; with "
+        "captions as for training where the generator takes text; may be given again, mixed as for training",
     )
 
 
@@ -132,6 +134,13 @@ def _config(args: argparse.Namespace, **chosen: Any) -> QualityConfig:
     return QualityConfig(**{name: getattr(args, name) for name in names}, **judge, **chosen)
 
 
+def _reals(args: argparse.Namespace) -> DataConfig:
+    """What --data says."""
+    from training.datasets.config import DataConfig, SourceSpec
+
+    return DataConfig(sources=tuple(SourceSpec.parse(place) for place in args.data))
+
+
 def run_postcards(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     if args.json is not None:
@@ -159,7 +168,7 @@ def run_quality(args: argparse.Namespace) -> int:
     metrics = tuple(name.strip() for name in args.metrics.split(","))
     config = _config(args, metrics=metrics, psi=args.psi, ppl_distance=args.ppl_distance)
     with StageBar() as progress:
-        figures = evaluate_quality(args.checkpoint, args.data, config, progress=progress)
+        figures = evaluate_quality(args.checkpoint, _reals(args), config, progress=progress)
     print(format_table(figures))
     if args.json is not None:
         write_json(args.json, figures)
@@ -180,7 +189,7 @@ def run_curve(args: argparse.Namespace) -> int:
     from training.metrics.plot import curve_drawing, write_png, write_svg
 
     with StageBar() as progress:
-        figures = evaluate_curve(args.checkpoint, args.data, _config(args), psis=psis, progress=progress)
+        figures = evaluate_curve(args.checkpoint, _reals(args), _config(args), psis=psis, progress=progress)
     print(format_curve(figures))
     drawing = curve_drawing(figures["curve"], f"{args.checkpoint.stem}, {args.pictures} pictures")
     write_json(files["json"], figures)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from app import cli
+from tests.training.datasets.makers import write_shards
 from training.clip import towers
 from training.clip.model import ClipHeader, save_clip
 from training.metrics.plot import HEIGHT, WIDTH, Dot, Words, curve_drawing, ticks
@@ -69,6 +70,18 @@ def test_quality_prints_a_table_and_writes_the_same_figures(
     # 20 pictures for 16 features are few, and that is said.
     assert "Warning: FID: 20 generated pictures are few for 16 features" in printed
     assert str(tmp_path) not in json.dumps(figures["features"])
+
+
+def test_shards_and_folders_are_mixed_by_weight(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_checkpoint: Path, data: Path, clip: str
+) -> None:
+    shards, out = write_shards(tmp_path / "shards", [9, 15]), tmp_path / "figures.json"
+    chosen = ("--metrics", "kid", "--features", clip, "--pictures", 20, "--json", out)
+    places = ("--data", f"{shards}=0.5", "--data", data)
+    assert run("evaluate", "quality", tiny_checkpoint, *places, *chosen) == 0
+    assert json.loads(out.read_text(encoding="utf-8"))["reals"] == 24 + 12
+    message = fails(capsys, "evaluate", "quality", tiny_checkpoint, "--data", tmp_path / "no.tar", *chosen)
+    assert "no.tar: " in message
 
 
 def test_curve_writes_a_plot(

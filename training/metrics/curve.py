@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from training.datasets.config import DataConfig
 from training.metrics.quality import Meter, QualityConfig, Subject, measure_generated, measure_reals, provenance
 from training.metrics.settings import CURVE_METRICS
 from training.metrics.shards import Progress
@@ -19,7 +20,7 @@ DEFAULT_PSIS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 def evaluate_curve(
     checkpoint: Path,
-    data: Path,
+    data: Path | DataConfig,
     config: QualityConfig,
     *,
     psis: Sequence[float] = DEFAULT_PSIS,

@@ -21,7 +21,10 @@ from core.checkpoints import Checkpoint
 from core.checkpoints.importing import load_any
 from core.engine import DTYPES, choose_device, choose_precision
 from core.request import NOISE_MODES, PSI_LIMIT, NoiseMode
-from training.datasets.folder import load_folder
+from training.datasets.config import DataConfig
+from training.datasets.decoded import FolderDataset
+from training.datasets.opening import open_data
+from training.datasets.shards import is_shards
 from training.metrics.clip_score import PAPER_CLIP, ClipJudge, open_judge
 from training.metrics.frechet import frechet_distance, frechet_warnings, gaussian, kid_over_subsets
 from training.metrics.neighbours import NEIGHBOURS, precision_recall
@@ -38,6 +41,7 @@ from training.metrics.reals import (
 from training.metrics.sampler import Sampler, draw_captions
 from training.metrics.settings import METRICS, check_metrics
 from training.metrics.shards import Draw, Measure, Progress, Shard, evaluate_shard
+from training.metrics.streamed import StreamedPictures
 
 BY_FEATURES = ("fid", "kid", "precision", "recall")
 DEFAULT_METRICS = BY_FEATURES
@@ -166,22 +170,32 @@ class Subject:
     """Generated pictures are resized to this, when given."""
 
     @classmethod
-    def open(cls, checkpoint: Path, data: Path, config: QualityConfig) -> Subject:
-        """`data` is a folder of pictures, with captions for a generator that takes text."""
+    def open(cls, checkpoint: Path, data: Path | DataConfig, config: QualityConfig) -> Subject:
+        """`data` is whatever can be trained on; for a generator that takes no text also a folder of pictures without
+        captions."""
         file, sampler = open_sampler(checkpoint, config)
-        if sampler.conditioning == "text":
-            dataset = load_folder(data, sampler.resolution)
-            reals: Pictures = ArrayPictures(dataset.images, dataset.fingerprint)
-            prompts = draw_captions(dataset.captions, config.pictures, config.seed)
-        else:
-            reals = FilePictures(picture_files(data), sampler.resolution)
-            prompts = None
+        reals, prompts = open_reals(data, sampler, config)
         return cls(checkpoint=file, sampler=sampler, reals=reals, prompts=prompts)
 
     def draw(self, psi: float | None = None) -> Draw:
         """The generated pictures by number; at another psi than the configuration's when given."""
         sampler = self.sampler if psi is None else replace(self.sampler, psi=psi)
         return lambda numbers: sampler.draw(numbers, self.prompts, size=self.size)
+
+
+def open_reals(data: Path | DataConfig, sampler: Sampler, config: QualityConfig) -> tuple[Pictures, list[str] | None]:
+    """The real pictures, and captions of theirs for a generator that takes text. Raises `DataError`."""
+    sources = DataConfig.of(data) if isinstance(data, Path) else data
+    place = sources.sources[0].place
+    takes_text = sampler.conditioning == "text"
+    if not takes_text and len(sources.sources) == 1 and Path(place).is_dir() and not is_shards(place):
+        return FilePictures(picture_files(Path(place)), sampler.resolution), None
+    dataset = open_data(sources, sampler.resolution)
+    if isinstance(dataset, FolderDataset):
+        prompts = draw_captions(dataset.captions, config.pictures, config.seed) if takes_text else None
+        return ArrayPictures(dataset.images, dataset.fingerprint), prompts
+    reals = StreamedPictures(dataset, most=config.reals, seed=config.seed)
+    return reals, reals.prompts(config.pictures) if takes_text else None
 
 
 def open_sampler(checkpoint: Path, config: QualityConfig) -> tuple[Checkpoint, Sampler]:
@@ -196,7 +210,11 @@ def open_sampler(checkpoint: Path, config: QualityConfig) -> tuple[Checkpoint, S
 
 
 def evaluate_quality(
-    checkpoint: Path, data: Path, config: QualityConfig | None = None, *, progress: Progress | None = None
+    checkpoint: Path,
+    data: Path | DataConfig,
+    config: QualityConfig | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The figures that `--json` writes. Raises `ValueError` subclasses for what cannot be used."""
     config = config or QualityConfig()
