@@ -30,6 +30,7 @@ from training.config import CLIP_FEATURES, START, GanConfig
 from training.datasets.config import DataConfig
 from training.datasets.opening import Data, open_data
 from training.discriminators.projected import Discriminator
+from training.distributed import Ranks
 from training.errors import RunError
 from training.features import (
     OPEN_CLIP_PREFIX,
@@ -39,7 +40,9 @@ from training.features import (
     TimmViT,
     open_feature_network,
 )
+from training.feed import AHEAD
 from training.growing import freeze, learning, shape_of
+from training.parts import Layout, lay_out
 from training.precision import compute_dtype
 from training.run import arranged
 from training.text_phase import Judge, open_judge
@@ -77,13 +80,15 @@ class Estimate:
     fixed_bytes: float
     """Weights, gradients, optimisers' state and averages."""
     kept_bytes: float
-    """What the passes of one picture keep at once."""
+    """What the passes of one picture keep, while it is in the networks."""
+    held_bytes: float
+    """What one picture of a batch takes all the while, also when it waits for others to be through."""
     snapshot_bytes: float
     state_bytes: float
 
-    def memory(self, pictures: int) -> float:
-        """Bytes, with so many pictures in the networks at once."""
-        return self.fixed_bytes + self.kept_bytes * pictures
+    def memory(self, at_once: int, batch: int) -> float:
+        """Bytes, with so many pictures in the networks at once, of a batch of so many."""
+        return self.fixed_bytes + self.kept_bytes * at_once + self.held_bytes * batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +123,10 @@ def dry_run(config: GanConfig, clip: str, data: DataConfig | None = None, start:
 def estimate(config: GanConfig, device: torch.device, tower: TextTower | None = None) -> Estimate:
     """Count the networks of a resolved configuration; `tower` is the text tower of the checkpoint it starts from.
 
-    Raises `RunError`, `FeatureError`, `ClipError` for networks that nobody knows the shape of.
+    Raises `RunError`, `FeatureError`, `ClipError` for networks that nobody knows the shape of, and `RunError` for a
+    batch that cannot be divided as asked.
     """
+    layout = _layout(config)
     dtype = compute_dtype(config.precision, device)
     judge = _judge(config, tower)
     network = _network(config, judge)
@@ -163,23 +170,32 @@ def estimate(config: GanConfig, device: torch.device, tower: TextTower | None = 
             side = min(config.resolution, config.guidance_crop)
             seen = torch.zeros(1, 3, side, side, requires_grad=True)
             parts.append(_part("guidance", judge.clip.visual, lambda: judge.encode_image(seen), half))
-    return _add_up(config, tuple(parts))
+    return _add_up(config, tuple(parts), again=layout.count > 1)
 
 
-def _add_up(config: GanConfig, parts: tuple[Part, ...]) -> Estimate:
+def _layout(config: GanConfig) -> Layout:
+    """How one process alone cuts the batch."""
+    return lay_out(config.batch, config.micro_batch, Ranks())
+
+
+def _add_up(config: GanConfig, parts: tuple[Part, ...], *, again: bool) -> Estimate:
+    """`again`: fakes are drawn and looked at once for each network, because a part's are not kept for the other."""
     by_name = {part.name: part for part in parts}
     g, see, d, text = (by_name[name] for name in ("generator", "feature network", "discriminator", "text tower"))
     guidance = by_name.get("guidance", Part(name="guidance", parameters=0, learning=0, flops=0, kept=0))
     # A backward pass costs as much as the forward one for the inputs, and once more for the weights where they learn.
-    generator = g.flops * (3 if g.learning else 2)
-    features = (see.flops * (2 + 1) + guidance.flops * 2) / config.taps_every  # the reals need no gradients
+    generator = g.flops * ((3 if g.learning else 2) + again)
+    features = (see.flops * (2 + 1 + 2 * again) + guidance.flops * 2) / config.taps_every  # reals need no gradients
     judgement = d.flops * (2 * 3 * config.critic_steps + 2) / (config.taps_every if not config.pixel_channels else 1)
-    words = text.flops * (config.critic_steps + (3 if text.learning else 0))
+    words = text.flops * (config.critic_steps + (3 + again if text.learning else 0))
     flops = (generator + features + judgement + words) / config.critic_steps
     # Weights, and for what learns a gradient and two moments; the generator, or the tower that learns, has an average.
     total = sum(part.parameters for part in parts)
     averaged = text.parameters if text.learning else g.parameters
     learnt = sum(part.learning for part in parts)
+    # Bytes of the pictures fetched ahead; in float32 the real one, the fake, and that once more where it is blurred.
+    values = 3 * config.resolution**2
+    held = values * (AHEAD + config.critic_steps) + 4.0 * values * (3 if config.blur_sigma and config.blur_kimg else 2)
     named = config.clip.startswith(OPEN_CLIP_PREFIX) and "=" not in config.clip
     holds_text = text.learning or config.encoder == START or not named
     snapshot = 2.0 * (g.parameters + (text.parameters if holds_text else 0))
@@ -189,6 +205,7 @@ def _add_up(config: GanConfig, parts: tuple[Part, ...]) -> Estimate:
         flops=flops,
         fixed_bytes=4.0 * (total + averaged + 3 * learnt),
         kept_bytes=g.kept + see.kept + d.kept + text.kept + guidance.kept,
+        held_bytes=held,
         snapshot_bytes=snapshot,
         state_bytes=state,
     )
@@ -272,9 +289,12 @@ def measured(config: GanConfig, device: torch.device, dataset: Data, tower: Text
     """
     rate = convolution_rate(device, compute_dtype(config.precision, device)) * STEP_SHARE
     batch = min(config.batch, max(2, int(SLOWEST_STEP_S * rate / flops / config.critic_steps)))
+    # In whole parts as the run's; in one where not even one of these would be done in time.
+    micro = _layout(config).micro
+    batch, micro = (batch - batch % micro, micro) if batch >= micro else (batch, 0)
     judge = open_judge(config.clip, device, tower if config.clip == START else None)
     # As it is once the generator learns and the noise is in; the feature network's turns come in their proportion.
-    shown = replace(config, batch=batch, critic_kimg=0.0, noise_kimg=0.0)
+    shown = replace(config, batch=batch, micro_batch=micro, critic_kimg=0.0, noise_kimg=0.0)
     trainer = GanTrainer(shown, dataset, judge, device, tower if config.encoder == START else None)
     with contextlib.closing(trainer.feed):
         trainer.step()
@@ -291,7 +311,8 @@ def measured(config: GanConfig, device: torch.device, dataset: Data, tower: Text
             memory = float(torch.cuda.max_memory_allocated())
         seconds = time.perf_counter() - clock
     images_per_s = (trainer.images_seen - before) / seconds
-    source = f"measured here ({device.type}) over {steps} steps of {batch}"
+    parts = f" in parts of {micro}" if 0 < micro < batch else ""
+    source = f"measured here ({device.type}) over {steps} steps of {batch}{parts}"
     return Speed(images_per_s=images_per_s, source=source, memory_bytes=memory)
 
 
@@ -332,6 +353,9 @@ def report(config: GanConfig, figures: Estimate, speed: Speed, *, pictures: int 
             f"{part.kept / 1e6:>10.1f}"
         )
     size = f"{config.resolution} x {config.resolution}"
+    at_once = _layout(config).micro
+    batch = f" of a batch of {config.batch}" if at_once < config.batch else ""
+    memory = figures.memory(at_once, config.batch)
     held = f", {pictures} of them, each seen {config.kimg * 1000 / pictures:.3g} times" if pictures else ""
     lines += [
         f"pictures        {size}{held}",
@@ -339,8 +363,9 @@ def report(config: GanConfig, figures: Estimate, speed: Speed, *, pictures: int 
         + (f" x {config.critic_steps}" if config.critic_steps > 1 else ""),
         f"files           a snapshot {_bytes(figures.snapshot_bytes)}, the state to resume from "
         f"{_bytes(figures.state_bytes)}",
-        f"memory          about {_bytes(figures.memory(config.batch))} with {config.batch} pictures at once: "
-        f"{_bytes(figures.fixed_bytes)} and {_bytes(figures.kept_bytes)} a picture",
+        f"memory          about {_bytes(memory)} with {at_once} pictures at once{batch}: "
+        f"{_bytes(figures.fixed_bytes)}, {_bytes(figures.kept_bytes)} for each at once, "
+        f"{_bytes(figures.held_bytes)} for each of the batch",
     ]
     if speed.memory_bytes is not None:
         lines.append(f"                {_bytes(speed.memory_bytes)} at most in the steps measured")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,5 +88,39 @@ def test_time_and_memory_follow_from_the_figures(small_clip: Path) -> None:
     assert "speed           10 pictures/s, by hand" in said
     assert "time            2 hours for 72 thousand pictures" in said
     assert "steps           18000 of 4 pictures" in said
-    assert figures.memory(8) - figures.memory(4) == pytest.approx(4 * figures.kept_bytes)
+    assert figures.memory(8, 8) - figures.memory(4, 8) == pytest.approx(4 * figures.kept_bytes)
     assert figures.kept_bytes > 4 * 3 * 16 * 16
+
+
+def memory_said(text: str) -> float:
+    """Bytes, as printed."""
+    found = re.search(r"^memory +about ([\d.]+) (kB|MB|GB) ", text, re.MULTILINE)
+    assert found is not None
+    return float(found[1]) * {"kB": 1e3, "MB": 1e6, "GB": 1e9}[found[2]]
+
+
+def test_memory_follows_the_pictures_that_are_in_the_networks_at_once(small_clip: Path) -> None:
+    config = replace(SMALL, resolution=64, base_channels=1024, max_channels=64, batch=64)
+    said = {micro: dry_run(replace(config, micro_batch=micro), str(small_clip)) for micro in (0, 32, 16, 4, 1)}
+    figures = estimate(replace(config, clip=str(small_clip), encoder="clip"), CPU)
+    assert " with 64 pictures at once: " in said[0]
+    assert " with 16 pictures at once of a batch of 64: " in said[16]
+    memory = {micro: memory_said(text) for micro, text in said.items()}
+    for micro in (32, 16, 4, 1):
+        fewer = (64 - micro) * figures.kept_bytes
+        assert memory[0] - memory[micro] == pytest.approx(fewer, rel=0.01)
+    assert memory[1] < 0.2 * memory[0]
+    # What is left is that of one picture, of the weights, and of the batch's pictures.
+    assert memory[1] > figures.fixed_bytes + 64 * 4 * 2 * 3 * 64 * 64
+    # Fakes are drawn once more for the other network.
+    assert estimate(replace(config, clip=str(small_clip), encoder="clip", micro_batch=4), CPU).flops > figures.flops
+
+
+def test_steps_are_measured_in_parts(small_data: Path, small_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(SMALL, batch=12, micro_batch=3)
+    data = DataConfig.of(small_data)
+    assert "over 3 steps of 12 in parts of 3" in dry_run(config, str(small_clip), data)
+    monkeypatch.setattr("training.dry_run.convolution_rate", lambda *_: 0.0)  # a machine on which two take long
+    assert "over 3 steps of 2\n" in dry_run(config, str(small_clip), data)
+    with pytest.raises(RunError, match="micro_batch: expected a divisor of the batch of 12, got 5"):
+        dry_run(replace(config, micro_batch=5), str(small_clip))
