@@ -118,7 +118,10 @@ class ClipJudge:
 
     def cosines(self, pictures_NHW3: NDArray[np.uint8], prompts: Sequence[str]) -> NDArray[np.float32]:
         """[N]: the cosine of each picture with its own prompt."""
-        x_N3HW = torch.from_numpy(np.ascontiguousarray(pictures_NHW3)).to(self.device).permute(0, 3, 1, 2).float()
+        # A run in float64 lends its CLIP as it is.
+        weights = self.encoder.parameters() if isinstance(self.encoder, nn.Module) else iter(())
+        dtype = next((weight.dtype for weight in weights), torch.float32)
+        x_N3HW = torch.from_numpy(np.ascontiguousarray(pictures_NHW3)).to(self.device).permute(0, 3, 1, 2).to(dtype)
         with exact(self.device):
             image_ND = self.encoder.encode_image(x_N3HW / 127.5 - 1 if self.signed else x_N3HW)
             return cosines(image_ND, self.encoder.encode_text(prompts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from torch import Tensor
 
 from training.clip import towers
 from training.clip.model import ClipError, ClipHeader, save_clip
 from training.features import FeatureError
 from training.metrics.classifier import ClassifierError, LoadedClassifier
-from training.metrics.clip_score import ClipScoreError, open_judge
+from training.metrics.clip_score import ClipJudge, ClipScoreError, open_judge
 from training.metrics.inception import FILE_NAMES, InceptionError
 from training.metrics.networks import open_extractor
 from training.metrics.path_length import LPIPS_FILE, VGG_FILE, Lpips, LpipsError
@@ -188,3 +190,23 @@ def test_what_training_chose_for_speed_does_not_reach_the_figures() -> None:
     finally:
         torch.set_float32_matmul_precision("highest")
     assert seen == [("highest", False)]
+
+
+def test_a_clip_in_float64_judges_pictures() -> None:
+    class Colours(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.eye(3))
+
+        def encode_image(self, x_N3HW: Tensor) -> Tensor:
+            return x_N3HW.mean(dim=(2, 3)) @ self.weight
+
+        def encode_text(self, prompts: Sequence[str]) -> Tensor:
+            return torch.ones(len(prompts), 3, dtype=self.weight.dtype)
+
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 5, 5, 3), dtype=np.uint8)
+    exact, plain = (
+        ClipJudge(name="clip", encoder=Colours().to(dtype), signed=False, device=torch.device("cpu"))
+        for dtype in (torch.float64, torch.float32)
+    )
+    np.testing.assert_allclose(exact.cosines(pictures, ["a"] * 4), plain.cosines(pictures, ["a"] * 4), rtol=1e-6)
