@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -178,6 +178,10 @@ class Engine:
         Raises `EngineError` for a shape that is another model's.
         """
         self._styles.know(vectors)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """The reverse of `know`, for what no request will name again; unknown ones do not matter."""
+        self._styles.forget(names)
 
     def embeddings(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """[N, C], rows of length one: what the text encoder makes of each prompt.

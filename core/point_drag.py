@@ -6,17 +6,15 @@ step so that the features around every handle move a little way to its target (m
 after each step the handles are found again where their features have gone (point tracking, section 3.3). Nothing is
 learnt and no other network is asked: the generator's own features say what is where.
 
-Points are (x, y) in pixels of the picture, x to the right and y down; whole numbers are the middles of pixels. The
-paper resizes features to the picture's size and looks at them there; here they are sampled, bilinearly, only where
-they are looked at, which is the same and spares the memory.
+Points are those of `core.points`. The paper resizes features to the picture's size and looks at them there; here they
+are sampled, bilinearly, only where they are looked at, which is the same and spares the memory.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +24,8 @@ from torch import Tensor
 
 from core.models import registry, stylegan3, stylegan_xl
 from core.models.family import LayerInfo
+from core.points import MOST_POINTS, DragError, DragOptions, Point, Progress, Pull, State
 from core.request import IDENTITY_TRANSFORM, RenderRequest
-
-Point = tuple[float, float]
-"""(x, y) in pixels of the picture."""
-State = Literal["moving", "arrived", "stuck"]
 
 # The paper's figures are for pictures of this size: radii of 3 pixels for what is moved and 12 for where it is sought.
 PAPER_SIDE = 512
@@ -46,58 +41,7 @@ ARRIVED = 1.0
 # A handle is stuck when the sum of distances has not fallen by this many pixels within so many steps.
 PATIENCE = 60
 LEAST_GAIN = 0.1
-MOST_POINTS = 32
 SAMPLES = 256
-
-
-class DragError(ValueError):
-    """This model has nothing that could be dragged, or the points make no sense; the message says what would."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pull:
-    """A handle and where it is to go. Raises `DragError` for what is not finite."""
-
-    handle: Point
-    target: Point
-
-    def __post_init__(self) -> None:
-        if not all(math.isfinite(value) for value in (*self.handle, *self.target)):
-            raise DragError(f"point: expected finite numbers, got {self.handle!r} to {self.target!r}")
-
-    @property
-    def distance(self) -> float:
-        """Pixels that are left to go."""
-        return math.dist(self.handle, self.target)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DragOptions:
-    """How to drag. Raises `DragError` for values out of range."""
-
-    styles: int = 6
-    """How many of the styles may change, coarsest first."""
-    step_size: float = 0.02
-    """Of Adam, in standard deviations of w."""
-    layer: str = ""
-    """Whose features are followed, by `LayerInfo.name`; empty takes `feature_layer`."""
-
-    def __post_init__(self) -> None:
-        if type(self.styles) is not int or self.styles < 1:
-            raise DragError(f"styles: expected at least 1 of them, got {self.styles!r}")
-        if not math.isfinite(self.step_size) or not 0.0 < self.step_size <= 1.0:
-            raise DragError(f"step size: expected a number above 0, at most 1, got {self.step_size!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where the handles are after some steps."""
-
-    steps: int
-    handles: tuple[Point, ...]
-    left: float
-    """Pixels that the handle farthest from its target has to go."""
-    state: State
 
 
 class PointDrag:
@@ -117,7 +61,7 @@ class PointDrag:
         device. `ws`, [num_ws, w_dim], is where the picture is; of `request` its noise and transform count. `mask`,
         [H, W], is true where the picture may change; without one it may everywhere.
 
-        Raises `DragError`.
+        Raises `DragError`, as `step` does when numbers overflow.
         """
         self._options = options or DragOptions()
         self._generator = generator
@@ -174,6 +118,8 @@ class PointDrag:
             self._adam.zero_grad(set_to_none=True)
             self._loss(features_CHW).backward()  # type: ignore[no-untyped-call]
             self._adam.step()
+            if not bool(torch.isfinite(self._moved_KW).all()):
+                raise DragError(f"the styles are not finite after {self._steps} steps; use a smaller step size")
             self._steps += 1
         return Progress(steps=self._steps, handles=tuple(self._handles), left=max(distances), state=state)
 

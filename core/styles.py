@@ -7,7 +7,7 @@ inputs only, always at batch 1, so that equal requests have bit-equal styles.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +48,11 @@ class Styles:
                     f"{self._info.name} has styles, got {list(values.shape)}"
                 )
             self._vectors[digest_of(name)] = torch.from_numpy(np.array(values, dtype=np.float32)).to(self._device)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """As `Engine.forget`."""
+        for name in names:
+            self._vectors.pop(digest_of(name), None)
 
     def embeddings(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """As `Engine.embeddings`."""

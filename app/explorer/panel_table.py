@@ -14,6 +14,7 @@ from app.explorer.dialogs import show_in_folder
 from app.explorer.panels import Panel
 from app.explorer.panels.contact_sheet import ContactSheetPanel
 from app.explorer.panels.directions import DirectionsPanel
+from app.explorer.panels.drag_points import DragPointsPanel
 from app.explorer.panels.exports import ExportsPanel
 from app.explorer.panels.latent import LatentPanel
 from app.explorer.panels.layers import LayersPanel
@@ -124,6 +125,12 @@ PANELS: tuple[PanelEntry, ...] = (
     PanelEntry(
         title=SavedLatentsPanel.title,
         make=lambda parts: SavedLatentsPanel(parts.session),
+        place="side",
+        shown=False,
+    ),
+    PanelEntry(
+        title=DragPointsPanel.title,
+        make=lambda parts: DragPointsPanel(parts.session),
         place="side",
         shown=False,
     ),

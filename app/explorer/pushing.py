@@ -6,7 +6,10 @@ from dataclasses import replace
 
 from app.explorer.scene import Scene
 from core.request import AMOUNT_LIMIT, LAYER_LIMIT, Mix, Push
-from core.vectors import Vector, digest_of
+from core.vectors import Vector, digest_of, name_of
+
+DRAGGED = "dragged, "
+"""How the names of latents begin that come of dragging points."""
 
 
 def with_push(scene: Scene, vector: Vector) -> Scene:
@@ -44,6 +47,16 @@ def with_latent(scene: Scene, vector: Vector, first: int, stop: int) -> Scene:
 def at_latent(scene: Scene, vector: Vector) -> Scene:
     """The saved latent as it is: all styles from it, in place of other mixes and of pushes, which it has in it."""
     return replace(scene, mixes=(Mix(latent=vector.id, first=0, stop=LAYER_LIMIT),), pushes=())
+
+
+def with_dragged(mixes: tuple[Mix, ...], vector: Vector, styles: int) -> tuple[Mix, ...]:
+    """The first `styles` layers from what dragging points came to; what an earlier drag gave them goes."""
+    kept = tuple(
+        mix
+        for mix in mixes
+        if not (mix.latent and name_of(mix.latent).startswith(DRAGGED) and mix.first == 0 and mix.stop <= styles)
+    )
+    return (*kept, Mix(latent=vector.id, first=0, stop=styles))
 
 
 def with_mix(scene: Scene, index: int, mix: Mix | None) -> Scene:

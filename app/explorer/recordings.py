@@ -33,6 +33,9 @@ class Recordings:
         if session.frame is None:
             session.tell_error("There is no picture to record yet.")
             return
+        if session.points.is_passing(session.frame.request):
+            session.tell_error("The picture is being dragged. Stop that, or wait for its end, then record.")
+            return
         path = session.saving.fresh_path(session.saving.stem(session.frame.request), ".mp4")
         if path is None:
             return
@@ -53,7 +56,8 @@ class Recordings:
 
     def shown(self, frame: Frame) -> None:
         """This picture is on screen from now on."""
-        if self.recorder is not None:
+        # What is on its way while points are dragged has no name that a take could render again.
+        if self.recorder is not None and not self._session.points.is_passing(frame.request):
             self.taking.shown(self.recorder.offer(frame.pixels), frame.request)
 
     def stop(self) -> None:

@@ -43,6 +43,9 @@ class Saving:
         if session.frame is None:
             session.tell_error("There is no picture to save yet.")
             return
+        if session.points.is_passing(session.frame.request):
+            session.tell_error("The picture is being dragged. Stop that, or wait for its end, then save it.")
+            return
         frame, info, scene = session.frame, session.info, session.history.scene
         target = self.fresh_path(self.stem(frame.request), ".png") if path is None else path
         if target is None:

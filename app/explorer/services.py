@@ -12,6 +12,7 @@ from app.explorer.exports import RunJob, run_in_a_process
 from app.explorer.finder import COMMAND
 from app.explorer.history import History
 from app.explorer.library import Draw, draw_in_a_process
+from app.explorer.point_worker import OpenDrag, PlainDrags
 from app.explorer.recorder import OpenWriter
 from app.explorer.render_thread import Renderer, Report
 from app.explorer.scene import Scene
@@ -46,6 +47,8 @@ class Services:
     live: LiveServices = field(default_factory=LiveServices)
     find_directions: tuple[str, ...] = COMMAND
     """The command that `Finder` runs."""
+    open_drag: Callable[[], OpenDrag] = PlainDrags
+    """Makes what makes the drags of points."""
     train: tuple[str, ...] = TRAIN
     """The command that `Trainer` runs."""
     make_history: Callable[..., History] = History

@@ -27,6 +27,7 @@ from app.explorer.messages import Choice, Message, Messages
 from app.explorer.meter import Meter
 from app.explorer.models import Models
 from app.explorer.pictures import Pictures
+from app.explorer.point_desk import PointDesk
 from app.explorer.preferences import Preferences
 from app.explorer.prompt_desk import PromptDesk
 from app.explorer.recorder import Recorder
@@ -124,6 +125,7 @@ class Session:
         self.thumbnails = Pictures(self.render, side=THUMBNAIL_SIDE, limit=THUMBNAILS, fitting=fitting)
         self.others = Pictures(self.render, side=None, limit=4, fitting=fitting)
         """Whole pictures beside the one on screen."""
+        self.points = PointDesk(self, services.open_drag(), services.clock)
         self.prompts = PromptDesk(self.history, self.render, lambda: self.settings, self.preferences.keep)
         self.library = Library(store.thumbnails_path, services.draw_thumbnail)
         self.saving = Saving(self, services)
@@ -177,12 +179,13 @@ class Session:
         self._keep_place()
         self.live.tick(self.history, self.info.classes if self.info is not None else 0)
         self.prompts.tick(now, remember=self.info is not None and self.conditioning == "text")
+        self.points.tick()
         scene = self.history.scene
         wanted = self.lead.follow(scene, self.transport)
         if self.lead.took_over:
             self.crossfade.cut()
         request = self.crossfade.follow(self.live.overlay(wanted), scene.crossfade, now, moved=self.lead.moved)
-        request = self.shelf.fitting(request)
+        request = self.points.overlay(self.shelf.fitting(request))
         if request != self._submitted:
             self._submitted = request
             # The input behind it was there when this frame of the window began.
@@ -256,6 +259,7 @@ class Session:
             or self.exports.busy
             or self.shelf.busy
             or self.vectors.finder.running
+            or self.points.running
             or self._clock() < self._awake_until
         )
 
@@ -387,6 +391,7 @@ class Session:
         self.restorer.close()
         self.exports.close()
         self.vectors.close()
+        self.points.close()
         self.render.close(timeout=0.0)  # it is no daemon: the interpreter waits for it, the window need not
         self.recording.close()
         self.saving.close()

@@ -101,6 +101,10 @@ class Shelf:
         digest = digest_of(vector_id)
         return next((vector for vector in self.vectors if vector.digest == digest), None)
 
+    def draws(self, vector: Vector) -> bool:
+        """Whether the engine knows it by now, so that a picture with it can be drawn."""
+        return vector.digest in self._ids
+
     @property
     def busy(self) -> bool:
         """Whether an answer of the engine is awaited."""

@@ -16,6 +16,7 @@ from app.explorer.compare import Box, Comparison
 from app.explorer.history import History
 from app.explorer.messages import Message
 from app.explorer.picture_drag import PictureDrag
+from app.explorer.point_hand import PointHand
 from app.explorer.session import Session
 from app.explorer.texture import Region, Texture
 from app.explorer.widgets import tooltip
@@ -68,6 +69,7 @@ class Viewport:
         self._open_folder = open_folder
         self._uploaded = 0
         self._drag = PictureDrag(session)
+        self._hand = PointHand(session)
         self.placement: Placement | None = None
         """Where the picture was drawn last; for the tests that compare pixels."""
 
@@ -123,7 +125,11 @@ class Viewport:
         """At the right end, what can be done on the picture: as much of it as there is room for."""
         info = self._session.info
         hints = ["drag the picture to walk through the seeds"]
-        if info is not None and info.has_transform:
+        if self._session.points.on:
+            hints = ["press on the picture and pull", "press and pull; right click removes; Shift: what may change"][
+                ::-1
+            ]
+        elif info is not None and info.has_transform:
             hints.insert(0, f"{hints[0]}; Alt moves, Ctrl turns, Shift scales it")
         imgui.same_line()
         for hint in hints:
@@ -184,7 +190,10 @@ class Viewport:
         if how == "wipe":
             imgui.set_next_item_allow_overlap()
         imgui.invisible_button("##canvas", ImVec2(max(right - left, 1.0), max(bottom - top, 1.0)))
-        self._drag.follow(history, place.origin, place.area)
+        if session.points.on:
+            self._hand.follow(place, part, frame.width)
+        else:
+            self._drag.follow(history, place.origin, place.area)
         if how == "wipe":
             self._comparison.line(history, place)
         if how != "off":

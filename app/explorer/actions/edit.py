@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from app.explorer.actions.action import Action, says
 from app.explorer.controls import Placement
+from app.explorer.desk import ShowPanel
 from app.explorer.scene import Scene
 from app.explorer.session import Session
 from core.request import IDENTITY_TRANSFORM
@@ -49,6 +50,12 @@ def _reset(session: Session) -> None:
     fresh = Scene(**kept)
     session.transport.rewind()
     session.history.step("reset controls", lambda _: fresh)
+
+
+def _switch_points(session: Session) -> None:
+    session.points.switch()
+    if session.points.on:
+        session.desk.wish(ShowPanel("Drag points", True))
 
 
 def _subject(scene: Scene, which: str = "") -> tuple[str, int]:
@@ -99,6 +106,26 @@ ACTIONS: tuple[Action, ...] = (
         shortcut="Ctrl+L",
         enabled=lambda session: session.frame is not None,
         tooltip="Keep this place, styles and all, to come back to it or to take layers from it.",
+    ),
+    Action(
+        id="drag_points",
+        menu="Edit",
+        label=says("Drag points"),
+        run=_switch_points,
+        shortcut="D",
+        enabled=lambda session: session.frame is not None,
+        checked=lambda session: session.points.on,
+        tooltip="The mouse puts points on the picture and pulls them to where they should be; the picture then follows.",
+    ),
+    Action(
+        id="drag_run",
+        menu="Edit",
+        label=lambda session: "Stop dragging points" if session.points.running else "Start dragging points",
+        run=lambda session: session.points.stop() if session.points.running else session.points.start(),
+        shortcut="Shift+D",
+        enabled=lambda session: session.points.running or (session.points.on and session.points.ready),
+        tooltip="Move what is under each point towards its target. Stop keeps what was reached, as one step to undo; "
+        "another prompt, seed or model stops it too, and then nothing is kept.",
     ),
     Action(
         id="swap",
