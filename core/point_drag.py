@@ -83,7 +83,7 @@ class PointDrag:
         ).to(self._device)
         self._arrived = max(ARRIVED, ARRIVED * side / PAPER_SIDE)
         self._start_LW = torch.from_numpy(np.array(ws, dtype=np.float32)).to(self._device)
-        self._unit_W = _unit(generator, self._start_LW)
+        self._unit_W = _unit(generator)
         count = min(self._options.styles, generator.num_ws)
         self._moved_KW = torch.zeros(count, generator.w_dim, device=self._device, requires_grad=True)
         self._adam = torch.optim.Adam([self._moved_KW], lr=self._options.step_size)
@@ -291,19 +291,16 @@ def _window(radius: float, spacing: float) -> Tensor:
 
 
 @torch.no_grad()
-def _unit(generator: registry.Generator, ws_LW: Tensor) -> Tensor:
-    """[W]: what counts as one step in each number of w: the deviation of those that differ from seed to seed, and of
-    the others, such as StyleGAN-T's text, how large they are here. One step size then does for all models.
+def _unit(generator: registry.Generator) -> Tensor:
+    """[W]: what counts as one step in each number of w, so that one step size does for all models: the deviation from
+    seed to seed. What no seed changes, StyleGAN-T's text, stays: a picture dragged along it is soon another subject.
     """
     z_NZ = torch.from_numpy(np.random.RandomState(0).standard_normal((SAMPLES, generator.z_dim))).float()
+    device = next(iter(generator.parameters())).device
     condition: Tensor | None = None
     if generator.conditioning != "none":
-        condition = torch.zeros(SAMPLES, generator.c_dim, device=ws_LW.device)
+        condition = torch.zeros(SAMPLES, generator.c_dim, device=device)
         condition[:, 0] = 1.0
-    w_NW = generator.map(z_NZ.to(ws_LW.device), condition)[:, 0]
+    w_NW = generator.map(z_NZ.to(device), condition)[:, 0]
     varies_W = (w_NW != w_NW[:1]).any(dim=0)
-    unit_W = torch.empty_like(w_NW[0])
-    unit_W[varies_W] = w_NW[:, varies_W].std(dim=0).square().mean().sqrt()
-    if not bool(varies_W.all()):
-        unit_W[~varies_W] = ws_LW[:, ~varies_W].square().mean().sqrt()
-    return unit_W
+    return varies_W * w_NW[:, varies_W].std(dim=0).square().mean().sqrt()

@@ -49,6 +49,8 @@ class _Drag:
     styles: Future[tuple[NDArray[np.float32], NDArray[np.float32]]] | None
     """Until they are there: the styles of the picture, and what of them the scene's directions add."""
     pushed: NDArray[np.float32] | None = None
+    reached: NDArray[np.float32] | None = None
+    """The newest styles that were not shown yet."""
     sending: tuple[str, Future[None]] | None = None
     shown: str = ""
     """By which id the engine knows what is on screen."""
@@ -86,7 +88,9 @@ class PointDesk:
     @property
     def ready(self) -> bool:
         """Whether there is anything to drag."""
-        return bool(self.pulls) and self._session.frame is not None and self._session.shelf.is_open
+        session = self._session
+        there = session.frame is not None and session.shelf.is_open and session.render.loading is None
+        return bool(self.pulls) and there
 
     def switch(self) -> None:
         """The mode on or off. Off while it runs keeps what was reached, as `stop` does."""
@@ -147,7 +151,9 @@ class PointDesk:
         drag, session = self._drag, self._session
         if drag is None:
             return
-        if session.info is not drag.model or session.wanted != drag.asked:
+        if session.info is not drag.model or session.render.loading is not None:
+            self._drop("stopped: the model is another one")  # which knows nothing of styles on their way
+        elif session.wanted != drag.asked:
             self._drop("stopped: the picture is another one")
         elif drag.styles is not None:
             self._begin(drag, drag.styles)
@@ -158,7 +164,7 @@ class PointDesk:
             if report is not None:
                 self._take(drag, report)
             if self._drag is drag:
-                self._follow(drag)
+                self._show(drag)
 
     def overlay(self, request: RenderRequest) -> RenderRequest:
         """What to draw instead of `request` while a drag runs."""
@@ -222,15 +228,21 @@ class PointDesk:
             how = {"arrived": "arrived", "stuck": "comes no nearer", "moving": "stopped"}[progress.state]
             self.told = f"{how} after {steps} steps, {progress.left:.1f} pixels from the target"
             self._keep(drag, report.ws)
-        elif report.ws is not None:
-            self._show(drag, report.ws)
+        else:
+            drag.reached = report.ws
 
-    def _show(self, drag: _Drag, ws: NDArray[np.float32]) -> None:
-        """Let the engine know what was reached so far, now and then."""
-        now = self._clock()
-        if drag.sending is not None or now - drag.shown_at < SHOW_EVERY_S or self._session.recorder is not None:
+    def _show(self, drag: _Drag) -> None:
+        """Let the engine know what was reached so far, now and then, and draw with what it knows by now."""
+        if drag.sending is not None and drag.sending[1].done():
+            name, known = drag.sending
+            drag.sending = None
+            if not known.cancelled() and known.exception() is None:
+                drag.shown = name
+        now, ws = self._clock(), drag.reached
+        due = drag.sending is None and now - drag.shown_at >= SHOW_EVERY_S and self._session.recorder is None
+        if ws is None or not due:
             return
-        drag.shown_at = now
+        drag.reached, drag.shown_at = None, now
         name = self._latent(drag, PASSING, ws).id
         self._passing.append(name)
         old = [self._passing.popleft() for _ in range(len(self._passing) - KEPT)]
@@ -241,14 +253,6 @@ class PointDesk:
             engine.forget(old)
 
         drag.sending = (name, self._session.render.call(know))
-
-    def _follow(self, drag: _Drag) -> None:
-        """Draw with what the engine knows by now."""
-        if drag.sending is not None and drag.sending[1].done():
-            name, known = drag.sending
-            drag.sending = None
-            if not known.cancelled() and known.exception() is None:
-                drag.shown = name
 
     def _keep(self, drag: _Drag, ws: NDArray[np.float32]) -> None:
         """The end: what was reached becomes a saved latent, which a scene may name."""

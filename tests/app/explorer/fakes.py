@@ -57,6 +57,10 @@ class SlowEngine:
     def know(self, vectors: Any) -> None:
         self.vectors.update(vectors)
 
+    def forget(self, names: Any) -> None:
+        for name in names:
+            self.vectors.pop(name, None)
+
     def latent(self, request: RenderRequest) -> Any:
         shape = (self.info.num_ws, self.info.w_dim)
         return np.random.default_rng(abs(hash(request)) % 2**32).normal(size=shape).astype(np.float32)
