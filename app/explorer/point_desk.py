@@ -27,7 +27,7 @@ from core.vectors import NAME_LENGTH, Vector
 if TYPE_CHECKING:
     from app.explorer.session import Session
 
-SHOW_EVERY_S = 0.12
+SHOW_EVERY_S = 0.2
 """Seconds between the pictures that are shown of a drag: each takes time from it."""
 KEPT = 8
 """So many styles on their way stay known: a picture that is asked for may still name them."""
@@ -44,6 +44,8 @@ class _Drag:
     asked: RenderRequest
     """What was on screen, without what live control adds."""
     model: Any
+    put: list[Pull]
+    """The points as they were."""
     options: DragOptions
     mask: NDArray[np.bool_] | None
     styles: Future[tuple[NDArray[np.float32], NDArray[np.float32]]] | None
@@ -68,6 +70,8 @@ class PointDesk:
         self._worker = PointWorker(open_drag)
         self._drag: _Drag | None = None
         self._passing: deque[str] = deque()
+        self._last: tuple[tuple[RenderRequest, list[Pull]], tuple[RenderRequest, list[Pull]]] | None = None
+        """The pictures before and after the last drag, and where the points are in each."""
         self.on = False
         """Whether the mouse on the picture puts points."""
         self.pulls: list[Pull] = []
@@ -131,6 +135,7 @@ class PointDesk:
         self._drag = _Drag(
             asked=asked,
             model=info,
+            put=list(self.pulls),
             options=options,
             mask=None if self.region is None else _mask(self.region, width, height),
             styles=session.render.call(styles),
@@ -150,6 +155,7 @@ class PointDesk:
         """Before the scene's request is asked for: take what the worker has, put a result into the scene."""
         drag, session = self._drag, self._session
         if drag is None:
+            self._follow_undo()
             return
         if session.info is not drag.model or session.render.loading is not None:
             self._drop("stopped: the model is another one")  # which knows nothing of styles on their way
@@ -183,6 +189,16 @@ class PointDesk:
         """What is being dragged is not kept."""
         self._drag = None
         self._worker.close()
+
+    def _follow_undo(self) -> None:
+        """Where the last drag is undone, the points go back with what they were put on; unless they were moved."""
+        if self._last is None:
+            return
+        (before, put), (after, arrived) = self._last
+        if self.pulls == arrived != put and self._session.wanted == before:
+            self.pulls = list(put)
+        elif self.pulls == put != arrived and self._session.wanted == after:
+            self.pulls = list(arrived)
 
     # A drag, from its start to its end
 
@@ -273,6 +289,7 @@ class PointDesk:
         asked = drag.asked
         mixes = with_dragged(asked.mixes, vector, _stop(drag))
         result = replace(asked, mixes=mixes, **_plain(asked, asked))
+        self._last = (asked, drag.put), (result, list(self.pulls))
         at_controls = session.history.scene.controls_request() == asked
         self._drag = None
         if drag.shown and session.recorder is None:

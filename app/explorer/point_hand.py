@@ -21,7 +21,7 @@ HEAD = 9.0
 HANDLE = ImVec4(0.93, 0.25, 0.22, 1.0)
 TARGET = ImVec4(0.22, 0.5, 0.98, 1.0)
 """As in the paper: what is taken is red, where it goes is blue."""
-SHADE = ImVec4(0.0, 0.0, 0.0, 0.45)
+SHADE = ImVec4(0.0, 0.0, 0.0, 0.3)
 
 End = Literal["handle", "target"]
 
@@ -134,7 +134,10 @@ class PointHand:
         draw_list.push_clip_rect(part.origin, part.corner, True)
         if points.region is not None:
             left, top, right, bottom = points.region
-            _shade_around(draw_list, picture, on_screen((left, top)), on_screen((right, bottom)))
+            low, high = on_screen((left, top)), on_screen((right, bottom))
+            if not points.running:  # then one looks at the picture
+                _shade_around(draw_list, picture, low, high)
+            draw_list.add_rect(low, high, theme.u32(theme.faded(theme.WHITE, 0.8)))
         for pull in points.pulls:
             _arrow(draw_list, on_screen(pull.handle), on_screen(pull.target), em)
         draw_list.pop_clip_rect()
@@ -151,7 +154,6 @@ def _shade_around(draw_list: imgui.ImDrawList, picture: Box, low: ImVec2, high: 
     ):
         if right > left and bottom > top:
             draw_list.add_rect_filled(ImVec2(left, top), ImVec2(right, bottom), dark)
-    draw_list.add_rect(low, high, theme.u32(theme.faded(theme.WHITE, 0.8)))
 
 
 def _arrow(draw_list: imgui.ImDrawList, start: ImVec2, end: ImVec2, em: float) -> None:

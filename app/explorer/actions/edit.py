@@ -115,7 +115,7 @@ ACTIONS: tuple[Action, ...] = (
         shortcut="D",
         enabled=lambda session: session.frame is not None,
         checked=lambda session: session.points.on,
-        tooltip="The mouse puts points on the picture and pulls them to where they should be; the picture then follows.",
+        tooltip="The mouse puts points on the picture and pulls them to where they should go; the picture then follows.",
     ),
     Action(
         id="drag_run",

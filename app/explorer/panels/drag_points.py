@@ -14,14 +14,17 @@ from core.points import STEP_SIZES
 
 HELP = (
     "Press on something in the picture and pull: what is at the red point is to go to the blue one. "
-    "Start then looks for the picture in which it is there."
+    "Start then looks for the picture in which it is there. Drag with Shift: only that rectangle is to change."
 )
 LAYERS_HELP = (
     "How many of the model's layers may change, the first ones: few move things and leave the surface alone, many "
     "follow more closely and change more."
 )
 STEP_HELP = "How far each step goes. Large ones are fast and may lose the point or spoil the picture."
-REGION_HELP = "Drag with Shift on the picture: outside the rectangle it is to stay as it is, as far as the model can."
+POINTS_HELP = (
+    "A right click on a point of the picture takes it away, and so it does the rectangle. Outside the rectangle the "
+    "picture stays as it is, as far as the model can."
+)
 
 
 class DragPointsPanel:
@@ -79,10 +82,10 @@ class DragPointsPanel:
     def _points(self) -> None:
         points = self._session.points
         count = len(points.pulls)
-        row_label("points", "A right click on a point of the picture takes it away.")
+        row_label("points", POINTS_HELP)
         text = f"{count}" if count else "none yet"
         imgui.text_unformatted(text + (" within a rectangle" if points.region is not None else ""))
-        tooltip(REGION_HELP)
+        tooltip(POINTS_HELP)
         imgui.begin_disabled(not count and points.region is None)
         if wide_button(f"{icons.ICON_FA_ERASER}  Clear###clear"):
             points.clear()

@@ -94,6 +94,12 @@ def test_a_drag_is_one_step_with_a_saved_latent(session: Session, drags: FakeDra
     session.history.undo()
     settle(session)
     assert session.frame.request == before
+    session.tick()
+    assert session.points.pulls == [PULL]  # back with what it was put on
+    session.history.redo()
+    settle(session)
+    session.tick()
+    assert session.points.pulls == [Pull(handle=PULL.target, target=PULL.target)]
     assert not errors(session)
 
 

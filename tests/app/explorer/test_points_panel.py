@@ -124,6 +124,7 @@ def test_start_moves_the_picture_in_one_step_and_undo_brings_it_back(tmp_path: P
         ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.z)
         settle(ctx, session)
         assert session.frame.request == before  # type: ignore[union-attr]
+        until(ctx, lambda: near(session.points.pulls[0], (1.0, 1.0), (5.0, 1.0)))
         ctx.key_press(imgui.Key.mod_shift | imgui.Key.d)  # and again, from the keyboard
         until(ctx, lambda: len(drags.made) == 2)
         drags.let()
