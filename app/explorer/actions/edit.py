@@ -115,7 +115,7 @@ ACTIONS: tuple[Action, ...] = (
         shortcut="D",
         enabled=lambda session: session.frame is not None,
         checked=lambda session: session.points.on,
-        tooltip="The mouse puts points on the picture and pulls them to where they should go; the picture then follows.",
+        tooltip="The mouse puts points on the picture and pulls each to where it should be; Start moves what is there.",
     ),
     Action(
         id="drag_run",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-
 from app.explorer.point_worker import DragJob
 from core.points import DragError, Progress
 

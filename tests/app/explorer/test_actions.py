@@ -9,6 +9,7 @@ from app.explorer.actions import ACTIONS, MENUS, by_id, in_menu
 from app.explorer.scene import Scene
 from app.explorer.scene_parts import SceneKeyframe, Snapshot
 from app.explorer.session import Session
+from core.points import Pull
 from core.request import RenderRequest
 from core.vectors import Vector
 from tests.app.explorer.fakes import make_session, settle
@@ -71,11 +72,14 @@ def test_every_enabled_action_does_something(session: Session) -> None:
             session.prompts.words.selected,
             session.prompts.words.waiting,
             session.follower.on,
+            session.points.on,
+            session.points.running,
         )
 
     session.shelf.add([Vector(name="snowy", kind="direction", values=np.ones(6))])
     session.follower.follow(Path("run"))
     session.follower.toggle()
+    session.points.put(Pull(handle=(1.0, 1.0), target=(5.0, 1.0)))
     for action in ACTIONS:
         session.dialog_wish = None
         session.transport.time = 3.0
