@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import ImVec2, imgui
 
 from app.explorer import theme
 from app.explorer.compare import Box
@@ -17,11 +17,6 @@ from core.points import Point, Pull
 RADIUS = 5.0
 REACH = 10.0
 HEAD = 9.0
-
-HANDLE = ImVec4(0.93, 0.25, 0.22, 1.0)
-TARGET = ImVec4(0.22, 0.5, 0.98, 1.0)
-"""As in the paper: what is taken is red, where it goes is blue."""
-SHADE = ImVec4(0.0, 0.0, 0.0, 0.3)
 
 End = Literal["handle", "target"]
 
@@ -145,7 +140,7 @@ class PointHand:
 
 def _shade_around(draw_list: imgui.ImDrawList, picture: Box, low: ImVec2, high: ImVec2) -> None:
     """Darken the picture around a rectangle."""
-    dark = theme.u32(SHADE)
+    dark = theme.u32(theme.OUTSIDE)
     for left, top, right, bottom in (
         (picture.left, picture.top, picture.right, low.y),
         (picture.left, high.y, picture.right, picture.bottom),
@@ -158,7 +153,7 @@ def _shade_around(draw_list: imgui.ImDrawList, picture: Box, low: ImVec2, high: 
 
 def _arrow(draw_list: imgui.ImDrawList, start: ImVec2, end: ImVec2, em: float) -> None:
     """From a handle to its target; white, with a dark edge, so that it is seen on any picture."""
-    dark, white = theme.u32(ImVec4(0.0, 0.0, 0.0, 0.6)), theme.u32(theme.WHITE)
+    dark, white = theme.u32(theme.EDGE), theme.u32(theme.WHITE)
     dx, dy = end.x - start.x, end.y - start.y
     length = math.hypot(dx, dy)
     radius = RADIUS * em
@@ -173,7 +168,7 @@ def _arrow(draw_list: imgui.ImDrawList, start: ImVec2, end: ImVec2, em: float) -
         draw_list.add_line(start, tip, dark, 4.0)
         draw_list.add_line(start, neck, white, 2.0)
         draw_list.add_triangle_filled(tip, a, b, white)
-    for at, colour in ((start, HANDLE), (end, TARGET)):
+    for at, colour in ((start, theme.HANDLE), (end, theme.TARGET)):
         draw_list.add_circle_filled(at, radius + 2.0, dark)
         draw_list.add_circle_filled(at, radius + 1.0, white)
         draw_list.add_circle_filled(at, radius - 0.5, theme.u32(colour))

@@ -63,8 +63,15 @@ class Palette:
     green: ImVec4
 
 
+# For marks on the picture itself, which no theme changes.
 WHITE = _rgb("ffffff")
-"""For marks on the picture itself, which no theme changes."""
+EDGE = _rgb("000000", 0.6)
+"""Around white marks, so that they are seen on white."""
+OUTSIDE = _rgb("000000", 0.3)
+"""Over what is not meant."""
+HANDLE = _rgb("ed403a")
+TARGET = _rgb("3880fa")
+"""Of dragged points, as in the paper: what is taken is red, where it goes is blue."""
 
 PALETTES: dict[Theme, Palette] = {
     "dark": Palette(
