@@ -64,10 +64,11 @@ class _Drag:
 class PointDesk:
     """Belongs to a session; `tick` it once a frame, `close` it."""
 
-    def __init__(self, session: Session, open_drag: OpenDrag, clock: Callable[[], float]) -> None:
+    def __init__(self, session: Session, open_drag: Callable[[], OpenDrag], clock: Callable[[], float]) -> None:
         self._session = session
         self._clock = clock
-        self._worker = PointWorker(open_drag)
+        self._open_drag = open_drag
+        self._worker = PointWorker(open_drag())
         self._drag: _Drag | None = None
         self._passing: deque[str] = deque()
         self._last: tuple[tuple[RenderRequest, list[Pull]], tuple[RenderRequest, list[Pull]]] | None = None
@@ -101,8 +102,10 @@ class PointDesk:
         self.on = not self.on
         if self.on:
             self._session.transport.playing = False  # nobody puts points on what moves
-        else:
+        elif self.running:
             self.stop()
+        else:
+            self._worker = PointWorker(self._open_drag())  # the generator that the last one kept may be large
 
     def clear(self) -> None:
         """No points and no region."""

@@ -125,7 +125,7 @@ class Session:
         self.thumbnails = Pictures(self.render, side=THUMBNAIL_SIDE, limit=THUMBNAILS, fitting=fitting)
         self.others = Pictures(self.render, side=None, limit=4, fitting=fitting)
         """Whole pictures beside the one on screen."""
-        self.points = PointDesk(self, services.open_drag(), services.clock)
+        self.points = PointDesk(self, services.open_drag, services.clock)
         self.prompts = PromptDesk(self.history, self.render, lambda: self.settings, self.preferences.keep)
         self.library = Library(store.thumbnails_path, services.draw_thumbnail)
         self.saving = Saving(self, services)
