@@ -103,6 +103,7 @@ class PointWorker:
         self._open = open_drag
         self._lock = threading.Lock()
         self._run: _Run | None = None
+        self._thread: threading.Thread | None = None
 
     @property
     def running(self) -> bool:
@@ -110,15 +111,12 @@ class PointWorker:
         return self._run is not None
 
     def start(self, job: DragJob) -> None:
-        """Begin; what ran before is forgotten, and ends after its step."""
-        before = self._run
-        if before is not None:
-            before.stop.set()
+        """Begin, as soon as what ran before has ended after its step."""
+        self.stop()
         run = self._run = _Run()
         # Not a daemon: an interpreter that goes away under a thread inside torch crashes; so it waits for one step.
-        thread = threading.Thread(target=self._drag, args=(run, job, before), name="points")
-        run.thread = thread
-        thread.start()
+        self._thread = threading.Thread(target=self._drag, args=(run, job, self._thread), name="points")
+        self._thread.start()
 
     def stop(self) -> None:
         """End after the step that is being taken; the last report has what was reached."""
@@ -144,9 +142,9 @@ class PointWorker:
     def close(self) -> None:
         self.drop()
 
-    def _drag(self, run: _Run, job: DragJob, before: _Run | None) -> None:
-        if before is not None and before.thread is not None:
-            before.thread.join()  # one generator, one drag
+    def _drag(self, run: _Run, job: DragJob, before: threading.Thread | None) -> None:
+        if before is not None:
+            before.join()  # one generator, one drag
         progress: Progress | None = None
         try:
             drag = self._open(job)
@@ -170,5 +168,4 @@ class _Run:
 
     def __init__(self) -> None:
         self.stop = threading.Event()
-        self.thread: threading.Thread | None = None
         self.report: Report | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -226,6 +227,23 @@ def test_another_model_ends_it(session: Session, drags: FakeDrags) -> None:
     end(session)
     assert session.history.scene.mixes == ()
     assert not errors(session)
+
+
+def test_a_drag_waits_for_the_one_that_was_dropped(session: Session, drags: FakeDrags) -> None:
+    """Both would use one generator."""
+    begin(session)
+    tick_until(session, lambda: bool(drags.made))
+    session.history.step("seed", lambda scene: replace(scene, seed_x=9.0))
+    end(session)  # its thread is still in its step
+    session.points.start()
+    for _ in range(50):
+        session.tick()
+        time.sleep(0.002)
+    assert len(drags.made) == 1
+    drags.let()
+    end(session)
+    assert len(drags.made) == 2
+    assert len(session.history.scene.mixes) == 1
 
 
 def test_an_error_is_told_once(session: Session, drags: FakeDrags) -> None:
