@@ -126,9 +126,7 @@ class Viewport:
         info = self._session.info
         hints = ["drag the picture to walk through the seeds"]
         if self._session.points.on:
-            hints = ["press on the picture and pull", "press and pull; right click removes; Shift: what may change"][
-                ::-1
-            ]
+            hints = ["press and pull; right click removes; Shift: what may change", "press on the picture and pull"]
         elif info is not None and info.has_transform:
             hints.insert(0, f"{hints[0]}; Alt moves, Ctrl turns, Shift scales it")
         imgui.same_line()

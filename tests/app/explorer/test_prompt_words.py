@@ -95,7 +95,7 @@ def test_what_comes_of_another_model_does_not_count(neighbours: Neighbours, call
     calls.answer()
     neighbours.tick()
     assert neighbours.nearest("sea") is None
-    calls.engine.info.sha256 = "cd" * 32
+    calls.engine.info = replace(calls.engine.info, sha256="cd" * 32)
     finish(neighbours, calls)
     assert neighbours.nearest("sea") == ("seaside",)
 
