@@ -23,8 +23,7 @@ from core.engine import Engine
 from core.request import Push
 from core.vectors import Vector, load_vectors, save_vectors
 from tests.app.explorer.fakes import errors, make_session, settle, wait_until
-from tests.app.explorer.nullwindow import Context, drive
-from tests.app.explorer.nullwindow import settle as settle_window
+from tests.app.explorer.nullwindow import Context, drive, until
 
 MakeCheckpoint = Callable[..., Path]
 
@@ -234,6 +233,12 @@ def test_saved_before_there_was_a_file_for_the_run(run: Run, opened: Open, tmp_p
     assert [vector.name for vector in opened().shelf.vectors] == ["snowy"]
     assert keep_for_run(tmp_path / "no-run.safetensors", [direction(engine)], config) is None
     assert len(list((config / "vectors").iterdir())) == 2
+
+
+def settle_window(ctx: Context, session: Session) -> None:
+    """Let the window draw until the picture is the scene's; the engine is the real one, and takes its time."""
+    ctx.yield_(2)
+    until(ctx, lambda: session.settled and not session.shelf.busy, frames=100_000)
 
 
 def test_the_slider_is_there_and_moves_the_picture(run: Run, tmp_path: Path) -> None:
