@@ -329,7 +329,7 @@ def good_threads(layers: Sequence[LayerInfo]) -> int:
         return threads
     # As if every layer were a 3x3 convolution between equal widths: near enough.
     work = sum(18 * layer.channels**2 * math.prod(layer.size) for layer in layers)
-    return min(threads, MAX_THREADS, math.ceil(work / WORK_OF_A_THREAD))
+    return max(1, min(threads, MAX_THREADS, math.ceil(work / WORK_OF_A_THREAD)))
 
 
 def choose_device(name: str) -> torch.device:

@@ -46,15 +46,6 @@ class RunLock:
             self._file = None
 
 
-def in_use(run: Path) -> bool:
-    """Whether a process trains in this folder; always on Windows, where nobody can tell."""
-    try:
-        with open(run / LOCK_NAME, "a+", encoding="utf-8") as file:
-            return sys.platform == "win32" or not _lock(file)
-    except OSError:
-        return False
-
-
 def _lock(file: TextIO) -> bool:
     """Whether the file could be locked at once."""
     if sys.platform == "win32":

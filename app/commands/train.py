@@ -10,7 +10,7 @@ from app.commands.data import DRAWING, add_drawing, data_config
 from app.commands.progress import StageBar
 from app.errors import UserError
 from app.files import cannot_write, check_writable
-from app.runs import CONFIG, LOG, is_run
+from app.runs import CONFIG, LOG, holder_of, is_run
 from core.run_control import ACTIONS, SETTINGS, ControlError, send
 
 DEFAULT_RECIPE = "postcards"
@@ -191,8 +191,6 @@ def run_gan(args: argparse.Namespace) -> int:
 
 def run_tell(args: argparse.Namespace) -> int:
     """Leave a command for a run."""
-    from training.run_lock import in_use
-
     folder: Path = args.run_folder
     if not is_run(folder):
         raise UserError(f"{folder}: expected the folder of a run, with a {CONFIG} or a {LOG} in it")
@@ -209,7 +207,8 @@ def run_tell(args: argparse.Namespace) -> int:
     except OSError as error:
         raise cannot_write(folder, error) from error
     print(f"{folder}: told {command}")
-    if not in_use(folder):  # not every network disk says what other machines do
+    # Windows has no lock to see, and not every network disk says what other machines do.
+    if sys.platform != "win32" and holder_of(folder) is None:
         print("glissando: no run seems to be in progress there; one that starts later does not obey", file=sys.stderr)
     return 0
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from imgui_bundle import ImVec2, ImVec4, imgui, implot
+from imgui_bundle import ImVec2, imgui, implot
 
 from app.explorer import theme
 from app.explorer.history import History
 from app.explorer.meter import KEPT_S, Samples, median
+from app.explorer.plots import FLAGS, plot_look
 from app.explorer.session import Session
 from app.explorer.settings import FRAME_LIMITS, PRECISIONS, Settings
 from app.explorer.widgets import dim_text, row_label, tooltip
@@ -119,26 +120,17 @@ def _plot(title: str, samples: Samples, now: float, unit: str, help_text: str, l
         right = imgui.get_cursor_pos_x() + imgui.get_content_region_avail().x
         imgui.set_cursor_pos_x(max(right - imgui.calc_text_size(text).x, imgui.get_cursor_pos_x()))
         imgui.text_unformatted(text)
-    flags = implot.Flags_.canvas_only | implot.Flags_.no_inputs | implot.Flags_.no_frame
-    implot.push_style_color(implot.Col_.plot_bg, theme.colour.frame)
-    implot.push_style_color(implot.Col_.plot_border, ImVec4(0, 0, 0, 0))
-    implot.push_style_color(implot.Col_.axis_text, theme.colour.faint)
-    implot.push_style_color(implot.Col_.axis_grid, theme.colour.line)
-    implot.push_style_var(implot.StyleVar_.plot_padding, ImVec2(2, 2))
-    implot.push_style_var(implot.StyleVar_.label_padding, ImVec2(2, 1))
-    # Nothing between begin and end may raise: ImPlot could not be told that the plot is over.
     at, values = np.array(samples, dtype=np.float64).reshape(-1, 2).T.copy()
     top = max(float(values.max(initial=0.0)) * 1.15, least)
     spec = implot.Spec()
     spec.line_color = theme.colour.accent
     spec.line_weight = 1.5
-    if implot.begin_plot(f"##{title}", ImVec2(-1, imgui.get_font_size() * PLOT_EM), flags):
-        axis = implot.AxisFlags_
-        implot.setup_axes("", "", axis.no_label | axis.no_tick_labels | axis.no_tick_marks, axis.no_label)
-        implot.setup_axes_limits(-KEPT_S, 0.0, 0.0, top, implot.Cond_.always)
-        if len(values) > 1:
-            implot.plot_line("##line", at - now, values, spec)
-        implot.end_plot()
-    tooltip(help_text)
-    implot.pop_style_var(2)
-    implot.pop_style_color(4)
+    with plot_look():
+        if implot.begin_plot(f"##{title}", ImVec2(-1, imgui.get_font_size() * PLOT_EM), FLAGS):
+            axis = implot.AxisFlags_
+            implot.setup_axes("", "", axis.no_label | axis.no_tick_labels | axis.no_tick_marks, axis.no_label)
+            implot.setup_axes_limits(-KEPT_S, 0.0, 0.0, top, implot.Cond_.always)
+            if len(values) > 1:
+                implot.plot_line("##line", at - now, values, spec)
+            implot.end_plot()
+        tooltip(help_text)

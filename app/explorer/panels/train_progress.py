@@ -7,6 +7,7 @@ from imgui_bundle import ImVec2, ImVec4, imgui, implot
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.explorer import theme
+from app.explorer.plots import FLAGS, plot_look
 from app.explorer.run_watch import Progress, Watch
 from app.explorer.training_desk import TrainingDesk
 from app.explorer.widgets import dim_text, fitted, tooltip, wrapped_text
@@ -78,29 +79,20 @@ def _plot(progress: Progress) -> None:
             imgui.same_line(0, imgui.get_font_size())
         dim_text(f"{name} {progress.newest[name]:.3g}", colours[name])
         tooltip("The discriminator's loss." if name == "loss_d" else "The generator's adversarial loss.")
-    # Nothing between begin and end may raise: ImPlot could not be told that the plot is over.
     curves = {name: np.array(points, dtype=np.float64).T.copy() for name, points in progress.curves.items()}
     every = np.concatenate([curve[1] for curve in curves.values()]) if curves else np.zeros(1)
     first = min((curve[0, 0] for curve in curves.values()), default=0.0)
     last = max((curve[0, -1] for curve in curves.values()), default=1.0)
     low, high = float(every.min()), float(every.max())
     room = max((high - low) * 0.08, 0.05)
-    flags = implot.Flags_.canvas_only | implot.Flags_.no_inputs | implot.Flags_.no_frame
-    implot.push_style_color(implot.Col_.plot_bg, theme.colour.frame)
-    implot.push_style_color(implot.Col_.plot_border, ImVec4(0, 0, 0, 0))
-    implot.push_style_color(implot.Col_.axis_text, theme.colour.faint)
-    implot.push_style_color(implot.Col_.axis_grid, theme.colour.line)
-    implot.push_style_var(implot.StyleVar_.plot_padding, ImVec2(2, 2))
-    implot.push_style_var(implot.StyleVar_.label_padding, ImVec2(2, 1))
-    if implot.begin_plot("##losses", ImVec2(-1, imgui.get_font_size() * PLOT_EM), flags):
-        axis = implot.AxisFlags_
-        implot.setup_axes("", "", axis.no_label | axis.no_tick_labels | axis.no_tick_marks, axis.no_label)
-        implot.setup_axes_limits(first, max(last, first + 1.0), low - room, high + room, implot.Cond_.always)
-        for name, curve in curves.items():
-            spec = implot.Spec()
-            spec.line_color = colours[name]
-            spec.line_weight = 1.5
-            implot.plot_line(f"##{name}", curve[0].copy(), curve[1].copy(), spec)
-        implot.end_plot()
-    implot.pop_style_var(2)
-    implot.pop_style_color(4)
+    with plot_look():
+        if implot.begin_plot("##losses", ImVec2(-1, imgui.get_font_size() * PLOT_EM), FLAGS):
+            axis = implot.AxisFlags_
+            implot.setup_axes("", "", axis.no_label | axis.no_tick_labels | axis.no_tick_marks, axis.no_label)
+            implot.setup_axes_limits(first, max(last, first + 1.0), low - room, high + room, implot.Cond_.always)
+            for name, curve in curves.items():
+                spec = implot.Spec()
+                spec.line_color = colours[name]
+                spec.line_weight = 1.5
+                implot.plot_line(f"##{name}", curve[0].copy(), curve[1].copy(), spec)
+            implot.end_plot()
