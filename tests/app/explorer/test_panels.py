@@ -559,35 +559,3 @@ def test_a_fault_in_one_panel_does_not_end_the_window(tmp_path: Path) -> None:
         assert session.history.scene == replace(Scene(), prompt=first_scene().prompt, psi=0.5)
 
     drive(tmp_path, script)
-
-
-def test_escape_closes_lists_and_menus(tmp_path: Path) -> None:
-    def popups() -> int:
-        return len(imgui.get_current_context().open_popup_stack)
-
-    def script(ctx: Context, session: Session, explorer: Explorer) -> None:
-        settle(ctx, session)
-        for opener, button in (
-            (f"{CONTROLS}/##noise", 0),
-            ("//Play/##path", 0),
-            ("//Prompt/##word 1", 1),
-            ("//Prompt/###past", 0),
-        ):
-            ctx.item_click(opener, button)
-            ctx.yield_(2)
-            assert popups() == 1, opener
-            ctx.key_press(imgui.Key.escape)
-            ctx.yield_(2)
-            if opener.endswith("past"):  # the first was for its search field
-                ctx.key_press(imgui.Key.escape)
-                ctx.yield_(2)
-            assert popups() == 0, opener
-        session.desk.palette = True
-        ctx.yield_(2)
-        assert popups() == 1
-        ctx.key_press(imgui.Key.escape)
-        ctx.yield_(3)
-        assert popups() == 0
-        assert not session.desk.palette
-
-    drive(tmp_path, script)

@@ -110,23 +110,3 @@ def test_reset_is_grey_at_the_default(tmp_path: Path) -> None:
         assert greyed()
 
     drive(tmp_path, script)
-
-
-def test_a_tooltip_goes_with_the_click_and_comes_back(tmp_path: Path) -> None:
-    def told(ctx: Context) -> bool:
-        ctx.sleep_no_skip(1.0, 0.1)
-        window = imgui.internal.find_window_by_name("##Tooltip_00")
-        return window is not None and window.active
-
-    def script(ctx: Context, session: Session, explorer: Explorer) -> None:
-        settle(ctx, session)
-        ctx.mouse_move("//Picture controls/###surprise")
-        assert told(ctx)
-        ctx.mouse_click(0)
-        assert not told(ctx)
-        assert session.history.undo_name == "random seed"
-        ctx.mouse_move(PSI)
-        ctx.mouse_move("//Picture controls/###surprise")
-        assert told(ctx)
-
-    drive(tmp_path, script)
