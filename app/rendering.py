@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.codecs import CODECS, CodecName
+from app.document.playback import Play
 from app.errors import UserError
-from app.explorer.scene_timeline import Play
 from app.images import entries_of, read_png, write_png
 from app.provenance import document, document_text
 from app.sources import CLOSING_S, Source, closed

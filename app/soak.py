@@ -23,13 +23,13 @@ from typing import Any
 
 from imgui_bundle import ImVec2, imgui
 
+from app.document.history import Edit, History
+from app.document.scene import Scene
 from app.explorer.actions import ACTIONS
-from app.explorer.history import Edit, History
-from app.explorer.menus import key_chord
-from app.explorer.scene import Scene
+from app.explorer.gui.menus import key_chord
 from app.explorer.scripted import Context, NoTexture, add_script, without_display
 from app.explorer.session import Session
-from app.explorer.settings import Store
+from app.explorer.storage.settings import Store
 from app.explorer.window import Explorer, real_services
 
 WORDS = (

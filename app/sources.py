@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.explorer.scenefile import read_scene_file
+from app.document.file import read_scene_file
 from app.takes import SUFFIX as TAKE_SUFFIX
 from app.takes import read_take
 from core.arithmetic import Arithmetic

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.explorer.settings import config_dir
+from app.explorer.storage.settings import config_dir
 from app.runs import run_id
 from core.vectors import Vector, VectorError, load_vectors, merged, save_vectors
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from training.augment import POLICIES
-from training.features import DINO, FEATURE_PREFIXES
+from core.perception.features import DINO, FEATURE_PREFIXES
+from training.augmentation.diffaugment import POLICIES
 from training.metrics.settings import OWN_CLIP, EvaluationSettings
 
 CLIP_FEATURES = "clip"
@@ -55,8 +55,8 @@ class ModelSettings:
     z_dim: int = 0
     norm_groups: int = 0
     prepared: bool = True
-    """A fresh generator starts where a short run can get somewhere, see `training.trainer._prepare`; off, as the paper
-    has it."""
+    """A fresh generator starts where a short run can get somewhere, see `training.engine.trainer._prepare`; off, as the
+    paper has it."""
     frozen_to: int = 0
     """Blocks up to this resolution, the mapping and the Fourier input stay as they are; RGB layers always learn (the
     paper's "freeze64" is 64). 0 is everything learns."""
@@ -128,7 +128,7 @@ class LossSettings:
     guidance_crop: int = 64
     """Larger pictures show guidance a random crop of this side."""
     reconstruction: float = 10.0
-    """Weight of the reconstructions that half of the fakes are, see `training.reconstruction`; 0 is
+    """Weight of the reconstructions that half of the fakes are, see `training.methods.stylegan_t.reconstruction`; 0 is
     none."""
     nats: float = 40.0
     """How much the latent of a reconstruction may tell about its picture; with much more, the caption is not looked at.
@@ -160,7 +160,7 @@ class DiscriminatorSettings:
     features: str = DINO
     """The frozen feature network of the discriminator: "clip" for the run's own CLIP, which learnt from the same
     pictures, or `timm:MODEL`, `open_clip:MODEL/TAG` or `run:FOLDER`, see
-    `training.features.open_feature_network`."""
+    `core.perception.features.open_feature_network`."""
     taps: tuple[int, ...] = (4,)
     """Which of the feature network's taps get a head, counted from 0, the shallowest."""
     taps_every: int = 4

@@ -69,8 +69,8 @@ def run_train(args: argparse.Namespace) -> int:
     if args.json is not None:
         check_writable(args.json)
 
-    from training.bench import bench_train, format_train
-    from training.recipes import gan_recipe
+    from training.methods.stylegan_t.recipes import gan_recipe
+    from training.runs.bench import bench_train, format_train
 
     report = bench_train(gan_recipe(args.recipe).changed(args.set), rounds=args.rounds)
     print(format_train(report))

@@ -19,7 +19,7 @@ from core.request import LAYER_LIMIT, SEED_LIMIT
 
 if TYPE_CHECKING:
     from core.checkpoints.importing import Progress
-    from core.directions import Found, Source
+    from core.edit.directions import Found, Source
     from core.vectors import Vector
 
 METHODS = ("sefa", "ganspace", "styles", "text")
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         os.nice(10)
 
     from app.vectors import keep_for_run, kept_path, read_for
-    from core.directions import Source
+    from core.edit.directions import Source
     from core.vectors import merged, save_vectors
 
     with StageBar(in_bytes=("hashing",)) as bar:
@@ -129,7 +129,7 @@ def _find(
     label: int | None,
     progress: Progress,
 ) -> tuple[Found, ...]:
-    from core.directions import Sampling, ganspace, ganspace_styles, sefa, text_direction
+    from core.edit.directions import Sampling, ganspace, ganspace_styles, sefa, text_direction
 
     samples = SAMPLES[method] if args.samples is None else args.samples
     if method == "text":

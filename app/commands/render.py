@@ -161,7 +161,7 @@ def _opened(args: argparse.Namespace, source: Source, path: Path) -> Engine:
 
 def _checkpoint(source: Source) -> Path:
     """Where the model is: by its hash if that is known, else where it lay."""
-    from app.explorer.settings import Store
+    from app.explorer.storage.settings import Store
     from app.finding import Hashes, find_checkpoint
     from core.checkpoints import bundled_checkpoint
 

@@ -153,13 +153,13 @@ def run_gan(args: argparse.Namespace) -> int:
         if given:
             raise UserError(f"--resume goes on with the run as it was started: leave out {', '.join(given)}")
 
-        from training.run import resume
+        from training.runs.run import resume
 
         print(resume(args.resume, settings=settings, tensorboard=args.tensorboard))
         return 0
 
-    from training.recipes import gan_recipe
-    from training.run_file import Wishes, read_wishes
+    from training.methods.stylegan_t.recipes import gan_recipe
+    from training.runs.config_file import Wishes, read_wishes
 
     wishes = read_wishes(args.config) if args.config is not None else Wishes()
 
@@ -176,12 +176,12 @@ def run_gan(args: argparse.Namespace) -> int:
         raise UserError(f"a new run needs {', '.join(missing)}; to go on with one, give --resume RUN")
     begin = Path(start) if start else None
     if args.dry_run:
-        from training.dry_run import dry_run
+        from training.runs.dry_run import dry_run
 
         print(dry_run(config, clip, data, begin))
         return 0
 
-    from training.run import train
+    from training.runs.run import train
 
     assert data is not None
     folder = Path(out) if out else _free_folder(recipe)

@@ -14,7 +14,7 @@ from core.request import SEED_LIMIT, RenderRequest
 from core.timeline import EASING_NAMES, Timeline, timeline_through
 
 if TYPE_CHECKING:
-    from app.explorer.scene_timeline import Play
+    from app.document.playback import Play
     from core.engine import Engine
 
 # A single stop on a single seed would stand still; so many seeds a video is a calm walk.
@@ -94,8 +94,8 @@ def _run_scene(args: argparse.Namespace) -> int:
     if given:
         raise UserError(f"--scene says what to show; expected it without {given[0]}")
 
-    from app.explorer.scene_timeline import Play
-    from app.explorer.scenefile import read_scene_file
+    from app.document.file import read_scene_file
+    from app.document.playback import Play
     from app.video import check_output
 
     scene = read_scene_file(args.scene).scene

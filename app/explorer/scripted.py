@@ -9,8 +9,8 @@ import numpy as np
 from imgui_bundle import hello_imgui, imgui
 from numpy.typing import NDArray
 
+from app.explorer.gui.texture import Region
 from app.explorer.session import Session
-from app.explorer.texture import Region
 from app.explorer.window import Explorer
 
 Context = imgui.test_engine.TestContext

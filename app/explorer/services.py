@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.explorer.exports import RunJob, run_in_a_process
-from app.explorer.finder import COMMAND
-from app.explorer.history import History
-from app.explorer.library import Draw, draw_in_a_process
-from app.explorer.point_worker import OpenDrag, PlainDrags
-from app.explorer.recorder import OpenWriter
-from app.explorer.render_thread import Renderer, Report
-from app.explorer.scene import Scene
-from app.explorer.trainer import COMMAND as TRAIN
+from app.document.history import History
+from app.document.scene import Scene
+from app.explorer.drag.worker import OpenDrag, PlainDrags
+from app.explorer.export.queue import RunJob, run_in_a_process
+from app.explorer.export.video_recorder import OpenWriter
+from app.explorer.rendering.library import Draw, draw_in_a_process
+from app.explorer.rendering.render_thread import Renderer, Report
+from app.explorer.train.process import COMMAND as TRAIN
+from app.explorer.vectors.direction_search import COMMAND
 from app.live.control import LiveServices
 from core.request import Frame
 

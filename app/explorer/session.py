@@ -14,34 +14,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from app.explorer.autosave import Autosave
-from app.explorer.crossfade import Crossfade
-from app.explorer.desk import Desk
-from app.explorer.exporting import tell_of_export
-from app.explorer.exports import ExportQueue
-from app.explorer.follower import Follower, is_whole
-from app.explorer.keeping import Keeper
-from app.explorer.lead import Lead
-from app.explorer.library import Library
+from app.document.scene import Scene
+from app.explorer.drag.session import PointDesk
+from app.explorer.export.file_writer import Saving
+from app.explorer.export.queue import ExportQueue
+from app.explorer.export.recording import Recordings
+from app.explorer.export.requests import tell_of_export
+from app.explorer.export.video_recorder import Recorder
 from app.explorer.messages import Choice, Message, Messages
-from app.explorer.meter import Meter
-from app.explorer.models import Models
-from app.explorer.pictures import Pictures
-from app.explorer.point_desk import PointDesk
-from app.explorer.preferences import Preferences
-from app.explorer.prompt_desk import PromptDesk
-from app.explorer.recorder import Recorder
-from app.explorer.recordings import Recordings
-from app.explorer.render_thread import Failed, Loaded, RenderThread
-from app.explorer.restoring import Restorer
-from app.explorer.saving import Saving
-from app.explorer.scene import Scene
+from app.explorer.playback.crossfade import Crossfade
+from app.explorer.playback.timeline_editor import TimelineEditor
+from app.explorer.playback.timeline_follow import Lead
+from app.explorer.playback.transport import Transport
+from app.explorer.prompts.workspace import PromptDesk
+from app.explorer.rendering.latency import Meter
+from app.explorer.rendering.library import Library
+from app.explorer.rendering.model_loader import Models
+from app.explorer.rendering.render_thread import Failed, Loaded, RenderThread
+from app.explorer.rendering.run_follower import Follower, is_whole
+from app.explorer.rendering.thumbnails import Pictures
 from app.explorer.services import Services
-from app.explorer.settings import Settings, Store
-from app.explorer.timeline_edit import TimelineEditor
-from app.explorer.training_desk import TrainingDesk
-from app.explorer.transport import Transport
-from app.explorer.vector_desk import VectorDesk
+from app.explorer.storage.autosave import Autosave
+from app.explorer.storage.crash_recovery import Keeper
+from app.explorer.storage.file_opener import Restorer
+from app.explorer.storage.preferences import Preferences
+from app.explorer.storage.settings import Settings, Store
+from app.explorer.train.workspace import TrainingDesk
+from app.explorer.ui_state import Desk
+from app.explorer.vectors.workspace import VectorDesk
 from app.live.control import LiveControl
 from app.runs import LATEST
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest

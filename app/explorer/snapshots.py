@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app.explorer.scene import Compare, Scene
-from app.explorer.scene_parts import LONGEST_NAME, Mark, Snapshot
+from app.document.parts import LONGEST_NAME, Mark, Snapshot
+from app.document.scene import Compare, Scene
 from core.request import RenderRequest
 
 if TYPE_CHECKING:

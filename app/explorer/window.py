@@ -18,30 +18,30 @@ if sys.platform.startswith("linux"):
 from imgui_bundle import hello_imgui, imgui, immapp
 
 from app.errors import UserError
-from app.explorer import theme
 from app.explorer.actions import run_live
-from app.explorer.arrangement import Arrangement
-from app.explorer.desk import ShowOutput
-from app.explorer.dialogs import Dialogs, show_in_folder
-from app.explorer.layouts import Layouts
-from app.explorer.menus import draw_menus, run_shortcuts
-from app.explorer.output_window import Output
-from app.explorer.palette import Palette
-from app.explorer.panel_table import PANELS, Parts, Place
+from app.explorer.gui import theme
+from app.explorer.gui.arrangement import Arrangement
+from app.explorer.gui.dialogs import Dialogs, show_in_folder
+from app.explorer.gui.menus import draw_menus, run_shortcuts
+from app.explorer.gui.output_window import Output
+from app.explorer.gui.palette import Palette
+from app.explorer.gui.shortcut_sheet import ShortcutSheet
+from app.explorer.gui.status import draw_status
+from app.explorer.gui.texture import GlTexture, Texture
+from app.explorer.gui.viewport import Viewport
+from app.explorer.gui.widgets import escape_closes
 from app.explorer.panels import Panel
+from app.explorer.panels.table import PANELS, Parts, Place
 from app.explorer.services import EngineChoice, Services
 from app.explorer.session import Session
-from app.explorer.settings import Store
-from app.explorer.shortcut_sheet import ShortcutSheet
-from app.explorer.status import draw_status
-from app.explorer.texture import GlTexture, Texture
-from app.explorer.viewport import Viewport
-from app.explorer.widgets import escape_closes
+from app.explorer.storage.layouts import Layouts
+from app.explorer.storage.settings import Store
+from app.explorer.ui_state import ShowOutput
 from core.checkpoints import bundled_checkpoint, read_header
 
 if TYPE_CHECKING:
-    from app.explorer.render_thread import Renderer, Report
-    from app.explorer.scene import Scene
+    from app.document.scene import Scene
+    from app.explorer.rendering.render_thread import Renderer, Report
     from core.request import Frame
 
 log = logging.getLogger(__name__)

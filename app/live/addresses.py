@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
 
-from app.explorer.controls import Control, controls_of
-from app.explorer.scene import QUICK_PROMPTS, Scene
+from app.document.controls import Control, controls_of
+from app.document.scene import QUICK_PROMPTS, Scene
 from app.live.packets import Argument
 from core.request import CLASS_LIMIT, SEED_LIMIT, SEEDS_PER_ROW
 

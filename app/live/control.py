@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from app.explorer.controls import Control, controls_of
-from app.explorer.history import History
-from app.explorer.scene import Scene
+from app.document.controls import Control, controls_of
+from app.document.history import History
+from app.document.scene import Scene
 from app.live.addresses import LIVE_ACTIONS, Address
 from app.live.audio import SIGNALS, Heard
 from app.live.audio_input import AudioBackend, AudioInput, PortAudio

@@ -51,7 +51,7 @@ class Mapping:
 
     source: Source
     control: str
-    """A control's id (`app.explorer.controls`)."""
+    """A control's id (`app.document.controls`)."""
     low: float = 0.0
     """The control's value where the source is 0; for sound, what is added to it in silence."""
     high: float = 1.0

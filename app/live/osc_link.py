@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from app.explorer.scene import Scene
+from app.document.scene import Scene
 from app.live.addresses import Address, addresses
 from app.live.inbox import Grumble, Inbox
 from app.live.osc import Client, Heard, OscReceiver, OscSender, Value, list_packets

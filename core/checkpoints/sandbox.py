@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import IO, Any, cast
 
-from core.checkpoints import meaning
-from core.checkpoints.meaning import Description
+from core.checkpoints import interpreter as meaning
+from core.checkpoints.interpreter import Description
 from core.checkpoints.opcodes import PublishedError, read_graph
 from core.checkpoints.storages import Archive, is_legacy, read_legacy, read_zip
 from core.checkpoints.tensors import Array

@@ -11,7 +11,7 @@ from PIL import Image
 from app.cli import main
 from app.commands.directions import parse_layers
 from app.errors import UserError
-from app.explorer.settings import config_dir
+from app.explorer.storage.settings import config_dir
 from app.vectors import kept_path
 from core.checkpoints import load
 from core.request import LAYER_LIMIT

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from app import cli
+from core.perception import clip_towers as towers
+from core.perception.clip import ClipHeader, save_clip
 from tests.training.datasets.makers import write_shards
-from training.clip import towers
-from training.clip.model import ClipHeader, save_clip
 from training.metrics.plot import HEIGHT, WIDTH, Dot, Words, curve_drawing, ticks
 
 

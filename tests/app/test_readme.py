@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import build_parser
-from app.explorer.scene import Scene
+from app.document.scene import Scene
 from app.live.addresses import LIST, addresses
 
 ROOT = Path(__file__).parents[2]

@@ -20,8 +20,8 @@ import torch
 from PIL import Image
 
 from app import cli
-from app.explorer.scene import Scene
-from app.explorer.scenefile import read_scene_file, save_scene_file
+from app.document.file import read_scene_file, save_scene_file
+from app.document.scene import Scene
 from app.finding import Hashes, find_checkpoint
 from app.media import read_media
 from app.rendering import ExportSettings, export_source

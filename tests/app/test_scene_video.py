@@ -11,8 +11,8 @@ import pytest
 
 from app import cli
 from app.commands import video
-from app.explorer.scene import Scene
-from app.explorer.scene_parts import SceneKeyframe, Track, TrackPoint
+from app.document.parts import SceneKeyframe, Track, TrackPoint
+from app.document.scene import Scene
 from core.request import RenderRequest
 from tests.app.explorer.fakes import SlowEngine, make_session, settle
 

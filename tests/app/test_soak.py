@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
+from app.document.scene import Scene
 from app.explorer.panels.motion import MotionPanel
-from app.explorer.scene import Scene
 from app.soak import LAG, JournalledHistory, soak
 
 

@@ -15,7 +15,7 @@ from app import cli
 from core.checkpoints import load, read_header
 from core.run_control import Command, Reader
 from core.runlog import read_log
-from training.run_lock import RunLock
+from training.runs.lock import RunLock
 
 
 def run(*arguments) -> int:

@@ -23,11 +23,11 @@ def steps(config: dict[str, Any], data: str, clip: str, out: str, count: int) ->
     """So many steps of a trainer; the first rank writes its state and the figures of every step."""
     import torch
 
-    from training.clip.model import load_clip
+    from core.perception.clip import load_clip
     from training.config import GanConfig
     from training.datasets.folder import load_folder
-    from training.distributed import open_ranks
-    from training.trainer import GanTrainer
+    from training.engine.distributed import open_ranks
+    from training.engine.trainer import GanTrainer
 
     with open_ranks() as ranks:
         settings = GanConfig.from_json(config)
@@ -43,8 +43,8 @@ def steps(config: dict[str, Any], data: str, clip: str, out: str, count: int) ->
 def train(config: dict[str, Any], data: str, clip: str, out: str) -> None:
     """Start a run, or go on with one when it has saved a state."""
     from training.config import GanConfig
-    from training.run import resume, train
-    from training.states import saved_state
+    from training.runs.run import resume, train
+    from training.runs.states import saved_state
 
     if saved_state(Path(out)) is None:
         train(GanConfig.from_json(config), Path(data), Path(clip), Path(out))
@@ -170,7 +170,7 @@ def _serve(request: dict[str, Any]) -> list[int]:
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    import training.run  # noqa: F401 - what all children need
+    import training.runs.run  # noqa: F401 - what all children need
 
     for line in sys.stdin:
         print(json.dumps(_serve(json.loads(line))), file=answers, flush=True)

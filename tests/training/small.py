@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from core.perception.clip import ClipHeader, save_clip
+from core.perception.clip_towers import build_clip
 from training.clip.config import ClipConfig
-from training.clip.model import ClipHeader, save_clip
-from training.clip.towers import build_clip
 from training.config import GanConfig
-from training.states import load_state, saved_state
+from training.runs.states import load_state, saved_state
 
 SHAPE = ("base_channels=512", "max_channels=16", "convs_per_block=1", "norm_groups=4", "z_dim=16")
 """Settings of a generator that learns a step in a few milliseconds."""

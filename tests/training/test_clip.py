@@ -19,12 +19,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from core.perception.clip import FILE_NAME, METADATA_KEY, ClipHeader, save_clip
+from core.perception.clip_towers import build_clip, embed_patches, encode_tokens, image_embedding, run_blocks
 from core.runlog import read_log
 from training.clip import ClipConfig, ClipError, ClipModel, clip_recipe, load_clip, train_clip
 from training.clip import data as clip_data
 from training.clip import train as clip_train
-from training.clip.model import FILE_NAME, METADATA_KEY, ClipHeader, save_clip
-from training.clip.towers import build_clip, embed_patches, encode_tokens, image_embedding, run_blocks
 from training.datasets.folder import load_folder
 
 CONFIG = ClipConfig(

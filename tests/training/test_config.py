@@ -14,8 +14,8 @@ import pytest
 from training.config import SECTIONS, GanConfig, field_name, names_of, section_of
 from training.datasets.config import DataConfig, SourceSpec
 from training.errors import RunError
-from training.recipes import GAN_RECIPES, gan_recipe
-from training.run_file import RunFile, read_run, read_wishes, to_toml, write_run
+from training.methods.stylegan_t.recipes import GAN_RECIPES, gan_recipe
+from training.runs.config_file import RunFile, read_run, read_wishes, to_toml, write_run
 
 CONFIG = GanConfig(
     prompts=('he said "no"', "back\\slash\ttab\x7f", "Ein Häuschen 🏠", "a, b"),

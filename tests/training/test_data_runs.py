@@ -14,13 +14,13 @@ from PIL import Image
 from core.checkpoints import load
 from core.runlog import read_log
 from tests.training.datasets.makers import write_folder, write_shards
-from tests.training.test_trainer import CONFIG, TWICE, clip, state
+from tests.training.engine.test_trainer import CONFIG, TWICE, clip, state
 from training.config import GanConfig
 from training.datasets.config import DataConfig, SourceSpec
 from training.datasets.errors import DataError
 from training.datasets.loader import Loader
-from training.run import resume, train
-from training.run_file import read_run
+from training.runs.config_file import read_run
+from training.runs.run import resume, train
 
 __all__ = ["clip"]
 

@@ -18,22 +18,22 @@ import pytest
 import torch
 from torch import Tensor
 
-import training.states
+import training.runs.states
 from core.checkpoints import load
+from core.perception.clip import load_clip
 from core.runlog import read_log
 from tests.training.nursery import Nursery
 from tests.training.small import SMALL
-from training.clip.model import load_clip
 from training.datasets.errors import DataError
 from training.datasets.folder import load_folder
-from training.distributed import Ranks
-from training.feed import Feed
-from training.game import Game
-from training.parts import lay_out
-from training.run import resume, train
-from training.run_lock import RunLock
-from training.states import OLD_FILE, StateError, load_state, save_state, saved_state
-from training.trainer import GanTrainer, RunError
+from training.engine.distributed import Ranks
+from training.engine.micro_batches import lay_out
+from training.engine.prefetch import Feed
+from training.engine.trainer import GanTrainer, RunError
+from training.methods.stylegan_t.objective import Game
+from training.runs.lock import RunLock
+from training.runs.run import resume, train
+from training.runs.states import OLD_FILE, StateError, load_state, save_state, saved_state
 
 SHORT = replace(
     SMALL,
@@ -143,14 +143,14 @@ def test_a_state_is_whole_wherever_its_saving_ends(tmp_path: Path, monkeypatch: 
         with monkeypatch.context() as patch:
             for owner, name in ((os, "fsync"), (os, "rename"), (os, "mkdir"), (shutil, "rmtree")):
                 patch.setattr(owner, name, counted(getattr(owner, name)))
-            patch.setattr(training.states, "_write_tensors", counted(training.states._write_tensors))
+            patch.setattr(training.runs.states, "_write_tensors", counted(training.runs.states._write_tensors))
             try:
                 save_state(run, new, Ranks())
             except (Died, StateError):  # the latter where torch catches the former
                 pass
             else:
                 break
-        training.states.tidy(run)
+        training.runs.states.tidy(run)
         path = saved_state(run)
         assert path is not None
         images = load_state(path)["images_seen"]
@@ -294,7 +294,7 @@ def test_data_that_vanishes_saves_the_run(
     Vanishing.left = 6
     with monkeypatch.context() as patch:
         vanishing = replace(whole, images=np.asarray(whole.images).view(Vanishing))
-        patch.setattr("training.run.open_data", lambda *_, **__: vanishing)
+        patch.setattr("training.runs.run.open_data", lambda *_, **__: vanishing)
         with pytest.raises(DataError, match=r"went away.*Stale file handle.*Saved; go on with.*--resume"):
             train(SHORT, data, clip, tmp_path / "run")
     assert weights(tmp_path / "run")["images"] == 24
@@ -321,7 +321,7 @@ class Stuck:
 
 
 def test_nobody_waits_for_pictures_that_do_not_come(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.feed.open_batches", lambda *_, **__: Stuck())
+    monkeypatch.setattr("training.engine.prefetch.open_batches", lambda *_, **__: Stuck())
     feed = Feed(load_folder(data, 16, progress=False), lay_out(4, 2, Ranks()), 3, torch.device("cpu"))
     asked = iter((False, True))
     feed.ready(1, lambda: next(asked))

@@ -13,19 +13,19 @@ import torch
 from core.checkpoints import load
 from core.engine import Engine
 from core.latents import seed_to_z
+from core.perception.clip import load_clip
 from core.request import RenderRequest
 from tests.training.small import SMALL, same, state_of, write_clip
-from training.clip.model import load_clip
 from training.config import GanConfig
 from training.datasets.folder import load_folder
+from training.engine.trainer import GanTrainer
 from training.errors import RunError
-from training.game import Game
-from training.growing import TUNED
 from training.losses import spherical_distance
-from training.recipes import text_encoder
-from training.run import arranged, resume, train
-from training.text_phase import TextPhase
-from training.trainer import GanTrainer
+from training.methods.stylegan_t.growth import TUNED
+from training.methods.stylegan_t.objective import Game
+from training.methods.stylegan_t.recipes import text_encoder
+from training.methods.stylegan_t.text_phase import TextPhase
+from training.runs.run import arranged, resume, train
 
 TEXT = replace(
     SMALL, preset="start", resolution=0, phase="text", guidance=50.0, learning_rate_g=3e-6, diversity=0.0, pairs=False
@@ -149,7 +149,7 @@ def test_judges_go_on_to_see_the_frozen_embedding(
     trainer.game = replace(trainer.game, synthesis=synthesise)
     monkeypatch.setattr(Game, "draw", drawn)
     monkeypatch.setattr(trainer.discriminator, "logits", judge)
-    monkeypatch.setattr("training.game.spherical_distance", distance)
+    monkeypatch.setattr("training.methods.stylegan_t.objective.spherical_distance", distance)
     trainer.step()
     fakes = [captions[index % 2] for index in range(4)]  # in pairs
     tuned, own = trainer.text.average().encode_text(fakes), load_clip(small_clip).encode_text(fakes)

@@ -16,14 +16,14 @@ from safetensors.torch import save_file
 
 from core.checkpoints import load
 from core.engine import Engine
+from core.perception.clip import load_clip
+from core.perception.clip_published import PublishedClip, open_published
+from core.perception.features import FeatureError, open_feature_network
+from core.perception.text_tower import build_tower, bundled_spec, load_tower, save_tower
 from core.request import RenderRequest
 from core.text import TextEncoderError, load_text_encoder
 from tests.training.small import SMALL
-from training.clip.model import load_clip
-from training.clip.published import PublishedClip, open_published
-from training.clip.text_tower import build_tower, bundled_spec, load_tower, save_tower
-from training.features import FeatureError, open_feature_network
-from training.run import train
+from training.runs.run import train
 
 TEXT = {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
 MODELS: dict[str, dict[str, Any]] = {

@@ -112,7 +112,7 @@ def main(arguments: list[str]) -> int:
 
     from app.explorer.scripted import add_script
     from app.explorer.session import Session
-    from app.explorer.settings import Store
+    from app.explorer.storage.settings import Store
     from app.explorer.window import Explorer, log_to, real_services
 
     services = real_services()

@@ -101,7 +101,7 @@ def test_the_output_window_shows_nothing_but_the_picture(
 
 
 def script_what_goes_wrong(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
-    from app.explorer.desk import WINDOWED, ShowOutput
+    from app.explorer.ui_state import WINDOWED, ShowOutput
 
     settle(ctx, session)
     session.desk.wish(ShowOutput(7))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
+from core.perception.features import resize
 from training.clip.config import VOCABULARY_SIZE, ClipConfig
-from training.features import resize
 
 
 class CaptionTable:

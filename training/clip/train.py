@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from core.perception import clip_towers as towers
+from core.perception.clip import FILE_NAME, ClipError, ClipHeader, save_clip
 from core.runlog import RunLog
-from training.clip import towers
 from training.clip.config import ClipConfig
 from training.clip.data import CaptionTable, SeenTokens, augment, keep_patches, slip_in_unknown, to_float
-from training.clip.model import FILE_NAME, ClipError, ClipHeader, save_clip
 from training.datasets.folder import BatchStream, FolderDataset
 from training.datasets.opening import load_pictures
-from training.interrupt import Interrupt
+from training.runs.interrupt import Interrupt
 
 STATE_NAME = "state.pt"
 LOG_NAME = "log.jsonl"

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.config import place_shown
-from training.datasets.crew import Crew, Hands, Own
 from training.datasets.decoding import (
     ENOUGH_BROKEN,
     ENOUGH_EMPTY,
@@ -34,6 +33,7 @@ from training.datasets.mixing import Draw, Listed, Mixing, Sharded, look_rng
 from training.datasets.pictures import Look
 from training.datasets.shards import ShardSource
 from training.datasets.sources import ListedSource
+from training.datasets.worker_pool import Crew, Hands, Own
 
 _AHEAD = 3
 """Batches in work besides the one that is waited for."""

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from core.perception.clip import load_clip
 from core.text import TextEncoderError, find_weights
-from training.clip.model import load_clip
 from training.metrics.exact import exact
 
 OPEN_CLIP_PREFIX = "open_clip:"

@@ -22,12 +22,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.clip.model import load_clip
-from training.features import DINO, TIMM_PREFIX, FeatureError, TimmViT
+from core.perception.clip import load_clip
+from core.perception.features import DINO, TIMM_PREFIX, FeatureError, TimmViT
+from core.perception.inception import Inception2015
 from training.metrics.classifier import LoadedClassifier
 from training.metrics.clip_score import OPEN_CLIP_PREFIX, OpenClip
 from training.metrics.exact import exact
-from training.metrics.inception import Inception2015
 
 ALIASES = {
     "dino": DINO,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from app.explorer.actions import edit, file, help, play, prompt, seed, view
 from app.explorer.actions.action import Action, ask_window, says
-from app.explorer.desk import ShowPanel
 from app.explorer.session import Session
+from app.explorer.ui_state import ShowPanel
 
 _MODULES = (file, edit, prompt, seed, play, view, help)
 """In the order of the menus."""

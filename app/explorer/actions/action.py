@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.explorer.desk import Wish
 from app.explorer.session import DialogWish, Session
+from app.explorer.ui_state import Wish
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from app.document.controls import Placement
+from app.document.scene import Scene
 from app.explorer.actions.action import Action, says
-from app.explorer.controls import Placement
-from app.explorer.desk import ShowPanel
-from app.explorer.scene import Scene
 from app.explorer.session import Session
+from app.explorer.ui_state import ShowPanel
 from core.request import IDENTITY_TRANSFORM
 
 # Of a scene, what is kept rather than set.

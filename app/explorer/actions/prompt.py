@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from app.document.scene import QUICK_PROMPTS
 from app.explorer.actions.action import Action, says
-from app.explorer.prompt_words import WEIGHT_STEP
-from app.explorer.scene import QUICK_PROMPTS
+from app.explorer.prompts.word_editor import WEIGHT_STEP
 from app.explorer.session import Session
 from core.prompts import plain
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from app.explorer import seed_plane
+from app.document import seed_plane
 from app.explorer.actions.action import Action, says
 from app.explorer.session import Session
 

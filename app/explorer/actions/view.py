@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from app.document.scene import ZOOM_LIMIT
 from app.explorer import snapshots
 from app.explorer.actions.action import Action, ask_window, says
-from app.explorer.desk import OTHER_MONITOR, WINDOWED, DeleteLayout, ShowOutput, ShowPanel, UseLayout
-from app.explorer.scene import ZOOM_LIMIT
 from app.explorer.session import Session
+from app.explorer.ui_state import OTHER_MONITOR, WINDOWED, DeleteLayout, ShowOutput, ShowPanel, UseLayout
 
 
 def _zoom_to(zoom: int) -> Callable[[Session], None]:

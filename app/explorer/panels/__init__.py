@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from app.explorer.history import History
+from app.document.history import History
 
 
 class Panel(Protocol):

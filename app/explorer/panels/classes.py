@@ -9,11 +9,11 @@ from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.classes import class_title, matching_classes
-from app.explorer import theme
-from app.explorer.history import History
-from app.explorer.scene import Scene
+from app.document.history import History
+from app.document.scene import Scene
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import dim_text, fitted, square_button, tooltip
 from app.explorer.session import Session
-from app.explorer.widgets import dim_text, fitted, square_button, tooltip
 
 LIST_LINES = 12
 

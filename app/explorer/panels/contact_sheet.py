@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.classes import class_title
-from app.explorer import theme
-from app.explorer.contact_sheet import MOST, Axis, Kind, sheet
-from app.explorer.desk import ShowPanel
-from app.explorer.history import History
+from app.document.history import History
+from app.explorer.gui import theme
+from app.explorer.gui.texture import Texture
+from app.explorer.gui.widgets import dim_text, fitted, tooltip
 from app.explorer.panels.prompt import EXAMPLES
+from app.explorer.rendering.contact_sheet import MOST, Axis, Kind, sheet
 from app.explorer.session import Session
-from app.explorer.texture import Texture
-from app.explorer.widgets import dim_text, fitted, tooltip
+from app.explorer.ui_state import ShowPanel
 from core.request import PSI_LIMIT, SEED_LIMIT, RenderRequest
 
 LEAST_TILE_EM = 3.5

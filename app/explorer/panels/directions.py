@@ -7,14 +7,11 @@ from dataclasses import replace
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
-from app.explorer import theme
+from app.document.direction_edits import with_amount, with_push, with_push_layers, without_push
+from app.document.history import History
 from app.explorer.actions import by_id
-from app.explorer.finder import Method, Search
-from app.explorer.history import History
-from app.explorer.panels.vector_rows import LAYERS_HELP, VectorMenu, about, icon_button, layer_range, vector_row
-from app.explorer.pushing import with_amount, with_push, with_push_layers, without_push
-from app.explorer.session import Session
-from app.explorer.widgets import (
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import (
     dim_text,
     end_of_edit,
     fitted,
@@ -25,6 +22,9 @@ from app.explorer.widgets import (
     wide_button,
     wrapped_text,
 )
+from app.explorer.panels.vector_rows import LAYERS_HELP, VectorMenu, about, icon_button, layer_range, vector_row
+from app.explorer.session import Session
+from app.explorer.vectors.direction_search import Method, Search
 from core.request import Push
 from core.vectors import Vector
 

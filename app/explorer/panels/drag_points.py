@@ -5,12 +5,12 @@ from __future__ import annotations
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
-from app.explorer import theme
+from app.document.history import History
 from app.explorer.actions import by_id
-from app.explorer.history import History
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import action_button, dim_text, row_label, tooltip, wide_button, wrapped_text
 from app.explorer.session import Session
-from app.explorer.widgets import action_button, dim_text, row_label, tooltip, wide_button, wrapped_text
-from core.points import STEP_SIZES
+from core.edit.points import STEP_SIZES
 
 HELP = (
     "Press on something in the picture and pull: what is at the red point is to go to the blue one. "

@@ -10,12 +10,12 @@ from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.codecs import CODECS
-from app.explorer import theme
-from app.explorer.exporting import add_export, takes_in
-from app.explorer.exports import Job, JobState
-from app.explorer.history import History
+from app.document.history import History
+from app.explorer.export.queue import Job, JobState
+from app.explorer.export.requests import add_export, takes_in
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import dim_text, fitted, quiet_button, row_label, tooltip, wide_button, wrapped_text
 from app.explorer.session import Session
-from app.explorer.widgets import dim_text, fitted, quiet_button, row_label, tooltip, wide_button, wrapped_text
 from app.rendering import SPEEDS, ExportSettings
 from app.sources import stem_of
 from app.video import SIZE_LIMIT, SMALLEST

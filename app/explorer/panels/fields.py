@@ -8,12 +8,12 @@ from dataclasses import replace
 from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
-from app.explorer.history import History
-from app.explorer.scene import Scene
+from app.document.history import History
+from app.document.scene import Scene
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import flow, tooltip
+from app.explorer.prompts.unknown_words import unknown_words
 from app.explorer.session import Session
-from app.explorer.widgets import flow, tooltip
-from app.explorer.words import unknown_words
 
 TYPING_PAUSE_S = 1.0
 SHOWN_UNKNOWN = 8

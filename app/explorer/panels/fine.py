@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from imgui_bundle import ImVec2, imgui
 
-from app.explorer import theme
-from app.explorer.fine_layers import fine_mix, with_fine_mix
-from app.explorer.history import History
+from app.document.fine_layers import fine_mix, with_fine_mix
+from app.document.history import History
+from app.document.scene import Scene
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import tooltip
 from app.explorer.panels.classes import ClassField
 from app.explorer.panels.fields import PromptField, unknown_row
-from app.explorer.scene import Scene
 from app.explorer.session import Session
-from app.explorer.widgets import tooltip
 from core.request import Mix
 
 _HELP = (

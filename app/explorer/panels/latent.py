@@ -7,12 +7,10 @@ from dataclasses import replace
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
+from app.document.history import History
 from app.explorer.actions import by_id
-from app.explorer.glossary import CUTOFF, PSI
-from app.explorer.history import History
-from app.explorer.panels.layer_psi import LayerPsi
-from app.explorer.session import Session
-from app.explorer.widgets import (
+from app.explorer.gui.glossary import CUTOFF, PSI
+from app.explorer.gui.widgets import (
     edit_number,
     end_of_edit,
     reset_button,
@@ -22,6 +20,8 @@ from app.explorer.widgets import (
     square_button,
     tooltip,
 )
+from app.explorer.panels.layer_psi import LayerPsi
+from app.explorer.session import Session
 from core.request import LAYER_LIMIT, PSI_LIMIT, SEED_LIMIT, NoiseMode
 
 SEED_HELP = (

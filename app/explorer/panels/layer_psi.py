@@ -8,12 +8,12 @@ from dataclasses import replace
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
-from app.explorer.glossary import W
-from app.explorer.history import History
-from app.explorer.scene import Scene
+from app.document.history import History
+from app.document.scene import Scene
+from app.explorer.gui import theme
+from app.explorer.gui.glossary import W
+from app.explorer.gui.widgets import reset_button, reset_width, row_label, tooltip
 from app.explorer.session import Session
-from app.explorer.widgets import reset_button, reset_width, row_label, tooltip
 
 LOW, HIGH = -1.0, 2.0
 HEIGHT_EM = 5.0

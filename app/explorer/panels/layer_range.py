@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imgui_bundle import ImVec2, imgui
 
-from app.explorer import theme
+from app.explorer.gui import theme
 from core.request import LAYER_LIMIT
 
 # How near to an end, in pixels, the pointer takes hold of it.

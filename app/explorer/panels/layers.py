@@ -10,13 +10,13 @@ import numpy as np
 from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
-from app.explorer.feature_view import LayerPicture, Pixels
-from app.explorer.history import History
-from app.explorer.layer_look import LayerLook, Question
+from app.document.history import History
+from app.explorer.gui import theme
+from app.explorer.gui.texture import Region, Texture
+from app.explorer.gui.widgets import dim_text, fitted, quiet_button, tooltip, wrapped_text
+from app.explorer.rendering.feature_colours import LayerPicture, Pixels
+from app.explorer.rendering.feature_maps import LayerLook, Question
 from app.explorer.session import Session
-from app.explorer.texture import Region, Texture
-from app.explorer.widgets import dim_text, fitted, quiet_button, tooltip, wrapped_text
 
 COUNTS = (9, 16, 25, 49, 100)
 LIST_SHARE = 0.32

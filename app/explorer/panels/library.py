@@ -10,13 +10,13 @@ from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 from PIL import Image
 
-from app.explorer import theme
+from app.document.history import History
 from app.explorer.actions import by_id
-from app.explorer.history import History
-from app.explorer.library import Entry
+from app.explorer.gui import theme
+from app.explorer.gui.texture import Texture
+from app.explorer.gui.widgets import dim_text, fitted, flow, no_picture, tooltip, wrapped_text
+from app.explorer.rendering.library import Entry
 from app.explorer.session import Session
-from app.explorer.texture import Texture
-from app.explorer.widgets import dim_text, fitted, flow, no_picture, tooltip, wrapped_text
 
 TILE_EM = 7.0
 

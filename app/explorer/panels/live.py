@@ -8,11 +8,11 @@ from dataclasses import replace
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
-from app.explorer import theme
-from app.explorer.history import History
+from app.document.history import History
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import dim_text, fitted, square_button, tooltip, wrapped_text
 from app.explorer.panels.live_mappings import Mappings, meter
 from app.explorer.session import Session
-from app.explorer.widgets import dim_text, fitted, square_button, tooltip, wrapped_text
 from app.live.addresses import TAGS, Address
 from app.live.audio import SIGNALS
 from app.live.extras import AUDIO_MODULES, INSTALL, MIDI_MODULES, missing

@@ -9,10 +9,10 @@ from typing import TypeVar
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
-from app.explorer.controls import Control, controls_of
-from app.explorer.history import History
-from app.explorer.widgets import dim_text, fitted, row_label, square_button, tooltip, wide_button, wrapped_text
+from app.document.controls import Control, controls_of
+from app.document.history import History
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import dim_text, fitted, row_label, square_button, tooltip, wide_button, wrapped_text
 from app.live.addresses import LIVE_ACTIONS
 from app.live.audio import SIGNALS
 from app.live.control import NOT_FOR_SOUND, Learn, LiveControl

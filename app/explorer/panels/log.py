@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from imgui_bundle import imgui
 
-from app.explorer import theme
-from app.explorer.history import History
+from app.document.history import History
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import dim_text, wrapped_text
 from app.explorer.session import Session
-from app.explorer.widgets import dim_text, wrapped_text
 
 
 class LogPanel:

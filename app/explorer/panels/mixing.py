@@ -10,12 +10,13 @@ from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.classes import class_title
-from app.explorer import mixing, theme
-from app.explorer.history import History
-from app.explorer.mixing import Kind, kind_of
+from app.document import style_mixes as mixing
+from app.document.history import History
+from app.document.style_mixes import Kind, kind_of
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import dim_text, end_of_edit, fitted, square_button, tooltip, wrapped_text
 from app.explorer.panels.layer_range import clamped, layer_range, presets, to_last
 from app.explorer.session import Session
-from app.explorer.widgets import dim_text, end_of_edit, fitted, square_button, tooltip, wrapped_text
 from core.request import SEED_LIMIT, SEEDS_PER_ROW, Mix
 from core.vectors import name_of
 

@@ -8,11 +8,10 @@ from dataclasses import replace
 from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
+from app.document.history import History
+from app.document.scene import PathShape
 from app.explorer.actions import by_id
-from app.explorer.history import History
-from app.explorer.scene import PathShape
-from app.explorer.session import Session
-from app.explorer.widgets import (
+from app.explorer.gui.widgets import (
     action_button,
     end_of_edit,
     reset_button,
@@ -22,6 +21,7 @@ from app.explorer.widgets import (
     square_button,
     tooltip,
 )
+from app.explorer.session import Session
 
 PATH_HELP = (
     "The way play takes: through the seeds, or from A to B. Every path is closed, the end meets the beginning; only a "

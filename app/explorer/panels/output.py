@@ -5,11 +5,11 @@ from __future__ import annotations
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
-from app.explorer import theme
+from app.document.history import History
 from app.explorer.actions import by_id
-from app.explorer.history import History
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import action_button, square_button, tooltip
 from app.explorer.session import Session
-from app.explorer.widgets import action_button, square_button, tooltip
 
 
 class OutputPanel:

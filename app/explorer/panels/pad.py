@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from imgui_bundle import ImVec2, imgui
 
-from app.explorer import theme
-from app.explorer.history import History
-from app.explorer.widgets import tooltip
+from app.document.history import History
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import tooltip
 
 _RADIUS = 6.0
 _HELP = "Drag the dot between the four. Double-click: back to A."

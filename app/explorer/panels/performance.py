@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from imgui_bundle import ImVec2, imgui, implot
 
-from app.explorer import theme
-from app.explorer.history import History
-from app.explorer.meter import KEPT_S, Samples, median
-from app.explorer.plots import FLAGS, plot_look
+from app.document.history import History
+from app.explorer.gui import theme
+from app.explorer.gui.plots import FLAGS, plot_look
+from app.explorer.gui.widgets import dim_text, row_label, tooltip
+from app.explorer.rendering.latency import KEPT_S, Samples, median
 from app.explorer.session import Session
-from app.explorer.settings import FRAME_LIMITS, PRECISIONS, Settings
-from app.explorer.widgets import dim_text, row_label, tooltip
+from app.explorer.storage.settings import FRAME_LIMITS, PRECISIONS, Settings
 
 PLOT_EM = 5.5
 _DEFAULT = Settings()

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from imgui_bundle import ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
+from app.document.controls import CONTROLS, Control
+from app.document.history import History
+from app.document.scene import Scene
 from app.explorer.actions import by_id
-from app.explorer.controls import CONTROLS, Control
-from app.explorer.history import History
-from app.explorer.scene import Scene
-from app.explorer.session import Session
-from app.explorer.widgets import (
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import (
     action_button,
     end_of_edit,
     reset_width,
@@ -22,6 +21,7 @@ from app.explorer.widgets import (
     tooltip,
     wrapped_text,
 )
+from app.explorer.session import Session
 
 _DEFAULT = Scene()
 

@@ -7,18 +7,18 @@ from dataclasses import replace
 from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
+from app.document.history import History
+from app.document.scene import LONGEST_CROSSFADE_S
 from app.explorer.actions import by_id
-from app.explorer.history import History
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import dim_text, fitted, quiet_button, slider_row, tooltip, wrapped_text
 from app.explorer.panels.classes import ClassField
 from app.explorer.panels.fields import PromptField, unknown_row
 from app.explorer.panels.fine import FineLayers
 from app.explorer.panels.pad import Pad
 from app.explorer.panels.quick import QuickStrip
 from app.explorer.panels.words import WordRow
-from app.explorer.scene import LONGEST_CROSSFADE_S
 from app.explorer.session import Session
-from app.explorer.widgets import dim_text, fitted, quiet_button, slider_row, tooltip, wrapped_text
 
 # Shown when the checkpoint brings no examples of its own.
 EXAMPLES = (

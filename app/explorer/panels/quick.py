@@ -7,12 +7,12 @@ from dataclasses import replace
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
-from app.explorer.history import History
-from app.explorer.prompt_past import matching
-from app.explorer.scene import QUICK_PROMPTS
+from app.document.history import History
+from app.document.scene import QUICK_PROMPTS
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import dim_text, fitted, square_button, tooltip
+from app.explorer.prompts.recent import matching
 from app.explorer.session import Session
-from app.explorer.widgets import dim_text, fitted, square_button, tooltip
 
 PAST_LINES = 12
 

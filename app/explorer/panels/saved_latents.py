@@ -7,13 +7,11 @@ from dataclasses import replace
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
-from app.explorer import theme
+from app.document.direction_edits import at_latent, with_latent, with_mix
+from app.document.history import History
 from app.explorer.actions import by_id
-from app.explorer.history import History
-from app.explorer.panels.vector_rows import LAYERS_HELP, VectorMenu, about, icon_button, layer_range, vector_row
-from app.explorer.pushing import at_latent, with_latent, with_mix
-from app.explorer.session import Session
-from app.explorer.widgets import (
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import (
     dim_text,
     end_of_edit,
     fitted,
@@ -24,6 +22,8 @@ from app.explorer.widgets import (
     wide_button,
     wrapped_text,
 )
+from app.explorer.panels.vector_rows import LAYERS_HELP, VectorMenu, about, icon_button, layer_range, vector_row
+from app.explorer.session import Session
 from core.request import LAYER_LIMIT, Mix
 from core.vectors import NAME_LENGTH, Vector
 

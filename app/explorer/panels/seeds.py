@@ -9,15 +9,15 @@ import numpy as np
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
-from app.explorer.history import History
-from app.explorer.pictures import Pixels
-from app.explorer.scene import Scene
-from app.explorer.seed_grid import SeedGrid, request_at
-from app.explorer.seed_plane import at
+from app.document.history import History
+from app.document.scene import Scene
+from app.document.seed_plane import at
+from app.explorer.gui import theme
+from app.explorer.gui.texture import Texture
+from app.explorer.gui.widgets import dim_text, quiet_button, tooltip
+from app.explorer.rendering.seed_grid import SeedGrid, request_at
+from app.explorer.rendering.thumbnails import Pixels
 from app.explorer.session import Session
-from app.explorer.texture import Texture
-from app.explorer.widgets import dim_text, quiet_button, tooltip
 from core.request import SEED_LIMIT
 
 Shown = tuple[Pixels | None, bool]

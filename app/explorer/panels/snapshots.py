@@ -8,15 +8,15 @@ from dataclasses import replace
 from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import snapshots, theme
+from app.document.history import History
+from app.document.parts import Mark, Snapshot
+from app.document.scene import LONGEST_MORPH_S, Scene
+from app.explorer import snapshots
 from app.explorer.actions import by_id
-from app.explorer.history import History
-from app.explorer.scene import LONGEST_MORPH_S, Scene
-from app.explorer.scene_parts import Mark, Snapshot
-from app.explorer.session import Session
-from app.explorer.texture import Texture
-from app.explorer.textures import Textures
-from app.explorer.widgets import (
+from app.explorer.gui import theme
+from app.explorer.gui.texture import Texture
+from app.explorer.gui.textures import Textures
+from app.explorer.gui.widgets import (
     end_of_edit,
     fitted,
     fitted_picture,
@@ -26,6 +26,7 @@ from app.explorer.widgets import (
     tooltip,
     wrapped_text,
 )
+from app.explorer.session import Session
 from core.timeline import EASING_NAMES
 
 TILE_EM = 5.0

@@ -9,16 +9,12 @@ from dataclasses import replace
 from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
-from app.explorer.exporting import add_strip
-from app.explorer.history import History
-from app.explorer.pictures import Pixels
-from app.explorer.session import Session
-from app.explorer.strip import with_strip
-from app.explorer.sweep import SLOT, Sweep, filled, lines_of, template_of
-from app.explorer.texture import Texture
-from app.explorer.textures import Textures
-from app.explorer.widgets import (
+from app.document.history import History
+from app.explorer.export.requests import add_strip
+from app.explorer.gui import theme
+from app.explorer.gui.texture import Texture
+from app.explorer.gui.textures import Textures
+from app.explorer.gui.widgets import (
     dim_text,
     fitted,
     fitted_picture,
@@ -28,6 +24,10 @@ from app.explorer.widgets import (
     tooltip,
     wrapped_text,
 )
+from app.explorer.rendering.strip import with_strip
+from app.explorer.rendering.sweep import SLOT, Sweep, filled, lines_of, template_of
+from app.explorer.rendering.thumbnails import Pixels
+from app.explorer.session import Session
 from core.request import RenderRequest
 
 TILE_EM = 8.0

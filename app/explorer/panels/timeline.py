@@ -8,16 +8,16 @@ from dataclasses import replace
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
-from app.explorer import theme
+from app.document.history import History
+from app.document.parts import LONGEST_S
+from app.document.playback import beat_seconds, trackable
+from app.document.scene import BPM_LIMITS
 from app.explorer.actions import by_id
-from app.explorer.history import History
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import dim_text, end_of_edit, square_button, tooltip
 from app.explorer.panels.timeline_lanes import Lanes
-from app.explorer.scene import BPM_LIMITS
-from app.explorer.scene_parts import LONGEST_S
-from app.explorer.scene_timeline import beat_seconds, trackable
+from app.explorer.playback.timeline_editor import track_of
 from app.explorer.session import Session
-from app.explorer.timeline_edit import track_of
-from app.explorer.widgets import dim_text, end_of_edit, square_button, tooltip
 
 BARS = (1, 2, 4, 8, 16, 32, 64)
 SHORTEST_S = 0.1

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
+from app.document.controls import Control
+from app.document.history import History
+from app.document.parts import Track
+from app.document.playback import track_value
+from app.document.scene import Scene
 from app.explorer.actions import by_id
-from app.explorer.controls import Control
-from app.explorer.history import History
-from app.explorer.scene import Scene
-from app.explorer.scene_parts import Track
-from app.explorer.scene_timeline import track_value
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import fitted, tooltip
+from app.explorer.playback.timeline_editor import Selection
+from app.explorer.playback.timescale import TimeScale
 from app.explorer.session import Session
-from app.explorer.timeline_edit import Selection
-from app.explorer.timescale import TimeScale
-from app.explorer.widgets import fitted, tooltip
 from core.timeline import EASING_NAMES, EasingName
 
 NAMES_EM = 7.5

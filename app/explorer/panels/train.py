@@ -7,14 +7,14 @@ from dataclasses import replace
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
-from app.explorer.history import History
+from app.document.history import History
+from app.explorer.gui.widgets import row_label, square_button, tooltip, wide_button
 from app.explorer.panels.path_field import path_field
 from app.explorer.panels.train_progress import draw_progress, problem_text
 from app.explorer.panels.train_sources import draw_sources
 from app.explorer.session import DialogWish, Session
-from app.explorer.training_desk import Place
-from app.explorer.training_plan import RECIPES, typed
-from app.explorer.widgets import row_label, square_button, tooltip, wide_button
+from app.explorer.train.plan import RECIPES, typed
+from app.explorer.train.workspace import Place
 
 CLIP_HELP = "A run of `glissando train clip`, or open_clip:MODEL/TAG. Left empty, what the recipe says."
 FROM_HELP = "A run, or a checkpoint, whose model is trained further. Left empty, a new model."

@@ -6,11 +6,11 @@ import numpy as np
 from imgui_bundle import ImVec2, ImVec4, imgui, implot
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
-from app.explorer.plots import FLAGS, plot_look
-from app.explorer.run_watch import Progress, Watch
-from app.explorer.training_desk import TrainingDesk
-from app.explorer.widgets import dim_text, fitted, tooltip, wrapped_text
+from app.explorer.gui import theme
+from app.explorer.gui.plots import FLAGS, plot_look
+from app.explorer.gui.widgets import dim_text, fitted, tooltip, wrapped_text
+from app.explorer.train.run_watch import Progress, Watch
+from app.explorer.train.workspace import TrainingDesk
 from app.runs import amount
 
 PLOT_EM = 6.5

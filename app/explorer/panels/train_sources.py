@@ -7,11 +7,11 @@ from dataclasses import replace
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
+from app.explorer.gui.widgets import LABEL_EM, dim_text, row_label, square_button, tooltip
 from app.explorer.panels.path_field import path_field
 from app.explorer.panels.vector_rows import icon_button, to_the_right
 from app.explorer.session import Session
-from app.explorer.training_plan import MOST_SOURCES, WEIGHTS, Source, typed
-from app.explorer.widgets import LABEL_EM, dim_text, row_label, square_button, tooltip
+from app.explorer.train.plan import MOST_SOURCES, WEIGHTS, Source, typed
 
 HELP = "Captioned pictures: a folder, a .zip, shards, or a file of captions."
 ADD_HELP = "Mix in pictures from another place."

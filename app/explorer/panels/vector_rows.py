@@ -5,12 +5,12 @@ from __future__ import annotations
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
+from app.document.direction_edits import without
+from app.document.history import History
 from app.explorer.actions import by_id
-from app.explorer.history import History
-from app.explorer.pushing import without
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import dim_text, fitted, reset_width, square_button, tooltip
 from app.explorer.session import Session
-from app.explorer.widgets import dim_text, fitted, reset_width, square_button, tooltip
 from core.request import LAYER_LIMIT
 from core.vectors import NAME_LENGTH, Vector
 

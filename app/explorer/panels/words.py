@@ -5,10 +5,10 @@ from __future__ import annotations
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.explorer import theme
-from app.explorer.prompt_words import WEIGHT_STEP, PromptWords
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import dim_text, fitted, flow, square_button, tooltip
+from app.explorer.prompts.word_editor import WEIGHT_STEP, PromptWords
 from app.explorer.session import Session
-from app.explorer.widgets import dim_text, fitted, flow, square_button, tooltip
 from core.prompts import Word
 
 SHOWN_WORDS = 60

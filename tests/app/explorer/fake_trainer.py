@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from core.run_control import Command, Reader
 from training.errors import RunError
-from training.run_lock import RunLock
+from training.runs.lock import RunLock
 
 stopped: list[int] = []
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from app.explorer.services import Services
 from app.explorer.session import Session
-from app.explorer.settings import Store
+from app.explorer.storage.settings import Store
 from core.arithmetic import Arithmetic
 from core.model_info import ModelInfo
 from core.models.family import LayerInfo

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.explorer.gui.texture import Region
 from app.explorer.scripted import Context, Script, add_script, without_display
 from app.explorer.session import Session
-from app.explorer.texture import Region
 from app.explorer.window import Explorer
 from tests.app.explorer.fakes import make_session
 

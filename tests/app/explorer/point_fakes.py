@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from app.explorer.point_worker import DragJob
-from core.points import DragError, Progress
+from app.explorer.drag.worker import DragJob
+from core.edit.points import DragError, Progress
 
 
 class FakeDrag:
@@ -40,7 +40,7 @@ class FakeDrag:
 
 
 class FakeDrags:
-    """Makes them, as `app.explorer.point_worker.PlainDrags` does. `let` allows steps; `fail` refuses."""
+    """Makes them, as `app.explorer.drag.worker.PlainDrags` does. `let` allows steps; `fail` refuses."""
 
     def __init__(self, ends_at: int = 10) -> None:
         self.gate = threading.Semaphore(0)

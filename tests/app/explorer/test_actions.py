@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.document.parts import SceneKeyframe, Snapshot
+from app.document.scene import Scene
 from app.explorer.actions import ACTIONS, MENUS, by_id, in_menu
-from app.explorer.scene import Scene
-from app.explorer.scene_parts import SceneKeyframe, Snapshot
 from app.explorer.session import Session
-from core.points import Pull
+from core.edit.points import Pull
 from core.request import RenderRequest
 from core.vectors import Vector
 from tests.app.explorer.fakes import make_session, settle

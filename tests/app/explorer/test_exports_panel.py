@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("imgui_bundle")
 
-from app.explorer.exports import STOPPED, Job, Report
+from app.explorer.export.queue import STOPPED, Job, Report
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from tests.app.explorer.fakes import errors

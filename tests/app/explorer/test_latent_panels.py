@@ -13,7 +13,7 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import imgui
 
-from app.explorer.controls import Placement
+from app.document.controls import Placement
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from core.request import LAYER_LIMIT

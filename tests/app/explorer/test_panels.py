@@ -13,9 +13,9 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import ImVec2, imgui
 
+from app.document.scene import Scene
 from app.explorer.panels.fields import starts_word
 from app.explorer.panels.prompt import EXAMPLES
-from app.explorer.scene import Scene
 from app.explorer.session import Session, first_scene
 from app.explorer.window import Explorer
 from tests.app.explorer.fakes import SlowEngine, errors

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("imgui_bundle")
 
-from app.explorer.desk import ShowPanel
 from app.explorer.services import EngineChoice
 from app.explorer.session import Session
+from app.explorer.ui_state import ShowPanel
 from app.explorer.window import Explorer
 from tests.app.explorer.fakes import SlowEngine, errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until

@@ -10,8 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from app.explorer.controls import MIN_SCALE, Placement
-from app.explorer.scene import Scene
+from app.document.controls import MIN_SCALE, Placement
+from app.document.scene import Scene
 from core.checkpoints import Header, load, save
 from core.engine import load_generator
 from core.models import registry, stylegan3

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.explorer.point_desk import KEPT
+from app.explorer.drag.session import KEPT
 from app.explorer.session import Session
 from app.takes import read_take
 from app.vectors import let_know
-from core.points import DragOptions, Pull
+from core.edit.points import DragOptions, Pull
 from core.request import Mix, Push, RenderRequest
 from core.vectors import name_of
 from tests.app.explorer.fakes import ListWriter, errors, make_session, settle, wait_until
 from tests.app.explorer.point_fakes import FakeDrags
-from tests.app.explorer.test_shelf import StrictEngine, keep, open_engine, vector
+from tests.app.explorer.vectors.test_store import StrictEngine, keep, open_engine, vector
 
 PULL = Pull(handle=(2.0, 3.0), target=(6.0, 3.0))
 
@@ -130,7 +130,7 @@ def test_the_picture_follows_and_the_last_cut_is_not_seen(session: Session, drag
 def test_styles_on_their_way_do_not_pile_up(
     session: Session, drags: FakeDrags, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.explorer.point_desk.SHOW_EVERY_S", 0.0)
+    monkeypatch.setattr("app.explorer.drag.session.SHOW_EVERY_S", 0.0)
     drags.ends_at = 3 * KEPT
     begin(session)
     for step in range(3 * KEPT):
@@ -330,7 +330,7 @@ def test_a_take_and_a_scene_of_a_real_drag_render_again(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The real engine and the real drag; then, as after a restart, another engine with what is saved."""
-    from app.explorer.scene import Scene
+    from app.document.scene import Scene
     from core.engine import Engine
 
     monkeypatch.setenv("GLISSANDO_CONFIG_DIR", str(tmp_path / "config"))

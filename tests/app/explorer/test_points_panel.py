@@ -15,7 +15,7 @@ from imgui_bundle import ImVec2, imgui
 from app.explorer.actions import by_id
 from app.explorer.session import Session
 from app.explorer.window import Explorer
-from core.points import Pull
+from core.edit.points import Pull
 from tests.app.explorer.fakes import errors
 from tests.app.explorer.hands import drag_from, in_rectangle, rectangle
 from tests.app.explorer.nullwindow import Context, drive, settle, until

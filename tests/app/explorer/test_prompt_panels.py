@@ -13,9 +13,9 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import ImVec2, imgui
 
-from app.explorer.exports import STOPPED, Job
-from app.explorer.scene import Scene
-from app.explorer.scenefile import read_scene_file
+from app.document.file import read_scene_file
+from app.document.scene import Scene
+from app.explorer.export.queue import STOPPED, Job
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from app.images import read_png, save_png

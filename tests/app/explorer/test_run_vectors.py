@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip("imgui_bundle")
 
-from app.explorer.finder import Result
 from app.explorer.session import Session
+from app.explorer.vectors.direction_search import Result
 from app.explorer.window import Explorer
 from app.runs import LATEST, run_id
 from app.vectors import keep_for_run, kept_path, known_vectors, let_know, run_path

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.document.scene import Scene
+from app.explorer.export.file_writer import file_stem
 from app.explorer.messages import ERROR_TOAST_S
-from app.explorer.saving import file_stem
-from app.explorer.scene import Scene
 from app.explorer.services import EngineChoice
 from app.explorer.session import Session, first_scene
-from app.explorer.settings import Store
+from app.explorer.storage.settings import Store
 from app.provenance import read_document
 from core.request import Frame, RenderRequest
 from tests.app.explorer.fakes import ListWriter, SlowEngine, errors, make_session, settle, wait_until

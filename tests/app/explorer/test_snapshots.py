@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.document.parts import SceneKeyframe
+from app.document.scene import Scene
 from app.explorer import snapshots
-from app.explorer.crossfade import Crossfade
-from app.explorer.scene import Scene
-from app.explorer.scene_parts import SceneKeyframe
+from app.explorer.playback.crossfade import Crossfade
+from app.explorer.playback.timeline_editor import Selection
 from app.explorer.session import Session
-from app.explorer.timeline_edit import Selection
 from core.engine import Engine
 from core.request import RenderRequest
 from tests.app.explorer.fakes import make_session, settle, wait_until
@@ -324,7 +324,7 @@ def test_snapping_holds_for_adding_and_moving(session: Session) -> None:
 
 
 def test_tracks_and_their_points(session: Session) -> None:
-    from app.explorer.controls import CONTROLS
+    from app.document.controls import CONTROLS
 
     editor, history = session.timeline, session.history
     psi = next(control for control in CONTROLS if control.id == "psi")

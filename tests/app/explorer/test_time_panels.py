@@ -13,8 +13,8 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import ImVec2, imgui
 
+from app.document.scene import Scene
 from app.explorer import snapshots
-from app.explorer.scene import Scene
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from tests.app.explorer.fakes import errors

@@ -17,17 +17,17 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import imgui
 
-from app.explorer.run_watch import Watch
 from app.explorer.session import Session
-from app.explorer.settings import Settings, Store
-from app.explorer.trainer import Ended, Trainer
-from app.explorer.training_desk import WITHOUT_A_WORD
-from app.explorer.training_plan import Plan, Source
+from app.explorer.storage.settings import Settings, Store
+from app.explorer.train.plan import Plan, Source
+from app.explorer.train.process import Ended, Trainer
+from app.explorer.train.run_watch import Watch
+from app.explorer.train.workspace import WITHOUT_A_WORD
 from app.explorer.window import Explorer
 from tests.app.explorer import fake_trainer
 from tests.app.explorer.fakes import errors, make_session, wait_until
 from tests.app.explorer.nullwindow import Context, drive, settle, until
-from training.run_lock import RunLock
+from training.runs.lock import RunLock
 
 PANEL = "//Train"
 LONG = "/a/folder/with/a/name/that/no/panel/is/wide/enough/for/clip"
@@ -171,8 +171,8 @@ def outlive(checkpoint: Path, run: Path) -> int:
     """Start a training in a process that is killed, as a window may be; the process number of the training."""
     script = (
         "import os, signal, sys\n"
-        "from app.explorer.trainer import Trainer\n"
-        "from app.explorer.training_plan import Plan, Source\n"
+        "from app.explorer.train.process import Trainer\n"
+        "from app.explorer.train.plan import Plan, Source\n"
         "trainer = Trainer(sys.argv[2:])\n"
         "assert trainer.start(Plan(sources=(Source(place='good'),), out=sys.argv[1])) is None\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

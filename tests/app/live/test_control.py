@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.explorer.session import Session
-from app.explorer.settings import Store
+from app.explorer.storage.settings import Store
 from app.live.control import Learn
 from app.live.mapping import Mapping, Source, Trigger
 from app.live.settings import AudioSettings, MidiSettings

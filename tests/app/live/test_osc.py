@@ -13,9 +13,9 @@ import pytest
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message_builder import OscMessageBuilder
 
+from app.document.controls import CONTROLS
+from app.document.scene import Scene
 from app.explorer.actions import ACTIONS, run_live
-from app.explorer.controls import CONTROLS
-from app.explorer.scene import Scene
 from app.explorer.session import Session
 from app.live.addresses import LIVE_ACTIONS, addresses
 from app.live.packets import OscMessage, decode

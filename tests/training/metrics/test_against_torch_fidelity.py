@@ -20,8 +20,8 @@ from torch_fidelity.generative_model_modulewrapper import GenerativeModelModuleW
 from torch_fidelity.metric_ppl import calculate_ppl
 from torch_fidelity.sample_similarity_base import SampleSimilarityBase
 
+from core.perception.inception import Inception2015, resize_as_tensorflow_1
 from training.metrics.frechet import fid, kid_over_subsets
-from training.metrics.inception import Inception2015, resize_as_tensorflow_1
 from training.metrics.neighbours import precision_recall
 from training.metrics.path_length import LPIPS_FILE, VGG_FILE, Lpips, path_lengths, trimmed_mean
 from training.metrics.sampler import Sampler

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from core.checkpoints import load, read_header
+from core.perception.inception import InceptionError
 from training.metrics import during
 from training.metrics.classifier import ClassifierConfig, PostcardsClassifier, save_classifier
 from training.metrics.during import BEST, Candidate, RunMetrics, is_better
-from training.metrics.inception import InceptionError
 from training.metrics.settings import EvaluationSettings
 
 COUNT, SIDE = 48, 16

@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from training.clip import towers
-from training.clip.model import ClipError, ClipHeader, save_clip
-from training.features import FeatureError
+from core.perception import clip_towers as towers
+from core.perception.clip import ClipError, ClipHeader, save_clip
+from core.perception.features import FeatureError
+from core.perception.inception import FILE_NAMES, InceptionError
 from training.metrics.classifier import ClassifierError, LoadedClassifier
 from training.metrics.clip_score import ClipJudge, ClipScoreError, open_judge
-from training.metrics.inception import FILE_NAMES, InceptionError
 from training.metrics.networks import open_extractor
 from training.metrics.path_length import LPIPS_FILE, VGG_FILE, Lpips, LpipsError
 

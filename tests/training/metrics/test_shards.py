@@ -20,7 +20,7 @@ from tests.training.datasets.makers import write_shards
 from training.datasets.config import DataConfig
 from training.datasets.errors import DataError
 from training.datasets.opening import StreamedData, open_data
-from training.distributed import Ranks
+from training.engine.distributed import Ranks
 from training.metrics.during import BEST, Candidate, RunMetrics
 from training.metrics.networks import FeatureExtractor
 from training.metrics.reals import ArrayPictures, real_features

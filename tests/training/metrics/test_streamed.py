@@ -32,7 +32,7 @@ from training.metrics.sampler import draw_captions
 from training.metrics.settings import EvaluationSettings
 from training.metrics.shards import evaluate_shard, merge
 from training.metrics.streamed import StreamedPictures
-from training.run import resume, train
+from training.runs.run import resume, train
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,147 @@
+"""What a scene shows at a time: the one place that preview, scrubbing and every export ask (as `Scene.request`).
+
+- Keyframes hold all controls; between them `core.timeline.interpolate` says what lies there. They take the place of
+  the path that play follows otherwise.
+- Tracks set one control each, on top of the keyframes. Without keyframes they act on the scene's own controls, and the
+  path goes on beneath them, in as many whole rounds as fit the timeline best, so that a loop closes.
+- A looping timeline goes on from the last keyframe to the first and closes exactly. What lies after its end is kept
+  but does not play. A keyframe at the very end of a loop is reached, and the next moment is the first one again.
+
+No GUI and no torch here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from app.document.controls import Control, controls_of
+from app.document.parts import Track
+from app.document.scene import Scene
+from core.request import RenderRequest
+from core.timeline import interpolate, stretch
+
+# They say how time passes or how the window follows, so they cannot themselves be functions of the timeline's time.
+_NO_TRACK = ("crossfade", "loop_seconds")
+
+
+def trackable(scene: Scene) -> tuple[Control, ...]:
+    """The controls that can have a track."""
+    return tuple(control for control in controls_of(scene) if control.id not in _NO_TRACK)
+
+
+def request_at(scene: Scene, seconds: float) -> RenderRequest:
+    """The request of a scene that has a timeline, at `seconds` from its start."""
+    seconds = timeline_time(scene, seconds)
+    period = scene.duration if scene.loop else None
+    values = {track.control: track_value(scene, track, seconds) for track in scene.tracks}
+    keyframes = [keyframe for keyframe in scene.keyframes if keyframe.time <= scene.duration]
+    if not keyframes:
+        rounds = max(1, round(scene.duration / scene.loop_seconds))
+        turn = math.fmod(seconds / scene.duration * rounds, 1.0)
+        return _tracked(scene, values).path_request(turn * scene.loop_seconds)
+    here, after, u = stretch(keyframes, seconds, period)
+    # Tracks first: a number that both sides agree on comes through `interpolate` as it is.
+    first = _tracked(scene.with_request(here.request), values).controls_request()
+    if after is here:
+        return interpolate(first, first, 0.0)
+    return interpolate(first, _tracked(scene.with_request(after.request), values).controls_request(), u)
+
+
+@dataclass(frozen=True)
+class Play:
+    """One round of a scene's play at a frame rate, for rendering it off line as a `core.timeline.Timeline` is."""
+
+    scene: Scene
+    fps: int | Fraction
+
+    @property
+    def duration(self) -> float:
+        return self.scene.round_seconds
+
+    def at(self, seconds: float) -> RenderRequest:
+        """What the window shows at this time of playing."""
+        return self.scene.request(seconds)
+
+    def requests(self, count: int) -> Iterator[RenderRequest]:
+        """The first `count` frames: frame k is what is shown at k / fps seconds."""
+        for frame in range(count):
+            yield self.at(float(frame / self.fps))
+
+
+def timeline_time(scene: Scene, seconds: float) -> float:
+    """Where on the timeline `seconds` of playing are: in a loop within it, else at most its end."""
+    if scene.loop:
+        return math.fmod(max(seconds, 0.0), scene.duration)
+    return min(max(seconds, 0.0), scene.duration)
+
+
+def track_value(scene: Scene, track: Track, seconds: float) -> float:
+    """The value of a track at a time on the timeline."""
+    points = [point for point in track.points if point.time <= scene.duration] or track.points[:1]
+    here, after, u = stretch(points, seconds, scene.duration if scene.loop else None)
+    # Written so that equal ends give that very value, and so does u at 0 and 1.
+    return after.value if u == 1.0 else here.value + u * (after.value - here.value)
+
+
+def _tracked(scene: Scene, values: dict[str, float]) -> Scene:
+    if not values:
+        return scene
+    for control in _chosen(controls_of(scene), values):
+        scene = control.set(scene, values[control.id])
+    return scene
+
+
+def _chosen(controls: Sequence[Control], values: dict[str, float]) -> list[Control]:
+    return [control for control in controls if control.id in values and control.id not in _NO_TRACK]
+
+
+# Music
+
+
+def beat_seconds(scene: Scene) -> float:
+    """How long a beat is."""
+    return 60.0 / scene.bpm
+
+
+def snapped(scene: Scene, seconds: float) -> float:
+    """The nearest beat when snapping is on, always within the timeline."""
+    seconds = min(max(seconds, 0.0), scene.duration)
+    if not scene.snap:
+        return seconds
+    beat = beat_seconds(scene)
+    nearest = round(seconds / beat) * beat
+    # The last beat may be later than the end.
+    return nearest if nearest <= scene.duration else seconds
+
+
+def with_bpm(scene: Scene, bpm: float) -> Scene:
+    """Another tempo. While the timeline counts beats, everything stays on its beat and so plays faster or slower."""
+    if scene.unit == "seconds":
+        return replace(scene, bpm=bpm)
+    return replace(_stretched(scene, scene.bpm / bpm), bpm=bpm)
+
+
+def with_duration(scene: Scene, duration: float, *, stretched: bool = False) -> Scene:
+    """Another length; `stretched` moves keyframes and tracks with it, else what comes after the end rests."""
+    if stretched:
+        scene = _stretched(scene, duration / scene.duration)
+    return replace(scene, duration=duration)
+
+
+def _stretched(scene: Scene, factor: float) -> Scene:
+    def moved(time: float) -> float:
+        # Twelve digits: many small steps of a drag must not take a keyframe off its beat.
+        return float(f"{time * factor:.12g}")
+
+    return replace(
+        scene,
+        duration=moved(scene.duration),
+        keyframes=tuple(replace(keyframe, time=moved(keyframe.time)) for keyframe in scene.keyframes),
+        tracks=tuple(
+            replace(track, points=tuple(replace(point, time=moved(point.time)) for point in track.points))
+            for track in scene.tracks
+        ),
+    )

@@ -1,0 +1,239 @@
+"""The document: everything the explorer's controls say, as one immutable value.
+
+A `Scene` is a `RenderRequest` and what belongs to playing and showing it; with a time it gives the request to render,
+and nothing else decides the picture. No GUI and no torch here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from app.document import paths
+from app.document.parts import LONGEST_S, MARKS, SceneKeyframe, Snapshot, Track, check_easing, check_rising
+from core import values
+from core.request import SEED_LIMIT, RenderRequest
+from core.timeline import EasingName
+
+SCHEMA_VERSION = 2
+
+PathShape = Literal["circle", "eight", "line", "walk", "noise", "blend", "still"]
+PATH_SHAPES: tuple[PathShape, ...] = get_args(PathShape)
+Compare = Literal["off", "side", "wipe"]
+COMPARES: tuple[Compare, ...] = get_args(Compare)
+TimeUnit = Literal["seconds", "beats"]
+TIME_UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)
+BPM_LIMITS = (20.0, 400.0)
+
+ZOOM_LIMIT = 32
+LONGEST_CROSSFADE_S = 10.0
+LONGEST_MORPH_S = 60.0
+QUICK_PROMPTS = 9
+
+REQUEST_FIELDS = tuple(field.name for field in fields(RenderRequest))
+
+
+class SceneError(ValueError):
+    """A scene that cannot be: a value out of range, or JSON this version does not read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene(RenderRequest):
+    """The explorer's document. Raises `SceneError` for values out of range."""
+
+    crossfade: float = 0.25
+    """Seconds in which the picture goes over to another prompt, class or snapshot; 0 cuts."""
+    path: PathShape = "circle"
+    """The way that play takes: over the seed plane from (seed_x, seed_y) and back, or from A to B and back."""
+    path_size: float = 1.0
+    """How far the path goes, in seeds: the circle's radius, half of the line's length."""
+    path_seed: int = 0
+    """Which random walk or noise loop."""
+    path_loops: bool = True
+    """Whether a random walk comes back after each round; else it goes on for ever. Other paths always do."""
+    loop_seconds: float = 8.0
+    """Seconds for one round."""
+    zoom: int = 0
+    """Screen pixels for each of the picture's; 0 is the largest that fits."""
+    smooth: bool = False
+    """Smooth instead of nearest filtering on screen."""
+    checkpoint: str = ""
+    """Path of the checkpoint; empty is the bundled one."""
+    snapshots: tuple[Snapshot, ...] = ()
+    morph_seconds: float = 1.5
+    """Seconds in which the picture goes over to a snapshot that was clicked."""
+    morph_easing: EasingName = "smooth"
+    compare: Compare = "off"
+    """Whether snapshot B is shown beside the picture, or over a part of it."""
+    wipe: float = 0.5
+    """Where the line between the two is, from the left."""
+    keyframes: tuple[SceneKeyframe, ...] = ()
+    """In order of time; with any, play follows them instead of the path."""
+    tracks: tuple[Track, ...] = ()
+    duration: float = 8.0
+    """The timeline's length in seconds."""
+    loop: bool = True
+    """Whether the timeline begins again at its end."""
+    bpm: float = 120.0
+    beats_per_bar: int = 4
+    snap: bool = False
+    """Whether keyframes and points keep to beats."""
+    unit: TimeUnit = "seconds"
+    """What the timeline counts."""
+    quick_prompts: tuple[str, ...] = ()
+    """Prompts for the keys 1 to 9; an empty one is a free place."""
+
+    def __post_init__(self) -> None:
+        try:
+            super().__post_init__()
+        except ValueError as error:
+            raise SceneError(str(error)) from error
+        if self.path not in PATH_SHAPES:
+            raise SceneError(f"path: expected one of {', '.join(PATH_SHAPES)}, got {self.path!r}")
+        if len(self.quick_prompts) > QUICK_PROMPTS:
+            raise SceneError(f"quick_prompts: expected at most {QUICK_PROMPTS}, got {len(self.quick_prompts)}")
+        for name, low, high in (
+            ("morph_seconds", 0.0, LONGEST_MORPH_S),
+            ("wipe", 0.0, 1.0),
+            ("duration", 0.1, LONGEST_S),
+            ("bpm", *BPM_LIMITS),
+            ("beats_per_bar", 1, 32),
+            ("crossfade", 0.0, LONGEST_CROSSFADE_S),
+            ("path_size", 0.0, 1000.0),
+            ("loop_seconds", 0.1, 3600.0),
+            ("path_seed", 0, SEED_LIMIT - 1),
+            ("zoom", 0, ZOOM_LIMIT),
+        ):
+            value = getattr(self, name)
+            if not math.isfinite(value) or not low <= value <= high:
+                raise SceneError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
+        for name, choices in (("compare", COMPARES), ("unit", TIME_UNITS)):
+            if getattr(self, name) not in choices:
+                raise SceneError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for mark in MARKS[1:]:
+            if sum(snapshot.mark == mark for snapshot in self.snapshots) > 1:
+                raise SceneError(f"snapshots: expected one marked {mark} at most")
+        if len({track.control for track in self.tracks}) < len(self.tracks):
+            raise SceneError("tracks: expected one for each control at most")
+        try:
+            check_easing(self.morph_easing)
+            check_rising("keyframes", [keyframe.time for keyframe in self.keyframes])
+        except ValueError as error:
+            raise SceneError(str(error)) from error
+
+    @property
+    def has_timeline(self) -> bool:
+        """Whether play follows keyframes or tracks rather than the path alone."""
+        return bool(self.keyframes or self.tracks)
+
+    @property
+    def round_seconds(self) -> float:
+        """How long play takes until it is at its start again, or at its end."""
+        return self.duration if self.has_timeline else self.loop_seconds
+
+    def request(self, time: float | None = None) -> RenderRequest:
+        """The picture at `time` seconds of playing: of the timeline if there is one, else along the path. Without a
+        time, the controls' own.
+        """
+        if time is None:
+            return self.controls_request()
+        if self.has_timeline:
+            # Here, because what plays a timeline asks for controls, which are of scenes.
+            from app.document.playback import request_at
+
+            return request_at(self, time)
+        return self.path_request(time)
+
+    def controls_request(self) -> RenderRequest:
+        """The picture that the controls ask for, without path and timeline."""
+        return RenderRequest(**{name: getattr(self, name) for name in REQUEST_FIELDS})
+
+    def path_request(self, time: float) -> RenderRequest:
+        """The picture at `time` seconds along the path; at 0, and after every whole round, the controls' own."""
+        still = self.controls_request()
+        phase = self._phase(time)
+        if phase == 0.0 and (self.closed or time == 0.0):
+            return still
+        dx, dy = self.path_offset(time)
+        limit = float(SEED_LIMIT)
+        return replace(
+            still,
+            blend=self._blend_at(phase),
+            seed_x=min(max(self.seed_x + dx, -limit), limit),
+            seed_y=min(max(self.seed_y + dy, -limit), limit),
+        )
+
+    def with_request(self, request: RenderRequest) -> Scene:
+        """This scene with its controls set so that it asks for `request`."""
+        return replace(self, **{name: getattr(request, name) for name in REQUEST_FIELDS})
+
+    def path_offset(self, time: float) -> tuple[float, float]:
+        """Where the path is at `time` seconds, in seeds, relative to (seed_x, seed_y)."""
+        phase = self._phase(time)
+        if not self.closed:
+            x, y = paths.roam(time / self.loop_seconds * paths.CORNERS, self.path_seed)
+        elif phase == 0.0 or self.path in ("blend", "still"):
+            return 0.0, 0.0
+        elif self.path == "circle":
+            x, y = paths.circle(phase)
+        elif self.path == "eight":
+            x, y = paths.eight(phase)
+        elif self.path == "walk":
+            x, y = paths.random_walk(phase, self.path_seed)
+        elif self.path == "noise":
+            x, y = paths.noise_loop(phase, self.path_seed)
+        else:
+            x, y = paths.there_and_back(phase)
+        return self.path_size * x, self.path_size * y
+
+    @property
+    def closed(self) -> bool:
+        """Whether the path comes back to its start after every round."""
+        return self.path != "walk" or self.path_loops
+
+    def _blend_at(self, phase: float) -> float:
+        if self.path != "blend":
+            return self.blend
+        goal = 1.0 if self.blend < 1.0 else 0.0
+        return self.blend + (goal - self.blend) * 0.5 * (1.0 - math.cos(phase))
+
+    def _phase(self, time: float) -> float:
+        """Angle on the path's circle; exactly 0 after whole rounds, so that a loop closes on its first picture."""
+        return 2.0 * math.pi * math.fmod(time, self.loop_seconds) / self.loop_seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, with the schema version under "scene"."""
+        return {"scene": SCHEMA_VERSION, **values.to_json(self)}
+
+    @classmethod
+    def from_json(cls, data: object) -> Scene:
+        """The scene that `to_json` wrote, in this version or an earlier one. Missing fields take their defaults.
+
+        Raises `SceneError` for anything but an object, a newer version, unknown fields, and values of a wrong kind.
+        """
+        if not isinstance(data, dict):
+            raise SceneError(f"scene: expected a JSON object, got {type(data).__name__}")
+        version = data.get("scene")
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise SceneError(f'scene: expected a schema version under "scene", got {version!r}')
+        if version > SCHEMA_VERSION:
+            raise SceneError(
+                f"scene: this file has version {version}, this program reads up to {SCHEMA_VERSION}; update Glissando"
+            )
+        fields = {name: value for name, value in data.items() if name != "scene"}
+        for step in range(version, SCHEMA_VERSION):
+            fields = MIGRATIONS[step](fields)
+        try:
+            return values.from_json(cls, fields, "scene")
+        except SceneError:
+            raise
+        except ValueError as error:
+            raise SceneError(str(error)) from error
+
+
+# From each version's fields to those of the next.
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: lambda fields: fields,  # 2 only has more of them
+}

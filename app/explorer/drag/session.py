@@ -1,0 +1,344 @@
+"""Dragging points of the picture: the points a person has put, the drag that is under way, and what becomes of it.
+
+    points -> styles of the picture on screen -> worker -> styles on their way -> saved latent -> one step of the scene
+
+While it runs the picture follows: what the scene asks for is drawn with the styles that were reached so far. Those are
+known to the engine alone, so nothing that is kept may name them: a recording is shown only the picture before and the
+one after. No GUI and no torch here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.document.direction_edits import DRAGGED, with_dragged
+from app.explorer.drag.worker import DragJob, OpenDrag, PointWorker, Report
+from core.edit.points import MOST_POINTS, STEP_SIZE, STEP_SIZES, STYLES, DragOptions, Pull
+from core.request import LAYER_LIMIT, Mix, RenderRequest
+from core.vectors import NAME_LENGTH, Vector
+
+if TYPE_CHECKING:
+    from app.explorer.session import Session
+
+SHOW_EVERY_S = 0.2
+"""Seconds between the pictures that are shown of a drag: each takes time from it."""
+KEPT = 8
+"""So many styles on their way stay known: a picture that is asked for may still name them."""
+PASSING = "on its way"
+
+Region = tuple[float, float, float, float]
+"""Left, top, right, bottom, as points are."""
+
+
+@dataclass(eq=False)
+class _Drag:
+    """The drag that is under way."""
+
+    asked: RenderRequest
+    """What was on screen, without what live control adds."""
+    model: Any
+    put: list[Pull]
+    """The points as they were."""
+    options: DragOptions
+    mask: NDArray[np.bool_] | None
+    styles: Future[tuple[NDArray[np.float32], NDArray[np.float32]]] | None
+    """Until they are there: the styles of the picture, and what of them the scene's directions add."""
+    pushed: NDArray[np.float32] | None = None
+    reached: NDArray[np.float32] | None = None
+    """The newest styles that were not shown yet."""
+    sending: tuple[str, Future[None]] | None = None
+    shown: str = ""
+    """By which id the engine knows what is on screen."""
+    shown_at: float = 0.0
+    result: Vector | None = None
+    """What it came to, until the engine knows it."""
+
+
+class PointDesk:
+    """Belongs to a session; `tick` it once a frame, `close` it."""
+
+    def __init__(self, session: Session, open_drag: Callable[[], OpenDrag], clock: Callable[[], float]) -> None:
+        self._session = session
+        self._clock = clock
+        self._open_drag = open_drag
+        self._worker = PointWorker(open_drag())
+        self._drag: _Drag | None = None
+        self._passing: deque[str] = deque()
+        self._last: tuple[tuple[RenderRequest, list[Pull]], tuple[RenderRequest, list[Pull]]] | None = None
+        """The pictures before and after the last drag, and where the points are in each."""
+        self.on = False
+        """Whether the mouse on the picture puts points."""
+        self.pulls: list[Pull] = []
+        self.region: Region | None = None
+        """What of the picture may change; None is all of it."""
+        self.styles = STYLES
+        """How many of the styles may change, coarsest first."""
+        self.step_size = STEP_SIZE
+        self.told = ""
+        """How the drag goes, or how the last one went."""
+
+    # What the panel and the hand ask for
+
+    @property
+    def running(self) -> bool:
+        return self._drag is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to drag."""
+        session = self._session
+        there = session.frame is not None and session.shelf.is_open and session.render.loading is None
+        return bool(self.pulls) and there
+
+    def switch(self) -> None:
+        """The mode on or off. Off while it runs keeps what was reached, as `stop` does."""
+        self.on = not self.on
+        if self.on:
+            self._session.transport.playing = False  # nobody puts points on what moves
+        elif self.running:
+            self.stop()
+        else:
+            self._worker = PointWorker(self._open_drag())  # the generator that the last one kept may be large
+
+    def clear(self) -> None:
+        """No points and no region."""
+        if not self.running:
+            self.pulls, self.region, self.told = [], None, ""
+
+    def put(self, pull: Pull) -> bool:
+        """One more point; False when there are enough."""
+        if self.running or len(self.pulls) >= MOST_POINTS:
+            return False
+        self.pulls.append(pull)
+        return True
+
+    def start(self) -> None:
+        """Drag: the styles of what is on screen first, then step by step."""
+        session = self._session
+        if self.running or not self.ready:
+            return
+        session.transport.playing = False
+        info, asked = session.info, session.wanted
+        bare = replace(asked, pushes=())
+
+        def styles(engine: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            whole = engine.latent(asked)
+            return whole, whole - engine.latent(bare) if asked.pushes else np.zeros_like(whole)
+
+        low, high = STEP_SIZES
+        options = DragOptions(styles=min(self.styles, info.num_ws), step_size=min(max(self.step_size, low), high))
+        height, width = info.size
+        self._drag = _Drag(
+            asked=asked,
+            model=info,
+            put=list(self.pulls),
+            options=options,
+            mask=None if self.region is None else _mask(self.region, width, height),
+            styles=session.render.call(styles),
+        )
+        self.told = "starting…"
+
+    def stop(self) -> None:
+        """End after the step that is being taken, and keep what was reached."""
+        drag = self._drag
+        if drag is not None and drag.styles is not None:
+            self._drop("stopped")
+        self._worker.stop()
+
+    # Once a frame
+
+    def tick(self) -> None:
+        """Before the scene's request is asked for: take what the worker has, put a result into the scene."""
+        drag, session = self._drag, self._session
+        if drag is None:
+            self._follow_undo()
+            return
+        if session.info is not drag.model or session.render.loading is not None:
+            self._drop("stopped: the model is another one")  # which knows nothing of styles on their way
+        elif session.wanted != drag.asked:
+            self._drop("stopped: the picture is another one")
+        elif drag.styles is not None:
+            self._begin(drag, drag.styles)
+        elif drag.result is not None:
+            self._land(drag, drag.result)
+        else:
+            report = self._worker.take()
+            if report is not None:
+                self._take(drag, report)
+            if self._drag is drag:
+                self._show(drag)
+
+    def overlay(self, request: RenderRequest) -> RenderRequest:
+        """What to draw instead of `request` while a drag runs."""
+        drag = self._drag
+        if drag is None or not drag.shown or self._session.recorder is not None:
+            return request
+        return replace(
+            request, mixes=(*request.mixes, Mix(latent=drag.shown, stop=_stop(drag))), **_plain(drag.asked, request)
+        )
+
+    def is_passing(self, request: RenderRequest) -> bool:
+        """Whether a picture is one on its way, which nothing that is kept may name."""
+        return any(mix.latent in self._passing for mix in request.mixes)
+
+    def close(self) -> None:
+        """What is being dragged is not kept."""
+        self._drag = None
+        self._worker.close()
+
+    def _follow_undo(self) -> None:
+        """Where the last drag is undone, the points go back with what they were put on; unless they were moved."""
+        if self._last is None:
+            return
+        (before, put), (after, arrived) = self._last
+        if self.pulls == arrived != put and self._session.wanted == before:
+            self.pulls = list(put)
+        elif self.pulls == put != arrived and self._session.wanted == after:
+            self.pulls = list(arrived)
+
+    # A drag, from its start to its end
+
+    def _begin(self, drag: _Drag, styles: Future[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> None:
+        """The styles of the picture have come: the worker has what it needs."""
+        if not styles.done():
+            return
+        drag.styles = None
+        try:
+            ws, drag.pushed = styles.result()
+        except (ValueError, OSError, RuntimeError, CancelledError) as error:
+            self._fail(str(error))
+            return
+        info = drag.model
+        self._worker.start(
+            DragJob(
+                path=info.path,
+                sha256=info.sha256,
+                device=info.device,
+                threads=info.arithmetic.threads,
+                request=drag.asked,
+                ws=ws,
+                pulls=tuple(self.pulls),
+                mask=drag.mask,
+                options=drag.options,
+            )
+        )
+
+    def _take(self, drag: _Drag, report: Report) -> None:
+        progress = report.progress
+        if progress is not None:
+            self.pulls = [
+                replace(pull, handle=handle) for pull, handle in zip(self.pulls, progress.handles, strict=True)
+            ]
+            self.told = f"{progress.steps} steps, {progress.left:.1f} pixels to go"
+        if report.problem is not None:
+            self._fail(report.problem)
+        elif report.ended:
+            steps = 0 if progress is None else progress.steps
+            if progress is None or not steps or report.ws is None:
+                self._drop("stopped" if progress is None else "every point is where it is to be")
+                return
+            how = {"arrived": "arrived", "stuck": "comes no nearer", "moving": "stopped"}[progress.state]
+            self.told = f"{how} after {steps} steps, {progress.left:.1f} pixels from the target"
+            self._keep(drag, report.ws)
+        else:
+            drag.reached = report.ws
+
+    def _show(self, drag: _Drag) -> None:
+        """Let the engine know what was reached so far, now and then, and draw with what it knows by now."""
+        if drag.sending is not None and drag.sending[1].done():
+            name, known = drag.sending
+            drag.sending = None
+            if not known.cancelled() and known.exception() is None:
+                drag.shown = name
+        now, ws = self._clock(), drag.reached
+        due = drag.sending is None and now - drag.shown_at >= SHOW_EVERY_S and self._session.recorder is None
+        if ws is None or not due:
+            return
+        drag.reached, drag.shown_at = None, now
+        name = self._latent(drag, PASSING, ws).id
+        self._passing.append(name)
+        old = [self._passing.popleft() for _ in range(len(self._passing) - KEPT)]
+        values = self._bare(drag, ws)
+
+        def know(engine: Any) -> None:
+            engine.know({name: values})
+            engine.forget(old)
+
+        drag.sending = (name, self._session.render.call(know))
+
+    def _keep(self, drag: _Drag, ws: NDArray[np.float32]) -> None:
+        """The end: what was reached becomes a saved latent, which a scene may name."""
+        session = self._session
+        subject = {"text": drag.asked.prompt, "class": f"class {drag.asked.label}", "none": drag.model.name}
+        name = DRAGGED + " ".join(subject[session.conditioning].replace("@", " ").split())
+        vector = self._latent(drag, name[:NAME_LENGTH].strip(), ws)
+        if session.shelf.find(vector.id) is None and not session.shelf.add([vector]):
+            self._drop("not kept")  # the shelf has said why
+            return
+        drag.result = session.shelf.find(vector.id)
+
+    def _land(self, drag: _Drag, vector: Vector) -> None:
+        """The scene takes the result as one step, as soon as a picture with it can be drawn."""
+        session = self._session
+        if not session.shelf.draws(vector):
+            return
+        asked = drag.asked
+        mixes = with_dragged(asked.mixes, vector, _stop(drag))
+        result = replace(asked, mixes=mixes, **_plain(asked, asked))
+        self._last = (asked, drag.put), (result, list(self.pulls))
+        at_controls = session.history.scene.controls_request() == asked
+        self._drag = None
+        if drag.shown and session.recorder is None:
+            session.crossfade.morph(0.0, "linear")  # it is on screen already
+        session.history.step("drag points", lambda scene: scene.with_request(result))
+        if not at_controls:
+            session.stand_at(None)  # the picture was one of the play's: it is the controls' now
+
+    def _fail(self, why: str) -> None:
+        self._drop("stopped by an error")
+        self._session.tell_error(f"Dragging points stopped: {why}")
+
+    def _drop(self, why: str) -> None:
+        """End without a result."""
+        self._worker.drop()
+        self._drag = None
+        self.told = why
+
+    def _latent(self, drag: _Drag, name: str, ws: NDArray[np.float32]) -> Vector:
+        count = len(self.pulls)
+        note = f"{count} point{'s' if count > 1 else ''} dragged in {drag.asked.prompt!r}"[:500]
+        return Vector(name=name, kind="latent", values=self._bare(drag, ws), note=note)
+
+    def _bare(self, drag: _Drag, ws: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Without what the scene's directions add, which are added to mixes too and stay sliders."""
+        assert drag.pushed is not None
+        return ws if drag.asked.origin is not None else ws - drag.pushed
+
+
+def _stop(drag: _Drag) -> int:
+    """Up to which layer the picture takes the dragged styles: those that may change, or, of a picture on its way
+    from another, all.
+    """
+    return LAYER_LIMIT if drag.asked.origin is not None else drag.options.styles
+
+
+def _plain(asked: RenderRequest, request: RenderRequest) -> dict[str, Any]:
+    """Of a picture on its way from another, the latent has all there is: neither the way nor directions count."""
+    return {} if asked.origin is None else {"origin": None, "arrived": 1.0, "pushes": ()}
+
+
+def _mask(region: Region, width: int, height: int) -> NDArray[np.bool_]:
+    """[H, W]: true at the pixels whose middles are within; at least one."""
+    left, top, right, bottom = region
+    mask = np.zeros((height, width), np.bool_)
+    x0, y0 = (min(max(round(value), 0), side - 1) for value, side in ((left, width), (top, height)))
+    x1, y1 = (min(max(round(value), 0), side - 1) for value, side in ((right, width), (bottom, height)))
+    mask[y0 : y1 + 1, x0 : x1 + 1] = True
+    return mask

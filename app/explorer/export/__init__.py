@@ -1,0 +1,1 @@
+"""Recordings, exports and saved pictures."""

@@ -1,0 +1,189 @@
+"""File dialogs: the system's own, without blocking; where there are none, a path to type."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from shutil import which
+
+from imgui_bundle import ImVec2, imgui
+from imgui_bundle import portable_file_dialogs as pfd
+
+from app.explorer.gui import theme
+from app.explorer.gui.widgets import wrapped_text
+from app.explorer.session import DialogWish, Session
+from app.explorer.train.workspace import Place
+
+log = logging.getLogger(__name__)
+
+TITLES: dict[DialogWish, str] = {
+    "open": "Open a checkpoint",
+    "save_picture": "Save the picture as",
+    "output_folder": "Folder for pictures and videos",
+    "library_folder": "Folder with models",
+    "open_scene": "Open a scene, a take, or a picture or video made here",
+    "save_scene": "Save the scene as",
+    "open_autosave": "Open an earlier scene",
+    "find_checkpoint": "Where is the checkpoint?",
+    "import_vectors": "Import directions and latents",
+    "export_vectors": "Export directions and latents",
+    "train_data": "Folder with captioned pictures",
+    "train_clip": "Folder of a CLIP run",
+    "train_start": "Folder of a run to start from",
+    "train_out": "Folder of the run",
+}
+_TRAIN: dict[DialogWish, Place] = {
+    "train_data": "data",
+    "train_clip": "clip",
+    "train_start": "start",
+    "train_out": "out",
+}
+_CHECKPOINTS = ["Checkpoints", "*.safetensors *.pkl *.pt", "All files", "*"]
+_SCENES = "*.json *.take.jsonl *.png *.gif *.mp4 *.mkv *.mov *.webm"
+_VECTORS = ["Directions and latents", "*.npz", "All files", "*"]
+_FILTERS: dict[DialogWish, list[str]] = {
+    "open": _CHECKPOINTS,
+    "find_checkpoint": _CHECKPOINTS,
+    "open_scene": ["Scenes, takes, pictures and videos", _SCENES, "All files", "*"],
+    "open_autosave": ["Scenes", "*.json"],
+    "import_vectors": _VECTORS,
+}
+"""For dialogs that open a file."""
+
+
+class Dialogs:
+    """Takes the session's wishes for a file, and answers them when the person has chosen."""
+
+    def __init__(self, session: Session, *, native: bool | None = None) -> None:
+        self._session = session
+        self._native = native_available() if native is None else native
+        self._wish: DialogWish | None = None
+        self._dialog: pfd.open_file | pfd.save_file | pfd.select_folder | None = None
+        self._text = ""
+
+    def draw(self) -> None:
+        wish, self._session.dialog_wish = self._session.dialog_wish, None
+        if wish is not None and self._wish is None:
+            self._wish = wish
+            if self._native:
+                self._dialog = self._open_native(wish)
+            else:
+                self._text = self._suggestion(wish)
+                imgui.open_popup(TITLES[wish])
+        if self._dialog is not None:
+            self._poll()
+        elif self._wish is not None:
+            self._ask(self._wish)
+
+    def _open_native(self, wish: DialogWish) -> pfd.open_file | pfd.save_file | pfd.select_folder:
+        start = self._suggestion(wish)
+        if wish in _FILTERS:
+            return pfd.open_file(TITLES[wish], start, _FILTERS[wish])
+        if wish == "save_scene":
+            return pfd.save_file(TITLES[wish], start, ["Scenes", "*.json"])
+        if wish == "export_vectors":
+            return pfd.save_file(TITLES[wish], start, _VECTORS)
+        if wish == "save_picture":
+            return pfd.save_file(TITLES[wish], start, ["PNG pictures", "*.png"])
+        return pfd.select_folder(TITLES[wish], start)
+
+    def _suggestion(self, wish: DialogWish) -> str:
+        settings = self._session.settings
+        if wish in ("open", "library_folder", "find_checkpoint"):
+            return str(Path(settings.recents[0]).parent) + "/" if settings.recents else str(Path.cwd()) + "/"
+        if wish == "save_picture":
+            return str(Path(settings.output_dir) / "picture.png")
+        if wish == "save_scene":
+            return str(Path(settings.output_dir) / "scene.json")
+        if wish == "export_vectors":
+            return str(Path(settings.output_dir) / f"{self._session.shelf.checkpoint.stem}.directions.npz")
+        if wish in _TRAIN:
+            return self._session.training.chosen(_TRAIN[wish]) or str(Path.cwd())
+        if wish == "open_autosave":
+            return str(self._session.keeper.newest())
+        return settings.output_dir + ("/" if wish == "open_scene" else "")
+
+    def _poll(self) -> None:
+        dialog, wish = self._dialog, self._wish
+        assert dialog is not None
+        assert wish is not None
+        if not dialog.ready(0):
+            return
+        result = dialog.result()
+        chosen = result[0] if isinstance(result, list) and result else result
+        self._dialog = self._wish = None
+        if isinstance(chosen, str) and chosen:
+            self._answer(wish, chosen)
+
+    def _ask(self, wish: DialogWish) -> None:
+        viewport = imgui.get_main_viewport()
+        imgui.set_next_window_pos(viewport.get_center(), imgui.Cond_.appearing, ImVec2(0.5, 0.5))
+        imgui.set_next_window_size(ImVec2(imgui.get_font_size() * 36, 0))
+        opened, _ = imgui.begin_popup_modal(TITLES[wish], None, imgui.WindowFlags_.always_auto_resize)
+        if not opened:
+            self._wish = None
+            return
+        wrapped_text("No file dialog here (zenity or kdialog would give one). Type or paste a path:", theme.colour.dim)
+        if imgui.is_window_appearing():
+            imgui.set_keyboard_focus_here()
+        imgui.set_next_item_width(-1)
+        entered, self._text = imgui.input_text("##path", self._text, imgui.InputTextFlags_.enter_returns_true)
+        if imgui.button("OK", ImVec2(imgui.get_font_size() * 6, 0)) or entered:
+            imgui.close_current_popup()
+            self._wish = None
+            if self._text.strip():
+                self._answer(wish, self._text.strip())
+        imgui.same_line()
+        if imgui.button("Cancel", ImVec2(imgui.get_font_size() * 6, 0)) or imgui.is_key_pressed(imgui.Key.escape):
+            imgui.close_current_popup()
+            self._wish = None
+        imgui.end_popup()
+
+    def _answer(self, wish: DialogWish, text: str) -> None:
+        path = Path(text).expanduser()
+        if wish == "open":
+            self._session.models.open(path)
+        elif wish == "save_picture":
+            self._session.saving.picture(path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png"))
+        elif wish in ("open_scene", "open_autosave"):
+            self._session.restorer.open(path)
+        elif wish == "save_scene":
+            self._session.saving.scene(path if path.suffix.lower() == ".json" else path.with_name(path.name + ".json"))
+        elif wish == "find_checkpoint":
+            self._session.restorer.give_checkpoint(path)
+        elif wish == "import_vectors":
+            self._session.shelf.import_file(path)
+        elif wish == "export_vectors":
+            self._session.shelf.export_file(
+                path if path.suffix.lower() == ".npz" else path.with_name(path.name + ".npz")
+            )
+        elif wish in _TRAIN:
+            self._session.training.choose(_TRAIN[wish], path)
+        elif wish == "library_folder":
+            self._session.models.add_folder(path)
+        else:
+            self._session.preferences.set_output_dir(path)
+
+
+def native_available() -> bool:
+    """Whether the system has a file dialog. On Linux it is a program beside the desktop."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return any(which(name) for name in ("zenity", "kdialog", "matedialog", "qarma"))
+
+
+def show_in_folder(path: Path) -> None:
+    """Open the folder of `path` in the system's file manager; silently nothing where there is none."""
+    folder = path.parent
+    if sys.platform == "win32":
+        command = ["explorer", f"/select,{path}"]
+    elif sys.platform == "darwin":
+        command = ["open", "-R", str(path)]
+    else:
+        command = ["xdg-open", str(folder)]
+    try:
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    except OSError as error:
+        log.warning("no file manager for %s: %s", folder, error)

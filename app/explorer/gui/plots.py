@@ -1,0 +1,30 @@
+"""How all plots of the window look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from imgui_bundle import ImVec2, ImVec4, implot
+
+from app.explorer.gui import theme
+
+FLAGS = implot.Flags_.canvas_only | implot.Flags_.no_inputs | implot.Flags_.no_frame
+
+
+@contextmanager
+def plot_look() -> Iterator[None]:
+    """The colours and margins, around `implot.begin_plot`. Nothing between that and `end_plot` may raise: ImPlot could
+    not be told that the plot is over.
+    """
+    implot.push_style_color(implot.Col_.plot_bg, theme.colour.frame)
+    implot.push_style_color(implot.Col_.plot_border, ImVec4(0, 0, 0, 0))
+    implot.push_style_color(implot.Col_.axis_text, theme.colour.faint)
+    implot.push_style_color(implot.Col_.axis_grid, theme.colour.line)
+    implot.push_style_var(implot.StyleVar_.plot_padding, ImVec2(2, 2))
+    implot.push_style_var(implot.StyleVar_.label_padding, ImVec2(2, 1))
+    try:
+        yield
+    finally:
+        implot.pop_style_var(2)
+        implot.pop_style_color(4)

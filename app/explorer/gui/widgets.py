@@ -1,0 +1,303 @@
+"""Small pieces that the panels share: rows with a label on the left and a reset on the right, tooltips, buttons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from imgui_bundle import ImVec2, ImVec4, imgui
+from imgui_bundle import icons_fontawesome_6 as icons
+
+from app.document.history import History
+from app.document.scene import Scene
+from app.explorer.actions import Action
+from app.explorer.gui import theme
+from app.explorer.rendering.thumbnails import Pixels
+from app.explorer.session import Session
+
+_DEFAULT = Scene()
+LABEL_EM = 5.2
+FINE = 0.1
+_MOVED_ON_PX = 6.0
+
+
+class _Clicked:
+    """Where the pointer was when it last clicked something that has a tooltip, until it has moved on."""
+
+    place: tuple[float, float] | None = None
+
+
+def tooltip(text: str) -> None:
+    """Explain the last item when the pointer rests on it; not what was just clicked, whose outcome it would cover."""
+    if not text or not imgui.is_item_hovered(imgui.HoveredFlags_.allow_when_disabled):
+        return
+    mouse = imgui.get_mouse_pos()
+    if imgui.is_mouse_clicked(0):
+        _Clicked.place = (mouse.x, mouse.y)
+    if _Clicked.place is not None and math.dist(_Clicked.place, (mouse.x, mouse.y)) > _MOVED_ON_PX:
+        _Clicked.place = None
+    if _Clicked.place is None and imgui.is_item_hovered(
+        imgui.HoveredFlags_.for_tooltip | imgui.HoveredFlags_.delay_normal | imgui.HoveredFlags_.allow_when_disabled
+    ):
+        imgui.begin_tooltip()
+        imgui.push_text_wrap_pos(imgui.get_font_size() * 22)
+        imgui.text_unformatted(text)
+        imgui.pop_text_wrap_pos()
+        imgui.end_tooltip()
+
+
+def dim_text(text: str, colour: ImVec4 | None = None) -> None:
+    """Text of secondary importance, or in a colour of its own."""
+    imgui.push_style_color(imgui.Col_.text, colour or theme.colour.dim)
+    imgui.text_unformatted(text)
+    imgui.pop_style_color()
+
+
+def wrapped_text(text: str, colour: ImVec4) -> None:
+    """Text that breaks at the panel's edge."""
+    imgui.push_text_wrap_pos(0.0)
+    dim_text(text, colour)
+    imgui.pop_text_wrap_pos()
+
+
+def row_label(text: str, help_text: str) -> None:
+    """The left column of a control's row."""
+    imgui.align_text_to_frame_padding()
+    imgui.push_style_color(imgui.Col_.text, theme.colour.dim)
+    imgui.text_unformatted(text)
+    imgui.pop_style_color()
+    tooltip(help_text)
+    imgui.same_line(imgui.get_style().window_padding.x + imgui.get_font_size() * LABEL_EM)
+
+
+def reset_width() -> float:
+    """What a row leaves for its reset button."""
+    return imgui.get_frame_height()
+
+
+def reset_button(history: History, name: str, *fields: str) -> None:
+    """At the row's right end: back to the default; greyed when it is there."""
+    at_default = all(getattr(history.scene, field) == getattr(_DEFAULT, field) for field in fields)
+    imgui.same_line(0, 4)
+    imgui.begin_disabled(at_default)
+    imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
+    imgui.push_style_color(imgui.Col_.text, theme.colour.faint if at_default else theme.colour.dim)
+    if square_button(f"{icons.ICON_FA_ARROW_ROTATE_LEFT}###reset {name}"):
+        values = {field: getattr(_DEFAULT, field) for field in fields}
+        history.step(f"reset {name}", lambda scene: replace(scene, **values))
+    imgui.pop_style_color(2)
+    imgui.end_disabled()
+    if not at_default:
+        tooltip(f"Reset {name}")
+
+
+def slider_row(
+    history: History,
+    field: str,
+    label: str,
+    low: float,
+    high: float,
+    help_text: str,
+    *,
+    limit: tuple[float, float] | None = None,
+    shown: str = "%.2f",
+    logarithmic: bool = False,
+) -> None:
+    """A float of the scene as a slider. Values that are typed go up to `limit`."""
+    row_label(label, help_text)
+    imgui.set_next_item_width(-reset_width() - 4)
+    flags = imgui.SliderFlags_.none if limit else imgui.SliderFlags_.always_clamp
+    if logarithmic:
+        flags |= imgui.SliderFlags_.logarithmic
+    changed, value = slider(
+        history, f"##{field}", label, lambda scene: getattr(scene, field), low, high, shown=shown, flags=flags
+    )
+    if changed:
+        edit_number(history, field, label, value, *(limit or (low, high)))
+    end_of_edit(history)
+    tooltip(help_text)
+    reset_button(history, label, field)
+
+
+def slider(
+    history: History,
+    item: str,
+    name: str,
+    read: Callable[[Scene], float],
+    low: float,
+    high: float,
+    *,
+    shown: str = "%.2f",
+    flags: int = 0,
+) -> tuple[bool, float]:
+    """A slider whose edits are steps called `name`: (whether it moved, where to).
+
+    A drag is ten times finer while Ctrl or Alt is held. A double-click, or a click with Ctrl, types a value.
+    """
+    with _finer(item) as fine, _typing(history, item, name):
+        if fine:
+            flags |= imgui.SliderFlags_.no_round_to_format
+        # Read here: typing may have taken a click's edit back.
+        changed, value = imgui.slider_float(item, read(history.scene), low, high, shown, flags)
+    return bool(changed), float(value)
+
+
+@contextmanager
+def _typing(history: History, item: str, name: str) -> Iterator[None]:
+    """Around a slider: a double-click on it types a value, as a click with Ctrl does.
+
+    The first click has set the slider to where it hit; that is taken back, so that what is typed is the only step.
+    """
+    store, key = imgui.get_state_storage(), imgui.get_id(f"{item} before")
+    hit = imgui.is_mouse_clicked(0) and _pointed_at() and imgui.is_window_hovered()
+    double = hit and imgui.is_mouse_double_clicked(0)
+    if hit and not double:
+        store.set_int(key, len(history))
+    if double:
+        history.end_gesture()
+        while len(history) > store.get_int(key, len(history)) and history.undo_name == name:
+            history.undo()
+    io = imgui.get_io()
+    held = io.key_ctrl
+    io.key_ctrl = held or double
+    try:
+        yield
+    finally:
+        io.key_ctrl = held
+
+
+@contextmanager
+def _finer(item: str) -> Iterator[bool]:
+    """Around a slider: while Ctrl or Alt is held it sees the mouse move a tenth of the way. Gives whether it did."""
+    io = imgui.get_io()
+    store, key = imgui.get_state_storage(), imgui.get_id(f"{item} lag")
+    lag = store.get_float(key, 0.0)
+    if not imgui.is_mouse_down(0):
+        lag = 0.0
+    elif (io.key_ctrl or io.key_alt) and not imgui.is_mouse_clicked(0):
+        lag += io.mouse_delta.x * (1 - FINE)
+    store.set_float(key, lag)
+    x, y = io.mouse_pos.x, io.mouse_pos.y
+    fine = lag != 0.0 and imgui.internal.get_active_id() == imgui.get_id(item)
+    if fine:
+        io.mouse_pos = ImVec2(x - lag, y)
+    try:
+        yield fine
+    finally:
+        io.mouse_pos = ImVec2(x, y)
+
+
+def _pointed_at() -> bool:
+    """Whether the mouse is over the item that is drawn next."""
+    origin, width = imgui.get_cursor_screen_pos(), imgui.calc_item_width()
+    corner = ImVec2(origin.x + width, origin.y + imgui.get_frame_height())
+    return bool(imgui.is_mouse_hovering_rect(origin, corner))
+
+
+def edit_number(history: History, field: str, name: str, value: float, low: float, high: float) -> None:
+    """Within a gesture, set a float of the scene, clamped; what is no number changes nothing."""
+    if value != value:
+        return
+    clamped = min(max(value, low), high)
+    history.apply(name, lambda scene: replace(scene, **{field: clamped}))
+
+
+def end_of_edit(history: History) -> None:
+    """After a slider or a field: letting go of it closes the undo step."""
+    if imgui.is_item_deactivated_after_edit():
+        history.end_gesture()
+
+
+def wide_button(label: str, width: float = -1.0, *, accent: bool = False, colour: ImVec4 | None = None) -> bool:
+    """A button of a given width; -1 fills the row."""
+    pushed = 0
+    if accent:
+        imgui.push_style_color(imgui.Col_.button, theme.colour.accent_dim)
+        imgui.push_style_color(imgui.Col_.button_hovered, theme.faded(theme.colour.accent, 0.55))
+        imgui.push_style_color(imgui.Col_.button_active, theme.faded(theme.colour.accent, 0.75))
+        pushed = 3
+    if colour is not None:
+        imgui.push_style_color(imgui.Col_.text, colour)
+        pushed += 1
+    pressed = imgui.button(label, ImVec2(width, 0))
+    imgui.pop_style_color(pushed)
+    return bool(pressed)
+
+
+def action_button(session: Session, action: Action, label: str, width: float = -1.0, *, accent: bool = False) -> None:
+    """A button that does an action, with its explanation and shortcut on hover."""
+    imgui.begin_disabled(not action.enabled(session))
+    if wide_button(label, width, accent=accent):
+        action.run(session)
+    imgui.end_disabled()
+    shortcut = f" ({action.shortcut})" if action.shortcut else ""
+    tooltip((action.tooltip or action.label(session)) + shortcut)
+
+
+def quiet_button(label: str) -> bool:
+    """A small icon without a frame, beside a heading."""
+    imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
+    imgui.push_style_color(imgui.Col_.text, theme.colour.dim)
+    pressed = imgui.small_button(label)
+    imgui.pop_style_color(2)
+    return bool(pressed)
+
+
+def escape_closes() -> None:
+    """Once a frame: Escape closes lists and menus, unless a text field takes it for itself.
+
+    ImGui does so only with its keyboard navigation, which takes keys that are the picture's.
+    """
+    if imgui.is_key_pressed(imgui.Key.escape) and not imgui.get_io().want_text_input:
+        imgui.internal.close_popups_except_modals()
+
+
+def no_picture(draw_list: imgui.ImDrawList, origin: ImVec2, corner: ImVec2, *, failed: bool = False) -> None:
+    """In the place of a picture that is still to come, or that cannot be drawn."""
+    draw_list.add_rect_filled(origin, corner, theme.u32(theme.colour.frame), 4.0)
+    icon = icons.ICON_FA_TRIANGLE_EXCLAMATION if failed else icons.ICON_FA_HOURGLASS_HALF
+    size = imgui.calc_text_size(icon)
+    middle = ImVec2((origin.x + corner.x - size.x) / 2, (origin.y + corner.y - size.y) / 2)
+    draw_list.add_text(middle, theme.u32(theme.colour.amber if failed else theme.colour.faint), icon)
+
+
+def fitted_picture(pixels: Pixels, origin: ImVec2, side: float) -> tuple[ImVec2, ImVec2]:
+    """The corners of a whole picture in the middle of a square, as large as it fits."""
+    height, width = pixels.shape[:2]
+    scale = side / max(width, height)
+    left, top = origin.x + (side - width * scale) / 2, origin.y + (side - height * scale) / 2
+    return ImVec2(left, top), ImVec2(left + width * scale, top + height * scale)
+
+
+def fitted(text: str, width: float) -> str:
+    """`text`, shortened with an ellipsis to `width` pixels."""
+    if imgui.calc_text_size(text).x <= width:
+        return text
+    while text and imgui.calc_text_size(text + "…").x > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def square_button(label: str) -> bool:
+    """A button of a frame's height on each side, its icon in the middle."""
+    side = imgui.get_frame_height()
+    imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(0, imgui.get_style().frame_padding.y))
+    pressed = imgui.button(label, ImVec2(side, 0))
+    imgui.pop_style_var()
+    return bool(pressed)
+
+
+def flow(widths: list[float], draw: Callable[[int], None]) -> None:
+    """Items of known widths one after another, wrapped at the panel's edge."""
+    right = imgui.get_cursor_screen_pos().x + imgui.get_content_region_avail().x
+    spacing = imgui.get_style().item_spacing.x * 0.7
+    x = imgui.get_cursor_screen_pos().x
+    for index, width in enumerate(widths):
+        if index > 0 and x + spacing + width <= right:
+            imgui.same_line(0, spacing)
+            x += spacing + width
+        else:
+            x = imgui.get_cursor_screen_pos().x + width
+        draw(index)

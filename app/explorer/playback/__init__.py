@@ -1,0 +1,1 @@
+"""Playing the timeline: transport, editing keyframes, crossfades."""

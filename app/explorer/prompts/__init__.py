@@ -1,0 +1,1 @@
+"""Editing prompts: words, recent prompts, neighbours."""

@@ -1,0 +1,1 @@
+"""From requests to pictures in the window: render thread, thumbnails, grids, model loading."""

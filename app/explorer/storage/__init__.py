@@ -1,0 +1,1 @@
+"""What the explorer keeps on disk: settings, preferences, autosaves, layouts."""

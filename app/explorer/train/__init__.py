@@ -1,0 +1,1 @@
+"""Training from the explorer: the process, its plan and its progress."""

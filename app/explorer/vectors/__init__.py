@@ -1,0 +1,1 @@
+"""Directions and saved latents in the explorer: their store, their search and their controller."""

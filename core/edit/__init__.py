@@ -1,0 +1,1 @@
+"""Finding latents: directions and dragged points."""

@@ -1,0 +1,1 @@
+"""One step of adversarial training: updates, micro-batches, ranks, precision, EMA, prefetch."""

@@ -1,0 +1,1 @@
+"""StyleGAN-T: its configuration, losses, text phase, growth and recipes."""

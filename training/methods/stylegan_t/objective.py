@@ -1,0 +1,322 @@
+"""What one part of a batch goes through in a step: fakes, what the discriminator is shown, both losses.
+
+Everything here looks at one part alone; what parts have in common is the trainer's, see `training.engine.trainer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from core.models.stylegan_t import Generator
+from core.perception.clip import ClipModel
+from core.perception.clip_published import PublishedClip
+from core.perception.features import FeatureNetwork, Features
+from core.request import NoiseMode
+from training.augmentation.diffaugment import augment, blur, crop_window, cut
+from training.config import CLIP_FEATURES, GanConfig
+from training.discriminators.projected import Discriminator
+from training.engine.precision import autocast
+from training.engine.step_timer import Clock
+from training.losses import (
+    hinge,
+    layout_distance,
+    matching,
+    over_heads,
+    r1_penalty,
+    relativistic,
+    spherical_distance,
+)
+from training.methods.stylegan_t.reconstruction import Reconstruction
+from training.methods.stylegan_t.text_phase import Judge
+from training.methods.stylegan_t.texts import Texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Now:
+    """What a step depends on beside its pictures: how far the run is."""
+
+    noise: NoiseMode
+    sigma: float
+    """Of the blur, in pixels."""
+    taps: bool
+    """Whether the feature network takes part."""
+    generator: bool
+    """Whether the generator learns yet."""
+    strength: float
+    """Of the augmentation."""
+
+
+@dataclass(kw_only=True)
+class Fakes:
+    """A part's fakes. Where they come in pairs of one caption and two latents, the first is that of the caption's
+    picture."""
+
+    clean: Tensor
+    pictures: Tensor
+    """Blurred."""
+    rebuilt: Tensor
+    """The first half, before the blur."""
+    f_mean: Tensor
+    """Of the mapped latents, [Z]."""
+    diversity: Tensor
+    divergence: Tensor | None
+
+
+@dataclass(kw_only=True)
+class Shown:
+    """What the discriminator sees of a part, augmented, and what the feature network says of it."""
+
+    fake: Tensor
+    real: Tensor
+    fake_taps: list[Tensor] = field(default_factory=list)
+    real_taps: list[Tensor] = field(default_factory=list)
+    embedding: Tensor | None = None
+
+
+@dataclass(kw_only=True)
+class Part:
+    """One part of the batch on its way through a step."""
+
+    rng: torch.Generator
+    real: Tensor
+    captions: list[str]
+    c: Tensor
+    half: int
+    """How many captions the fakes have: two share one where they come in pairs."""
+    before_fakes: Tensor
+    """State of `rng`."""
+    before_augment: Tensor
+    fakes: Fakes
+    shown: Shown
+    every_c: Tensor
+    """Text embeddings to choose from: the part's own, then earlier ones."""
+    paired: list[Tensor]
+    """Each output's logits for the reals, in the order of the fakes' captions."""
+
+    @property
+    def own_fake(self) -> Tensor:
+        """Which caption each fake has. The halves stay apart, so that the captions of a virtual batch differ among
+        fakes as they do among reals."""
+        return torch.arange(len(self.real), device=self.real.device) % self.half
+
+    @property
+    def c_fake(self) -> Tensor:
+        return self.c[self.own_fake]
+
+
+NOTHING = Shown(fake=torch.zeros(0), real=torch.zeros(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Game:
+    """The networks that play it, and how."""
+
+    config: GanConfig
+    generator: Generator
+    discriminator: Discriminator
+    network: FeatureNetwork
+    clip: Judge
+    texts: Texts
+    reconstruction: Reconstruction | None
+    device: torch.device
+    dtype: torch.dtype
+    clock: Clock
+    synthesis: Callable[..., Tensor]
+    """The generator's, or another that gives the same pictures."""
+
+    def now(self, images: int, strength: float) -> Now:
+        """What holds for the step after so many images."""
+        config = self.config
+        step = images // (config.batch * config.critic_steps)
+        return Now(
+            noise="random" if images >= config.noise_kimg * 1000 else "none",
+            sigma=config.blur_sigma * max(0.0, 1 - images / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0,
+            taps=step % config.taps_every == 0,
+            generator=images >= config.critic_kimg * 1000,
+            strength=strength,
+        )
+
+    def captions_of_fakes(self, pictures: int) -> int:
+        """How many captions the fakes of a part have."""
+        return pictures - pictures // 2 if self.config.pairs else pictures
+
+    def draw(self, rng: torch.Generator, real: Tensor, c: Tensor, captions: list[str], now: Now) -> Fakes:
+        """Fakes for a part's captions."""
+        self.clock.mark("generator")
+        config = self.config
+        half = self.captions_of_fakes(len(real))
+        own_fake = torch.arange(len(real), device=self.device) % half
+        told = c[:half] if self.texts.own is None else self.texts.told(captions[:half])
+        z = torch.randn(len(real), self.generator.z_dim, generator=rng).to(real)
+        divergence = None
+        if self.reconstruction is not None and config.reconstruction:
+            found, divergence = self.reconstruction.latents(real[:half], told, rng)
+            z = torch.cat([found, z[half:]])
+        f = self.generator.mapping(z)
+        fake = self.synthesis(torch.cat([f, told[own_fake]], dim=1), noise=now.noise, generator=rng, dtype=self.dtype)
+        self.clock.on_gradient([fake], "generator")
+        pairs = len(real) - half  # none without pairs, and when the part is one picture
+        diversity = torch.ones((), device=self.device)
+        if pairs:
+            enough = config.diversity_share * layout_distance(real, real.roll(1, dims=0))
+            diversity = layout_distance(fake[:pairs], fake[half:]) / enough.clamp(min=1e-3)
+        return Fakes(
+            clean=fake,
+            pictures=blur(fake, now.sigma),
+            rebuilt=fake[:half],
+            f_mean=f.detach().mean(dim=0),
+            diversity=diversity,
+            divergence=divergence,
+        )
+
+    def show(self, part: Part, now: Now) -> Shown:
+        """The same augmentation for a picture and its reconstruction, so that they can be compared after it."""
+        draws = part.rng.get_state()
+        fake = self.augment(part.fakes.pictures, part.rng, now)
+        part.rng.set_state(draws)
+        shown = Shown(fake=fake, real=self.augment(blur(part.real, now.sigma), part.rng, now))
+        if now.taps:
+            self.clock.mark("features")
+            # The same part of reals and fakes where pictures are larger than the network's.
+            window = crop_window(self.config.resolution, self.network.image_size, part.rng, self.config.crops)
+            with self.autocast():
+                seen = self.network.features(cut(fake, window))
+                shown.fake_taps = self._with_heads(seen)
+                if window is None:
+                    shown.embedding = self._own_embedding(seen)
+                with torch.no_grad():
+                    shown.real_taps = self._with_heads(self.network.features(cut(shown.real, window)))
+        self.clock.mark("discriminator")
+        return shown
+
+    def augment(self, x_N3HW: Tensor, rng: torch.Generator, now: Now) -> Tensor:
+        """What the discriminator sees is augmented, reals and fakes."""
+        return augment(x_N3HW, self.config.augment, rng, now.strength)
+
+    def loss_d(
+        self, shown: Shown, c: Tensor, c_fake: Tensor, every_c: Tensor, fake_taps: Sequence[Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
+        """The discriminator's loss for augmented pictures; without taps, that of the pixel head alone.
+
+        Returns it with figures, and each output's logits for the reals in the order of the fakes' captions.
+        """
+        config, weights, count = self.config, self._weights(shown.real_taps), len(shown.real_taps)
+        real, fake = shown.real, shown.fake.detach()
+        own = torch.arange(len(real), device=self.device)
+        own_fake = own % self.captions_of_fakes(len(real))
+        with self.autocast():
+            real_outs = self.discriminator(shown.real_taps, self.discriminator.stages(real))
+            fake_outs = self.discriminator(fake_taps, self.discriminator.stages(fake))
+            logits_real = self.discriminator.logits(real_outs, c)
+            logits_fake = self.discriminator.logits(fake_outs, c_fake)
+            paired = [head[own_fake] for head in logits_real]
+            every_real = self.discriminator.every_logit(real_outs, every_c)
+            loss = over_heads(
+                [hinge(*pair) for pair in zip(logits_real[:count], logits_fake[:count], strict=True)]
+                + [relativistic(*pair) for pair in zip(paired[count:], logits_fake[count:], strict=True)],
+                weights,
+            )
+            loss = loss + config.matching * over_heads([matching(head, own) for head in every_real], weights)
+            if config.pixel_channels and config.r1:
+                share = 2 * config.pixel_weight / sum(weights)  # the pixel head's in the loss
+                # The gradient at a pixel is too small for float16.
+                with autocast(self.device, torch.float32 if self.dtype == torch.float16 else self.dtype):
+                    for pictures, text in ((real, c), (fake, c_fake)):
+                        x = pictures[: config.penalty_pictures].detach().requires_grad_()
+                        penalty = r1_penalty(self.discriminator.pixel_logits(x, text[: len(x)]), x)
+                        loss = loss + share * config.r1 * penalty
+        figures = {
+            "loss_d": loss.detach(),
+            "logit_real": _mean(logits_real),
+            "logit_fake": _mean(logits_fake),
+            "sign_real": _mean([head.sign() for head in logits_real]),
+            "sign_fake": _mean([head.sign() for head in logits_fake]),
+            "match_real": _first(every_real, own),
+        }
+        return loss, figures, [head.detach() for head in paired]
+
+    def loss_g(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+        """The generator's loss for a part, against the discriminator as it is now, with figures."""
+        config, fakes, shown = self.config, part.fakes, part.shown
+        weights, count = self._weights(shown.fake_taps), len(shown.fake_taps)
+        with self.autocast():
+            embedding = shown.embedding
+            if embedding is None and shown.fake_taps and config.guidance:
+                self.clock.mark("guidance")
+                embedding = self._guided(fakes.clean, part.rng)
+                self.clock.mark("discriminator")
+            # After the heads, the backward pass goes through what was worked out last before them.
+            later = "features" if embedding is shown.embedding else "guidance"
+            self.clock.on_gradient([*shown.fake_taps, embedding], later)
+            stages = self.discriminator.stages(shown.fake)
+            outs = self.discriminator(shown.fake_taps, stages)
+            logits = self.discriminator.logits(outs, part.c_fake)
+            adversarial = over_heads(
+                [-head.mean() for head in logits[:count]]
+                + [relativistic(*pair) for pair in zip(logits[count:], part.paired[count:], strict=True)],
+                weights,
+            )
+            every_fake = self.discriminator.every_logit(outs, part.every_c)
+            text = over_heads([matching(head, part.own_fake) for head in every_fake], weights)
+            loss = adversarial + config.matching_fake * text + config.diversity * (1 - fakes.diversity).relu()
+            figures = {}
+            if embedding is not None:
+                distance = spherical_distance(embedding.to(part.c), part.c_fake).mean()
+                loss = loss + config.guidance * distance
+                figures["guidance"] = distance.detach()
+        if self.reconstruction is not None and fakes.divergence is not None:
+            half = part.half
+            with torch.no_grad(), self.autocast():
+                wanted = self.discriminator.stages(shown.real[:half])
+            seen = [(a[:half].to(part.c), b.to(part.c)) for a, b in zip(stages, wanted, strict=True)]
+            rebuilding, error = self.reconstruction.loss(fakes.rebuilt, part.real[:half], fakes.divergence, seen)
+            loss = loss + config.reconstruction * rebuilding
+            figures |= {"error": error, "divergence": fakes.divergence.detach()}
+        if config.pairs:
+            figures["diversity"] = fakes.diversity.detach()
+        return loss, figures | {"loss_g": adversarial.detach(), "match_fake": _first(every_fake, part.own_fake)}
+
+    def _weights(self, taps: Sequence[Tensor] = ()) -> list[float]:
+        """What each output counts that the discriminator gives for these taps."""
+        return self.head_weights if taps else self.head_weights[len(self.config.taps) :]
+
+    def _with_heads(self, features: Features) -> list[Tensor]:
+        return [features.taps[tap] for tap in self.config.taps]
+
+    def _own_embedding(self, features: Features) -> Tensor | None:
+        """The embedding for guidance, where it falls off the discriminator's pass: by the same CLIP, of pictures small
+        enough."""
+        config = self.config
+        shared = config.features == CLIP_FEATURES and config.resolution <= config.guidance_crop
+        return features.embedding if shared else None
+
+    def _guided(self, x_N3HW: Tensor, rng: torch.Generator) -> Tensor:
+        """The embedding that guidance compares with the caption's, of the pictures as they are or of a crop."""
+        assert isinstance(self.clip, ClipModel | PublishedClip)
+        x = cut(x_N3HW, crop_window(x_N3HW.shape[-1], self.config.guidance_crop, rng))
+        x = x.view_as(x)  # a tensor of its own for the clock, which asks when the backward pass has come to it
+        self.clock.on_gradient([x], "features")
+        return self.clip.encode_image(x)
+
+    def autocast(self) -> torch.autocast:
+        """For the discriminator and the frozen networks."""
+        return autocast(self.device, self.dtype)
+
+    @property
+    def head_weights(self) -> list[float]:
+        """What each of the discriminator's outputs counts in the losses."""
+        config = self.config
+        return [1.0] * len(config.taps) + [config.pixel_weight] * 2 * bool(config.pixel_channels)
+
+
+def _first(every_logit: list[Tensor], own_N: Tensor) -> Tensor:
+    """Share of pictures whose own caption has the highest logit of all, a mean over the heads."""
+    return torch.stack([(head.detach().argmax(dim=1) == own_N).float().mean() for head in every_logit]).mean()
+
+
+def _mean(logits: list[Tensor]) -> Tensor:
+    return torch.stack([head.detach().float().mean() for head in logits]).mean()

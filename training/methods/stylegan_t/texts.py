@@ -1,0 +1,52 @@
+"""Captions as embeddings: what the discriminator is told, which is the CLIP's, and what the generator is told."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from core.perception.text_tower import TextTower
+from training.datasets.decoded import cache_folder
+from training.datasets.opening import Data, captions_of
+from training.engine.precision import autocast, weight_dtype
+from training.methods.stylegan_t.text_cache import Encode, KnownTexts, encoder_key, know_texts
+from training.methods.stylegan_t.text_phase import Judge, TextPhase
+
+
+class Texts:
+    """Encodes captions, or remembers them encoded."""
+
+    def __init__(self, clip: Judge, own: TextPhase | None, device: torch.device, dtype: torch.dtype) -> None:
+        """`own` is the tower that conditions the generator where that is not the CLIP's."""
+        self.clip, self.own, self.device, self.dtype = clip, own, device, dtype
+        self._weights = weight_dtype(dtype)
+        self._known: KnownTexts | None = None
+        self._known_told: KnownTexts | None = None
+
+    def judged(self, captions: list[str]) -> Tensor:
+        """[N, D] for the discriminator and guidance."""
+        found = self._encode(captions) if self._known is None else self._known(captions, self.device)
+        return found.to(self._weights)
+
+    def told(self, captions: list[str]) -> Tensor:
+        """[N, D] for the generator from its own tower, with gradients in the text phase."""
+        assert self.own is not None
+        found = self.own.encode(captions) if self._known_told is None else self._known_told(captions, self.device)
+        return found.to(self._weights)
+
+    def know(self, data: Data, *, progress: bool = True) -> None:
+        """Work out the embeddings of all captions now, or find them in the cache, where the captions are known."""
+        captions = captions_of(data)
+        if captions is not None:
+            self._known = self._learn(captions, self.clip.tower, self._encode, progress)
+            if self.own is not None and not self.own.learns:
+                self._known_told = self._learn(captions, self.own.tower, self.own.encode, progress)
+
+    def _learn(self, captions: list[str], tower: TextTower, encode: Encode, progress: bool) -> KnownTexts:
+        key = encoder_key(tower.text_spec(), tower.text_state_dict(), str(self.device.type), str(self.dtype))
+        return know_texts(captions, encode, key=key, dim=tower.embed_dim, cache=cache_folder(), progress=progress)
+
+    @torch.no_grad()
+    def _encode(self, captions: list[str]) -> Tensor:
+        with autocast(self.device, self.dtype):
+            return self.clip.encode_text(captions).to(self._weights)
