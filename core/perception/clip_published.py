@@ -27,6 +27,7 @@ from core.perception.features import (
     spread_taps,
     token_taps,
 )
+from core.perception.open_clip_model import create_model
 from core.perception.text_tower import TextTower, bundled_spec
 from core.text import TextEncoderError, find_weights
 
@@ -129,12 +130,8 @@ def open_published(name: str, device: str | torch.device = "cpu", *, text: bool 
     weights = Path(file) if file else _weights(model, tag)
     if not weights.is_file():
         raise FeatureError(f"{weights}: no such file; expected the weights of {model}")
-    try:
-        # As a CustomTextCLIP, whatever the weights were saved as, because its text tower is one module.
-        clip = open_clip.create_model(model, pretrained=str(weights), force_custom_text=True)
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise FeatureError(f"{weights}: not the weights of {model} ({type(error).__name__}: {first})") from error
+    # As a CustomTextCLIP, whatever the weights were saved as, because its text tower is one module.
+    clip = create_model(model, weights, name=model, custom_text=True)
     try:
         return PublishedClip(clip, config, tag=None if file else tag, name=named, text=text).to(device)
     except TextEncoderError as error:

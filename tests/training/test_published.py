@@ -18,7 +18,8 @@ from core.checkpoints import load
 from core.engine import Engine
 from core.perception.clip import load_clip
 from core.perception.clip_published import PublishedClip, open_published
-from core.perception.features import FeatureError, open_feature_network
+from core.perception.feature_networks import open_feature_network
+from core.perception.features import FeatureError
 from core.perception.text_tower import build_tower, bundled_spec, load_tower, save_tower
 from core.request import RenderRequest
 from core.text import TextEncoderError, load_text_encoder

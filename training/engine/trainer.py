@@ -20,7 +20,8 @@ from core.checkpoints.native import Checkpoint
 from core.models.stylegan_t import Generator, Style
 from core.perception.clip import ClipModel
 from core.perception.clip_published import PublishedClip
-from core.perception.features import FeatureNetwork, open_feature_network
+from core.perception.feature_networks import open_feature_network
+from core.perception.features import FeatureNetwork
 from core.perception.text_tower import TextTower
 from training.augmentation.diffaugment import AdaptiveStrength, blur
 from training.config import CLIP_FEATURES, GanConfig

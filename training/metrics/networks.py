@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.perception.clip import load_clip
-from core.perception.features import DINO, TIMM_PREFIX, FeatureError, TimmViT
+from core.perception.features import DINO, OPEN_CLIP_PREFIX, TIMM_PREFIX, FeatureError
 from core.perception.inception import Inception2015
+from core.perception.open_clip_model import OpenClipModel
+from core.perception.timm_vit import TimmViT
 from training.metrics.classifier import LoadedClassifier
-from training.metrics.clip_score import OPEN_CLIP_PREFIX, OpenClip
 from training.metrics.exact import exact
 
 ALIASES = {
@@ -81,7 +82,7 @@ def open_extractor(spec: str, device: str | torch.device = "cpu") -> FeatureExtr
             raise FeatureError("features: expected clip=RUN, the folder of a run of `glissando train clip`")
         return _extractor(name, load_clip(file), device, lambda net, x: net.encode_image(x / 127.5 - 1))
     if name.startswith(OPEN_CLIP_PREFIX):
-        clip = OpenClip.open(spec)
+        clip = OpenClipModel.open(spec)
         return _extractor(name, clip, device, lambda net, x: net.encode_image(x))
     model = ALIASES.get(name, name)
     if model.startswith(TIMM_PREFIX):

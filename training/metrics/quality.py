@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from core.checkpoints import Checkpoint
 from core.checkpoints.importing import load_any
 from core.engine import DTYPES, choose_device, choose_precision
+from core.perception.lpips import Lpips
 from core.request import NOISE_MODES, PSI_LIMIT, NoiseMode
 from training.datasets.config import DataConfig
 from training.datasets.decoded import FolderDataset
@@ -29,7 +30,7 @@ from training.metrics.clip_score import PAPER_CLIP, ClipJudge, open_judge
 from training.metrics.frechet import frechet_distance, frechet_warnings, gaussian, kid_over_subsets
 from training.metrics.neighbours import NEIGHBOURS, precision_recall
 from training.metrics.networks import FeatureExtractor, open_extractor
-from training.metrics.path_length import Distance, Lpips, feature_distance, path_lengths, trimmed_mean
+from training.metrics.path_length import Distance, feature_distance, path_lengths, trimmed_mean
 from training.metrics.reals import (
     ArrayPictures,
     FilePictures,

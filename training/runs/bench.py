@@ -21,15 +21,16 @@ from torch import Tensor
 
 from core.models.layers import styles_by_layer, upsample
 from core.models.stylegan_t import Block, Generator
-from core.request import NoiseMode
-from training.clip.config import ClipConfig
 from core.perception.clip import ClipHeader, ClipModel
 from core.perception.clip_towers import build_clip
-from training.engine.step_timer import SECTIONS, StepClock
+from core.perception.features import TIMM_PREFIX, FeatureNetwork
+from core.perception.timm_vit import TimmViT
+from core.request import NoiseMode
+from training.clip.config import ClipConfig
 from training.config import CLIP_FEATURES, GanConfig
 from training.datasets.decoded import FolderDataset
 from training.engine.distributed import Ranks
-from core.perception.features import TIMM_PREFIX, FeatureNetwork, TimmViT
+from training.engine.step_timer import SECTIONS, StepClock
 from training.engine.trainer import GanTrainer
 
 PICTURES = 512

@@ -22,31 +22,26 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.models.stylegan_t import Generator
-from core.text import TextEncoderError
 from core.perception.clip import ClipModel, load_clip
 from core.perception.clip_published import PublishedClip
+from core.perception.feature_networks import open_feature_network
+from core.perception.features import OPEN_CLIP_PREFIX, TIMM_PREFIX, FeatureError, FeatureNetwork
 from core.perception.text_tower import TextTower
+from core.perception.timm_vit import TimmViT
+from core.text import TextEncoderError
 from training.config import CLIP_FEATURES, START, GanConfig
 from training.datasets.config import DataConfig
 from training.datasets.opening import Data, open_data
 from training.discriminators.projected import Discriminator
 from training.engine.distributed import Ranks
-from training.errors import RunError
-from core.perception.features import (
-    OPEN_CLIP_PREFIX,
-    TIMM_PREFIX,
-    FeatureError,
-    FeatureNetwork,
-    TimmViT,
-    open_feature_network,
-)
-from training.engine.prefetch import AHEAD
-from training.methods.stylegan_t.growth import freeze, learning, shape_of
 from training.engine.micro_batches import Layout, lay_out
 from training.engine.precision import compute_dtype
-from training.runs.run import arranged
-from training.methods.stylegan_t.text_phase import Judge, open_judge
+from training.engine.prefetch import AHEAD
 from training.engine.trainer import GanTrainer
+from training.errors import RunError
+from training.methods.stylegan_t.growth import freeze, learning, shape_of
+from training.methods.stylegan_t.text_phase import Judge, open_judge
+from training.runs.run import arranged
 
 STEP_SHARE = 0.3
 """Of what one large convolution reaches, the share that a whole step is assumed to reach."""

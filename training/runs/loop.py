@@ -14,16 +14,16 @@ from tqdm import tqdm
 from core.checkpoints import CheckpointError
 from core.run_control import ControlError
 from core.runlog import RunLog
-from training.runs import memory
-from training.runs.control import Control, obey
 from training.datasets.errors import DataError
-from training.errors import RunError
 from training.engine.figures import LateFigures
-from training.runs.interrupt import Interrupt
+from training.engine.trainer import GanTrainer
+from training.errors import RunError
 from training.metrics.during import Candidate, Finished, RunMetrics
 from training.metrics.postcards_eval import Judge, quick_eval
+from training.runs import memory
+from training.runs.control import Control, obey
+from training.runs.interrupt import Interrupt
 from training.runs.states import StateError, save_state
-from training.engine.trainer import GanTrainer
 
 
 class Journal:

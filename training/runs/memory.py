@@ -6,8 +6,8 @@ import gc
 
 import torch
 
-from training.errors import RunError
 from training.engine.trainer import GanTrainer
+from training.errors import RunError
 
 # What the allocators say, beside torch.OutOfMemoryError on a GPU.
 _WORDS = ("can't allocate memory", "not enough memory", "out of memory")

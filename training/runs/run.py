@@ -20,30 +20,30 @@ from torch import Tensor
 from core.checkpoints import native
 from core.checkpoints.native import Checkpoint
 from core.latents import seed_to_z
-from core.runlog import RunLog
+from core.perception.features import FEATURE_PREFIXES, OPEN_CLIP_PREFIX, RUN_PREFIX
 from core.perception.text_tower import TextTower, load_tower, save_tower
+from core.runlog import RunLog
 from training.config import START, GanConfig
-from training.runs.control import Control
 from training.datasets.config import DataConfig
 from training.datasets.decoded import FolderDataset
 from training.datasets.opening import open_data, vocabulary
 from training.engine.distributed import Ranks, open_ranks
-from training.runs.environment import describe_data, environment, write_environment
+from training.engine.micro_batches import lay_out
+from training.engine.trainer import GanTrainer
 from training.errors import RunError
-from core.perception.features import FEATURE_PREFIXES, OPEN_CLIP_PREFIX, RUN_PREFIX
 from training.methods.stylegan_t.growth import TUNED, resolved
-from training.runs.interrupt import Interrupt
-from training.runs.loop import Journal, Loop, describe
+from training.methods.stylegan_t.text_phase import open_judge, tower_of
 from training.metrics.classifier import LoadedClassifier
 from training.metrics.during import Candidate, RunMetrics
-from training.engine.micro_batches import lay_out
 from training.runs.config_file import RunFile, read_run, write_run
+from training.runs.control import Control
+from training.runs.environment import describe_data, environment, write_environment
+from training.runs.interrupt import Interrupt
 from training.runs.lock import RunLock
+from training.runs.loop import Journal, Loop, describe
 from training.runs.snapshots import compose_snapshot, save_sample_grid
 from training.runs.states import load_state, saved_state, tidy
 from training.runs.tensorboard import TensorBoard, require_tensorboard
-from training.methods.stylegan_t.text_phase import open_judge, tower_of
-from training.engine.trainer import GanTrainer
 
 LATEST = "latest.safetensors"
 TOWER = "text.safetensors"

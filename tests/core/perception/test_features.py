@@ -10,7 +10,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from core.perception.features import FeatureError, TimmViT, open_feature_network, resize, spread_taps
+from core.perception.feature_networks import open_feature_network
+from core.perception.features import FeatureError, resize, spread_taps
+from core.perception.timm_vit import TimmViT
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

@@ -23,7 +23,8 @@ from core.engine import Engine
 from core.models.layers import upsample
 from core.perception.clip import ClipHeader, load_clip, save_clip
 from core.perception.clip_towers import build_clip
-from core.perception.features import DINO, FeatureError, TimmViT
+from core.perception.features import DINO, FeatureError
+from core.perception.timm_vit import TimmViT
 from core.request import RenderRequest
 from core.runlog import read_log
 from tests.training.small import state_of

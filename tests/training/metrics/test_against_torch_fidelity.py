@@ -21,9 +21,10 @@ from torch_fidelity.metric_ppl import calculate_ppl
 from torch_fidelity.sample_similarity_base import SampleSimilarityBase
 
 from core.perception.inception import Inception2015, resize_as_tensorflow_1
+from core.perception.lpips import LPIPS_FILE, VGG_FILE, Lpips
 from training.metrics.frechet import fid, kid_over_subsets
 from training.metrics.neighbours import precision_recall
-from training.metrics.path_length import LPIPS_FILE, VGG_FILE, Lpips, path_lengths, trimmed_mean
+from training.metrics.path_length import path_lengths, trimmed_mean
 from training.metrics.sampler import Sampler
 
 SIZE, DIM = 8, 24

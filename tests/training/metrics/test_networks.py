@@ -18,10 +18,10 @@ from core.perception import clip_towers as towers
 from core.perception.clip import ClipError, ClipHeader, save_clip
 from core.perception.features import FeatureError
 from core.perception.inception import FILE_NAMES, InceptionError
+from core.perception.lpips import LPIPS_FILE, VGG_FILE, Lpips, LpipsError
 from training.metrics.classifier import ClassifierError, LoadedClassifier
 from training.metrics.clip_score import ClipJudge, ClipScoreError, open_judge
 from training.metrics.networks import open_extractor
-from training.metrics.path_length import LPIPS_FILE, VGG_FILE, Lpips, LpipsError
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
 

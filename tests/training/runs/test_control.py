@@ -18,10 +18,10 @@ from PIL import Image
 from core.run_control import CONTROL_FILE, send
 from core.runlog import RunLog, read_log
 from tests.training.engine.test_trainer import CONFIG, clip, data  # noqa: F401 - fixtures
+from training.engine.trainer import GanTrainer
 from training.errors import RunError
 from training.runs.run import resume, train
 from training.runs.tensorboard import TensorBoard
-from training.engine.trainer import GanTrainer
 
 
 def at_steps(monkeypatch: pytest.MonkeyPatch, told: dict[int, Callable[[], object]]) -> list[float]:

@@ -12,10 +12,10 @@ import torch
 from tests.training.small import SMALL
 from training.config import GanConfig
 from training.datasets.config import DataConfig
-from training.runs.dry_run import Estimate, dry_run, estimate, report
-from training.runs.dry_run import Speed as RunSpeed
 from training.errors import RunError
 from training.methods.stylegan_t.recipes import full_64, gan_recipe, lite_64
+from training.runs.dry_run import Estimate, dry_run, estimate, report
+from training.runs.dry_run import Speed as RunSpeed
 from training.runs.run import train
 
 CPU = torch.device("cpu")
