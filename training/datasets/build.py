@@ -27,7 +27,7 @@ from training.datasets.decoded import cache_folder
 from training.datasets.decoding import spool_folder
 from training.datasets.errors import DataError
 from training.datasets.pictures import Look, open_rgb, square
-from training.datasets.reading import Found, Portion, Rows, Shard, in_order
+from training.datasets.reading import Portion, RawSample, Rows, Shard, in_order
 from training.datasets.shards import INDEX_FORMAT, INDEX_NAME, ShardSource
 from training.datasets.sources import Source, open_source
 from training.datasets.tar import FileReader, TarError, captions_of, index_tar
@@ -215,7 +215,7 @@ def _make(out: Path, config: BuildConfig, unit: _Unit) -> Made:
     return Made(pictures, read - pictures, known)
 
 
-def _encode(found: Found, config: BuildConfig) -> tuple[bytes, str] | None:
+def _encode(found: RawSample, config: BuildConfig) -> tuple[bytes, str] | None:
     """A picture's bytes as they are written, and the ending of their name; None when it is broken."""
     try:
         if not config.resolution:

@@ -35,7 +35,7 @@ LONG = 55
 _EXAMPLES = 10
 
 
-class Seen(NamedTuple):
+class CheckedPicture(NamedTuple):
     """One picture as it was found."""
 
     name: str
@@ -51,7 +51,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class Report:
+class CheckReport:
     """What a check found. Pictures that cannot be used are counted once, as the first of what is wrong with them."""
 
     sources: list[dict[str, Any]] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Check:
         self._cache = cache if cache is not None else cache_folder()
         self._every, self._sheet = every, sheet
         self._sources: list[Source] = [open_source(spec, cache=self._cache) for spec in specs]
-        self.report = Report()
+        self.report = CheckReport()
         self.tiles: list[tuple[NDArray[np.uint8], str]] = []
         """Pictures [192, 192, 3] and a caption of each, the same ones every time."""
         self._sizes: list[tuple[int, int]] = []
@@ -101,7 +101,7 @@ class Check:
         self._captions: Counter[str] = Counter()
         self._tiles: list[tuple[bytes, NDArray[np.uint8], str]] = []
 
-    def run(self, *, workers: int = 1, progress: bool = True) -> Report:
+    def run(self, *, workers: int = 1, progress: bool = True) -> CheckReport:
         """Look at everything. Raises `DataError` when a source cannot be reached."""
         total = sum(len(source) for source in self._sources)
         for source in self._sources:
@@ -126,7 +126,7 @@ class Check:
         ]
         return portions_of(rows, PORTION)
 
-    def _add(self, picture: Seen) -> None:
+    def _add(self, picture: CheckedPicture) -> None:
         report = self.report
         report.pictures += 1
         report.bytes += picture.size
@@ -152,7 +152,7 @@ class Check:
             if len(self._tiles) > 2 * self._sheet:
                 self._tiles = sorted(self._tiles, key=lambda tile: tile[0])[: self._sheet]
 
-    def _end(self, source: Source, before: Report) -> None:
+    def _end(self, source: Source, before: CheckReport) -> None:
         report = self.report
         report.captionless += source.captionless
         if isinstance(source, ShardSource):
@@ -195,29 +195,29 @@ class Check:
         ]
 
 
-def _look_at(share: float, portion: Portion) -> list[Seen]:
+def _look_at(share: float, portion: Portion) -> list[CheckedPicture]:
     seen = []
     for found in portion.read():
         digest = hashlib.blake2b(found.data, digest_size=16).digest()
         if found.problem:
-            seen.append(Seen(found.name, 0, 0, 0, digest, found.captions, found.problem, None))
+            seen.append(CheckedPicture(found.name, 0, 0, 0, digest, found.captions, found.problem, None))
             continue
         try:
             picture = open_rgb(io.BytesIO(found.data))
         except Exception as error:  # noqa: BLE001 - Pillow raises OSError, SyntaxError, struct.error and more for broken files
             problem = str(error) if not isinstance(error, OSError) else "no picture that can be read"
             problem = problem or type(error).__name__
-            seen.append(Seen(found.name, len(found.data), 0, 0, digest, found.captions, problem, None))
+            seen.append(CheckedPicture(found.name, len(found.data), 0, 0, digest, found.captions, problem, None))
             continue
         tile = None
         if int.from_bytes(digest[:4], "big") < share * 2**32:
             tile = square(picture, Look(resolution=TILE)).transpose(1, 2, 0)
         width, height = picture.size
-        seen.append(Seen(found.name, len(found.data), width, height, digest, found.captions, "", tile))
+        seen.append(CheckedPicture(found.name, len(found.data), width, height, digest, found.captions, "", tile))
     return seen
 
 
-def describe(report: Report) -> str:
+def describe(report: CheckReport) -> str:
     """The report as text."""
     lines = []
     for row in report.sources:

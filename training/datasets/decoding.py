@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from training.datasets.config import is_url, place_shown
 from training.datasets.errors import DataError
-from training.datasets.mixing import inside, look_rng
+from training.datasets.mixing import look_rng, shard_order
 from training.datasets.pictures import Look, decode
 from training.datasets.remote import MissingError, RemoteError, fetch
 from training.datasets.sources import text_beside
@@ -59,7 +59,7 @@ class ShardTask(NamedTuple):
 Task = RowTask | ShardTask
 
 
-class Answer(NamedTuple):
+class DecodeResult(NamedTuple):
     """What came of a task."""
 
     status: Status
@@ -70,16 +70,16 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class DecodeResults:
     """What came of a list of tasks."""
 
-    answers: list[Answer]
+    answers: list[DecodeResult]
     pixels: NDArray[np.uint8]
     """[N, 3, R, R], with zeros where there is no picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class DecodeSettings:
     """What every task has in common; sent to a worker once."""
 
     trees: tuple[Tree | None, ...]
@@ -102,13 +102,13 @@ class _Shard:
 class Decoder:
     """Does tasks; keeps the shards open that it is at."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: DecodeSettings) -> None:
         self.setting = setting
         self._shards: dict[tuple[int, int, int, str], _Shard] = {}
         self._coming: dict[tuple[int, int], tuple[str, Future[IO[bytes]]]] = {}
         self._fetchers: ThreadPoolExecutor | None = None
 
-    def run(self, tasks: Sequence[Task]) -> Answers:
+    def run(self, tasks: Sequence[Task]) -> DecodeResults:
         """Do all of them."""
         side = self.setting.look.resolution
         pixels = np.zeros((len(tasks), 3, side, side), np.uint8)
@@ -116,7 +116,7 @@ class Decoder:
             self._row(task, pixels[at]) if isinstance(task, RowTask) else self._sample(task, pixels[at])
             for at, task in enumerate(tasks)
         ]
-        return Answers(answers=answers, pixels=pixels)
+        return DecodeResults(answers=answers, pixels=pixels)
 
     def close(self) -> None:
         """Let go of all files."""
@@ -129,7 +129,7 @@ class Decoder:
         if self._fetchers is not None:
             self._fetchers.shutdown(wait=False, cancel_futures=True)
 
-    def _row(self, task: RowTask, into: NDArray[np.uint8]) -> Answer:
+    def _row(self, task: RowTask, into: NDArray[np.uint8]) -> DecodeResult:
         tree = self.setting.trees[task.source]
         assert tree is not None
         rng = look_rng(self.setting.seed, task.position)
@@ -138,19 +138,19 @@ class Decoder:
             data = tree.read(task.name)
         except OSError as error:
             status: Status = "gone" if tree.gone() else "broken"
-            return Answer(status, problem=f"{tree.label}: {error}")
+            return DecodeResult(status, problem=f"{tree.label}: {error}")
         if not captions:
-            return Answer("broken", problem="no caption")
+            return DecodeResult("broken", problem="no caption")
         problem = self._decode(data, rng, into)
-        return Answer("broken", problem=problem) if problem else Answer("fine", _choose(captions, rng))
+        return DecodeResult("broken", problem=problem) if problem else DecodeResult("fine", _choose(captions, rng))
 
-    def _sample(self, task: ShardTask, into: NDArray[np.uint8]) -> Answer:
+    def _sample(self, task: ShardTask, into: NDArray[np.uint8]) -> DecodeResult:
         try:
             shard = self._open(task)
         except (MissingError, TarError) as error:
-            return Answer("empty", problem=str(error))
+            return DecodeResult("empty", problem=str(error))
         except (RemoteError, DataError, OSError) as error:
-            return Answer("gone", problem=str(error))
+            return DecodeResult("gone", problem=str(error))
         samples = shard.index.samples
         skipped: list[str] = []
         for step in range(min(len(samples), ENOUGH_BROKEN)):
@@ -164,10 +164,10 @@ class Decoder:
             except OSError:
                 captions, data = [], b""
             if captions and not self._decode(data, rng, into):
-                return Answer("fine", _choose(tuple(captions), rng), skipped=tuple(skipped))
+                return DecodeResult("fine", _choose(tuple(captions), rng), skipped=tuple(skipped))
             shard.unusable.add(which)
             skipped.append(f"{place_shown(task.place)}: {sample.key}")
-        return Answer("empty", problem="no usable picture", skipped=tuple(skipped))
+        return DecodeResult("empty", problem="no usable picture", skipped=tuple(skipped))
 
     def _decode(self, data: bytes, rng: np.random.Generator, into: NDArray[np.uint8]) -> str:
         """Decode into a place; returns what is wrong, or nothing."""
@@ -190,7 +190,7 @@ class Decoder:
             except BaseException:
                 file.close()
                 raise
-            order = inside(self.setting.seed, task.source, task.turn, len(index.samples))
+            order = shard_order(self.setting.seed, task.source, task.turn, len(index.samples))
             shard = self._shards[key] = _Shard(file, reader, index, order)
             for old in [k for k in self._shards if k[:2] == key[:2] and k != key]:
                 self._shards.pop(old).file.close()

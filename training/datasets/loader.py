@@ -20,20 +20,20 @@ from training.datasets.config import place_shown
 from training.datasets.decoding import (
     ENOUGH_BROKEN,
     ENOUGH_EMPTY,
-    Answer,
+    DecodeResult,
+    DecodeSettings,
     RowTask,
-    Setting,
     ShardTask,
     Task,
     spool_folder,
 )
 from training.datasets.errors import DataError
 from training.datasets.folder import FolderDataset
-from training.datasets.mixing import Draw, Listed, Mixing, Sharded, look_rng
+from training.datasets.mixing import Draw, ListShape, Mixing, ShardShape, look_rng
 from training.datasets.pictures import Look
 from training.datasets.shards import ShardSource
 from training.datasets.sources import ListedSource
-from training.datasets.worker_pool import Crew, Hands, Own
+from training.datasets.worker_pool import Executor, InProcessExecutor, WorkerPool
 
 _AHEAD = 3
 """Batches in work besides the one that is waited for."""
@@ -131,16 +131,18 @@ class Loader:
         self._sources = [pool.source for pool in pools]
         self._look, self._seed = look, seed
         shapes = [
-            Sharded(counts=source.counts) if isinstance(source, ShardSource) else Listed(rows=len(source))
+            ShardShape(counts=source.counts) if isinstance(source, ShardSource) else ListShape(rows=len(source))
             for source in self._sources
         ]
         weights = [pool.weight * len(pool.source) for pool in pools]
         self._mixing = Mixing(shapes, weights, batch=batch, seed=seed, lanes=lanes, key=key)
         self._own = own
         trees = tuple(source.tree if isinstance(source, ListedSource) else None for source in self._sources)
-        setting = Setting(trees=trees, look=look, seed=seed, spool=spool_folder(cache))
+        setting = DecodeSettings(trees=trees, look=look, seed=seed, spool=spool_folder(cache))
         decoded = all(isinstance(source, FolderDataset) for source in self._sources)
-        self._hands: Hands = Crew(setting, workers) if workers and not decoded else Own(setting)
+        self._executor: Executor = (
+            WorkerPool(setting, workers) if workers and not decoded else InProcessExecutor(setting)
+        )
         self._ahead: deque[_Pending] = deque()
         self._tickets: dict[int, _Ticket] = {}
         self._ticket = 0
@@ -186,7 +188,7 @@ class Loader:
         return f"skipped {' and '.join(parts)}, such as {'; '.join(self._examples)}" if parts else ""
 
     def close(self) -> None:
-        self._hands.close()
+        self._executor.close()
 
     # --- giving out work --------------------------------------------------------------------------------------------
 
@@ -199,27 +201,29 @@ class Loader:
                 before, draws, np.empty((len(draws), 3, side, side), np.uint8), [""] * len(draws), len(draws)
             )
             self._ahead.append(pending)
-            by_hand: dict[int, list[int]] = {}
+            by_worker: dict[int, list[int]] = {}
             for place, draw in enumerate(draws):
                 if isinstance(self._sources[draw.source], FolderDataset):
                     self._copy(pending, place)
                     continue
-                by_hand.setdefault(self._hand(draw, place * self._hands.count // len(draws)), []).append(place)
-            for hand, places in by_hand.items():
-                self._submit(pending, places, hand)
+                by_worker.setdefault(self._worker_of(draw, place * self._executor.count // len(draws)), []).append(
+                    place
+                )
+            for worker, places in by_worker.items():
+                self._submit(pending, places, worker)
 
-    def _hand(self, draw: Draw, otherwise: int) -> int:
+    def _worker_of(self, draw: Draw, otherwise: int) -> int:
         """All of a lane goes to one worker, which then is the only one to fetch and index its shards."""
         if isinstance(self._sources[draw.source], ShardSource):
-            return (draw.source + draw.lane) % self._hands.count
+            return (draw.source + draw.lane) % self._executor.count
         return otherwise
 
-    def _submit(self, pending: _Pending, places: list[int], hand: int) -> None:
+    def _submit(self, pending: _Pending, places: list[int], worker: int) -> None:
         items = [self._usable(pending.draws[place]) for place in places]
         tasks = [self._task(pending.draws[place], item) for place, item in zip(places, items, strict=True)]
         self._ticket += 1
         self._tickets[self._ticket] = _Ticket(pending=pending, places=places, items=items)
-        self._hands.submit(hand, self._ticket, tasks)
+        self._executor.submit(worker, self._ticket, tasks)
 
     def _task(self, draw: Draw, item: int) -> Task:
         source = self._sources[draw.source]
@@ -271,7 +275,7 @@ class Loader:
 
     def _collect(self) -> None:
         """Wait for some answers and put them where they belong."""
-        number, answers = self._hands.take()
+        number, answers = self._executor.take()
         ticket = self._tickets.pop(number, None)
         if ticket is None:
             return  # asked for before another state was loaded
@@ -287,7 +291,7 @@ class Loader:
             else:
                 self._replace(pending, place, ticket.items[at], answer, alone=len(ticket.places) == 1)
 
-    def _replace(self, pending: _Pending, place: int, item: int, answer: Answer, *, alone: bool) -> None:
+    def _replace(self, pending: _Pending, place: int, item: int, answer: DecodeResult, *, alone: bool) -> None:
         """Ask for another picture in the place of one that is unusable."""
         draw = pending.draws[place]
         source = self._sources[draw.source]
@@ -304,7 +308,7 @@ class Loader:
             # Which sample of the shard it was is not known here; the one after it is another.
             self._note(self._bad_samples, (draw.source, f"{item} {draw.turn} {draw.offset}"), answer.problem)
             pending.draws[place] = draw._replace(offset=draw.offset + 1)
-        self._submit(pending, [place], self._hand(draw, 0))
+        self._submit(pending, [place], self._worker_of(draw, 0))
 
     def _note(self, bad: set[Any], key: tuple[int, int] | tuple[int, str], example: str) -> None:
         if key not in bad:

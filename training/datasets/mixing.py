@@ -37,21 +37,21 @@ class Draw(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class ListShape:
     """The shape of a source whose rows are known."""
 
     rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sharded:
+class ShardShape:
     """The shape of a source in shards."""
 
     counts: tuple[int, ...]
     """Samples taken to be in each; 1 or more."""
 
 
-Shape = Listed | Sharded
+SourceShape = ListShape | ShardShape
 
 
 def look_rng(seed: int, position: int) -> np.random.Generator:
@@ -59,7 +59,7 @@ def look_rng(seed: int, position: int) -> np.random.Generator:
     return np.random.default_rng([seed, _LOOK, position])
 
 
-def inside(seed: int, source: int, turn: int, samples: int) -> NDArray[np.int64]:
+def shard_order(seed: int, source: int, turn: int, samples: int) -> NDArray[np.int64]:
     """The order of a shard's samples when it is the `turn`-th to be read."""
     return np.random.default_rng([seed, _INSIDE, source, turn]).permutation(samples).astype(np.int64)
 
@@ -68,7 +68,7 @@ class Mixing:
     """The endless order of draws, a batch at a time. The state is a few numbers."""
 
     def __init__(
-        self, shapes: Sequence[Shape], weights: Sequence[float], *, batch: int, seed: int, lanes: int, key: str
+        self, shapes: Sequence[SourceShape], weights: Sequence[float], *, batch: int, seed: int, lanes: int, key: str
     ) -> None:
         """`weights` is how often a source is drawn, in any unit. `key` stands for what the order hangs on besides."""
         if not shapes or batch < 1 or lanes < 1:
@@ -76,10 +76,10 @@ class Mixing:
         self.shapes, self.batch, self.seed, self.key = tuple(shapes), batch, seed, key
         shares = np.asarray(weights, np.float64)
         self._cumulative = np.cumsum(shares / shares.sum())
-        self.lanes = [min(lanes, len(shape.counts)) if isinstance(shape, Sharded) else 1 for shape in shapes]
+        self.lanes = [min(lanes, len(shape.counts)) if isinstance(shape, ShardShape) else 1 for shape in shapes]
         self.position = 0
         self._taken: list[list[list[int]]] = [
-            [[lane, 0] if isinstance(shape, Sharded) else [0] for lane in range(count)]
+            [[lane, 0] if isinstance(shape, ShardShape) else [0] for lane in range(count)]
             for shape, count in zip(shapes, self.lanes, strict=True)
         ]
         self._orders: dict[tuple[int, int], NDArray[np.int64]] = {}
@@ -96,7 +96,7 @@ class Mixing:
 
     def _draw(self, place: int, source: int) -> Draw:
         shape, position = self.shapes[source], self.position + place
-        if isinstance(shape, Listed):
+        if isinstance(shape, ListShape):
             counter = self._taken[source][0]
             round_, at = divmod(counter[0], shape.rows)
             counter[0] += 1
@@ -114,14 +114,14 @@ class Mixing:
     def shard_at(self, source: int, turn: int) -> int:
         """Which shard is the `turn`-th of the endless row."""
         shape = self.shapes[source]
-        assert isinstance(shape, Sharded)
+        assert isinstance(shape, ShardShape)
         round_, at = divmod(turn, len(shape.counts))
         return int(self._order(source, round_, len(shape.counts))[at])
 
     def _order(self, source: int, round_: int, n: int) -> NDArray[np.int64]:
         key = (source, round_)
         if key not in self._orders:
-            kind = _ROWS if isinstance(self.shapes[source], Listed) else _SHARDS
+            kind = _ROWS if isinstance(self.shapes[source], ListShape) else _SHARDS
             # Lanes are at most a round apart, or ahead by one for the shard to come.
             for old in [k for k in self._orders if k[0] == source and not -2 <= round_ - k[1] <= 2]:
                 del self._orders[old]

@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 _AHEAD = 3
 
 
-class Found(NamedTuple):
+class RawSample(NamedTuple):
     """A picture's file and its captions, not decoded."""
 
     name: str
@@ -48,16 +48,16 @@ class Rows:
     rows: tuple[tuple[str, tuple[str, ...] | None], ...]
     """Names and captions; None when a .txt lies beside."""
 
-    def read(self) -> Iterator[Found]:
+    def read(self) -> Iterator[RawSample]:
         """Every one of them. Raises `DataError` when the whole source is gone."""
         for name, known in self.rows:
             captions = known if known is not None else text_beside(self.tree, name)
             try:
-                yield Found(name, self.tree.read(name), captions, "")
+                yield RawSample(name, self.tree.read(name), captions, "")
             except OSError as error:
                 if self.tree.gone():
                     raise DataError(f"{self.tree.label}: cannot be read any more: {error}") from None
-                yield Found(name, b"", captions, str(error))
+                yield RawSample(name, b"", captions, str(error))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Shard:
     shuffle: tuple[int, ...] | None = None
     """Seeds of the order in which samples are read; None is as they come."""
 
-    def read(self) -> Iterator[Found]:
+    def read(self) -> Iterator[RawSample]:
         """Every sample with a picture and a caption beside it; nothing when it is missing or no shard. Raises
         `DataError` when it cannot be reached."""
         try:
@@ -90,9 +90,9 @@ class Shard:
             for sample in (index.samples[at] for at in order):
                 captions = tuple(captions_of(reader, sample))
                 try:
-                    yield Found(sample.key, picture_of(reader, sample), captions, "")
+                    yield RawSample(sample.key, picture_of(reader, sample), captions, "")
                 except OSError as error:
-                    yield Found(sample.key, b"", captions, str(error))
+                    yield RawSample(sample.key, b"", captions, str(error))
 
     def texts(self) -> Iterator[tuple[str, ...]]:
         """The captions of every sample of a shard on disk. Raises `DataError` when it cannot be read."""

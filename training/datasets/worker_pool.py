@@ -20,14 +20,14 @@ from typing import Protocol
 
 import numpy as np
 
-from training.datasets.decoding import Answer, Answers, Decoder, Setting, Task
+from training.datasets.decoding import Decoder, DecodeResult, DecodeResults, DecodeSettings, Task
 from training.datasets.errors import DataError
 
-MANY_ENDS = 12
+MAX_DEATHS = 12
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-class Hands(Protocol):
+class Executor(Protocol):
     """Whoever does the tasks."""
 
     @property
@@ -35,11 +35,11 @@ class Hands(Protocol):
         """How many work side by side."""
         ...
 
-    def submit(self, hand: int, ticket: int, tasks: Sequence[Task]) -> None:
+    def submit(self, worker: int, ticket: int, tasks: Sequence[Task]) -> None:
         """Give tasks to one of them; the answers come with the ticket."""
         ...
 
-    def take(self) -> tuple[int, Answers]:
+    def take(self) -> tuple[int, DecodeResults]:
         """Wait for the next answers. Raises `DataError` when workers cannot be kept alive."""
         ...
 
@@ -48,19 +48,19 @@ class Hands(Protocol):
         ...
 
 
-class Own:
+class InProcessExecutor:
     """The work done in this process, when the answers are waited for."""
 
     count = 1
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: DecodeSettings) -> None:
         self._decoder = Decoder(setting)
         self._waiting: deque[tuple[int, Sequence[Task]]] = deque()
 
-    def submit(self, hand: int, ticket: int, tasks: Sequence[Task]) -> None:
+    def submit(self, worker: int, ticket: int, tasks: Sequence[Task]) -> None:
         self._waiting.append((ticket, tasks))
 
-    def take(self) -> tuple[int, Answers]:
+    def take(self) -> tuple[int, DecodeResults]:
         ticket, tasks = self._waiting.popleft()
         return ticket, self._decoder.run(tasks)
 
@@ -74,12 +74,12 @@ class _Worker:
     that it never waits for this process to read."""
 
     def __init__(
-        self, setting: Setting, hand: int, answers: queue.SimpleQueue[tuple[int, int, Answers | None]]
+        self, setting: DecodeSettings, worker: int, answers: queue.SimpleQueue[tuple[int, int, DecodeResults | None]]
     ) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would not carry over torch's threads
         self.left: deque[tuple[int, Sequence[Task]]] = deque()
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, setting), daemon=True, name=f"decoder-{hand}")
+        self._process = context.Process(target=_work, args=(theirs, setting), daemon=True, name=f"decoder-{worker}")
         before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
         os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
         try:
@@ -91,7 +91,7 @@ class _Worker:
                 else:
                     os.environ[name] = value
         theirs.close()
-        self._listener = threading.Thread(target=_collect, args=(self._connection, hand, answers), daemon=True)
+        self._listener = threading.Thread(target=_collect, args=(self._connection, worker, answers), daemon=True)
         self._listener.start()
 
     def give(self, ticket: int, tasks: Sequence[Task]) -> None:
@@ -106,13 +106,13 @@ class _Worker:
         self._connection.close()
 
 
-class Crew:
+class WorkerPool:
     """Processes beside this one."""
 
-    def __init__(self, setting: Setting, count: int) -> None:
+    def __init__(self, setting: DecodeSettings, count: int) -> None:
         self._setting = setting
-        self._answers: queue.SimpleQueue[tuple[int, int, Answers | None]] = queue.SimpleQueue()
-        self._workers = [_Worker(setting, hand, self._answers) for hand in range(count)]
+        self._answers: queue.SimpleQueue[tuple[int, int, DecodeResults | None]] = queue.SimpleQueue()
+        self._workers = [_Worker(setting, worker, self._answers) for worker in range(count)]
         self._closed = False
         self._changing = threading.Lock()
         """Held while workers are ended or begun: the one who waits for answers need not be the one who closes."""
@@ -125,29 +125,29 @@ class Crew:
     def count(self) -> int:
         return len(self._workers)
 
-    def submit(self, hand: int, ticket: int, tasks: Sequence[Task]) -> None:
-        self._workers[hand].give(ticket, tasks)
+    def submit(self, worker: int, ticket: int, tasks: Sequence[Task]) -> None:
+        self._workers[worker].give(ticket, tasks)
 
-    def take(self) -> tuple[int, Answers]:
+    def take(self) -> tuple[int, DecodeResults]:
         while True:
-            hand, ticket, answers = self._answers.get()
+            worker, ticket, answers = self._answers.get()
             with self._changing:
                 if self._closed:
                     raise DataError("the data are closed")
                 if answers is not None:
                     self._ends_in_a_row = 0
-                    self._workers[hand].left.popleft()  # a worker answers in the order it was asked
+                    self._workers[worker].left.popleft()  # a worker answers in the order it was asked
                     return ticket, answers
-                given_up = self._start_again(hand)
+                given_up = self._start_again(worker)
             if given_up is not None:
                 return given_up
 
-    def _start_again(self, hand: int) -> tuple[int, Answers] | None:
+    def _start_again(self, worker: int) -> tuple[int, DecodeResults] | None:
         """Another worker for one that has ended; the answer to tasks that are given up."""
-        left = self._workers[hand].left
-        self._workers[hand].end()
+        left = self._workers[worker].left
+        self._workers[worker].end()
         self._ends_in_a_row += 1
-        if self._ends_in_a_row > MANY_ENDS:
+        if self._ends_in_a_row > MAX_DEATHS:
             raise DataError("the processes that decode pictures end again and again; is memory short?")
         given_up = None
         if left:
@@ -156,9 +156,9 @@ class Crew:
             if self._ended_by[first] > 1:
                 left.popleft()
                 given_up = first, _ended(len(tasks), self._setting.look.resolution)
-        self._workers[hand] = _Worker(self._setting, hand, self._answers)
+        self._workers[worker] = _Worker(self._setting, worker, self._answers)
         for again in left:
-            self._workers[hand].give(*again)
+            self._workers[worker].give(*again)
         return given_up
 
     def close(self) -> None:
@@ -169,22 +169,24 @@ class Crew:
                 worker.end()
 
 
-def _ended(count: int, side: int) -> Answers:
-    answer = Answer("ended", problem="decoding it ended the process")
-    return Answers(answers=[answer] * count, pixels=np.zeros((count, 3, side, side), np.uint8))
+def _ended(count: int, side: int) -> DecodeResults:
+    answer = DecodeResult("ended", problem="decoding it ended the process")
+    return DecodeResults(answers=[answer] * count, pixels=np.zeros((count, 3, side, side), np.uint8))
 
 
-def _collect(connection: Connection, hand: int, answers: queue.SimpleQueue[tuple[int, int, Answers | None]]) -> None:
+def _collect(
+    connection: Connection, worker: int, answers: queue.SimpleQueue[tuple[int, int, DecodeResults | None]]
+) -> None:
     while True:
         try:
             ticket, answer = connection.recv()
         except (EOFError, OSError):
-            answers.put((hand, -1, None))
+            answers.put((worker, -1, None))
             return
-        answers.put((hand, ticket, answer))
+        answers.put((worker, ticket, answer))
 
 
-def _work(connection: Connection, setting: Setting) -> None:
+def _work(connection: Connection, setting: DecodeSettings) -> None:
     """The life of a worker. Signals are for the process that started it, with which it ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

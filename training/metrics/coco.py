@@ -18,7 +18,6 @@ from training.metrics.quality import QualityConfig, Subject, evaluate_subject, o
 from training.metrics.reals import FilePictures
 from training.metrics.shards import Progress
 
-COCO_CAPTIONS = 30_000
 COCO_SIZE = 256
 COCO_METRICS = ("fid", "clip")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training.datasets.config import DataConfig
-from training.metrics.quality import Meter, QualityConfig, Subject, measure_generated, measure_reals, provenance
+from training.metrics.quality import MetricSuite, QualityConfig, Subject, measure_generated, measure_reals, provenance
 from training.metrics.settings import CURVE_METRICS
 from training.metrics.shards import Progress
 
@@ -32,16 +32,16 @@ def evaluate_curve(
     config = replace(config, metrics=CURVE_METRICS)
     configs = [replace(config, psi=psi) for psi in psis]  # each is checked here
     subject = Subject.open(checkpoint, data, config)
-    meter = Meter.open(config.metrics, features=config.features, clip=config.clip, device=subject.sampler.device)
-    real = measure_reals(subject.reals, meter, config, progress)
+    suite = MetricSuite.open(config.metrics, features=config.features, clip=config.clip, device=subject.sampler.device)
+    real = measure_reals(subject.reals, suite, config, progress)
     points: list[dict[str, float]] = []
     warnings: list[str] = []
     for one in configs:
-        shard = measure_generated(subject, meter, one, psi=one.psi, progress=progress, stage=f"psi {one.psi:g}")
-        figures = meter.figures(shard, real)
+        shard = measure_generated(subject, suite, one, psi=one.psi, progress=progress, stage=f"psi {one.psi:g}")
+        figures = suite.figures(shard, real)
         warnings += [warning for warning in figures.pop("warnings") if warning not in warnings]
         points.append({"psi": one.psi} | figures)
-    about = provenance(subject, meter, config, real)
+    about = provenance(subject, suite, config, real)
     del about["psi"]
     return {"curve": points, "warnings": warnings} | about
 

@@ -27,8 +27,8 @@ from training.datasets.errors import DataError
 from training.datasets.opening import StreamedData
 from training.metrics.clip_score import ClipJudge, Encoder, open_judge
 from training.metrics.networks import open_extractor
-from training.metrics.quality import BY_FEATURES, Meter
-from training.metrics.reals import ArrayPictures, Pictures, RealFeatures, real_features
+from training.metrics.quality import BY_FEATURES, MetricSuite
+from training.metrics.reals import ArrayPictures, RealFeatures, RealPictures, real_features
 from training.metrics.sampler import draw_captions, latents
 from training.metrics.settings import CURVE_METRICS, HIGHER_IS_BETTER, OWN_CLIP, EvaluationSettings
 from training.metrics.shards import Drawn, Shard, evaluate_shard, gather, share, to_drawn
@@ -72,7 +72,7 @@ class RunMetrics:
         settings: EvaluationSettings,
         *,
         folder: Path,
-        reals: Pictures,
+        reals: RealPictures,
         prompts: Sequence[str],
         own_clip: Encoder,
         z_dim: int,
@@ -88,7 +88,7 @@ class RunMetrics:
         self._z_dim = z_dim
         # Networks are given random weights before their own: the run's random numbers are not for that.
         with torch.random.fork_rng(devices=[]):
-            self._meter = _open_meter(settings, own_clip, device)
+            self._meter = _open_suite(settings, own_clip, device)
         self._real: RealFeatures | None = None
         """On rank 0, once they are known ..."""
         self._knows_reals = False
@@ -214,10 +214,10 @@ class RunMetrics:
         figures = self._meter.figures(shards[0], self._real)
         names = tuple(name for name in CURVE_METRICS if name in self._settings.metrics)
         if len(shards) > 1 and names:
-            meter = replace(self._meter, metrics=names)
+            suite = replace(self._meter, metrics=names)
             figures["curve"] = [
                 {"psi": psi}
-                | {name: value for name, value in meter.figures(shard, self._real).items() if name in names}
+                | {name: value for name, value in suite.figures(shard, self._real).items() if name in names}
                 for psi, shard in zip(self._settings.metrics_psis, shards, strict=True)
             ]
         return figures
@@ -238,10 +238,10 @@ class RunMetrics:
 
     def _measure(self) -> dict[str, Any]:
         """What figures must share to be compared."""
-        settings, meter = self._settings, self._meter
+        settings, suite = self._settings, self._meter
         return {
-            "features": meter.extractor.digest if meter.extractor is not None else "",
-            "clip": meter.judge.name if meter.judge is not None else "",
+            "features": suite.extractor.digest if suite.extractor is not None else "",
+            "clip": suite.judge.name if suite.judge is not None else "",
             "pictures": settings.metrics_pictures,
             "reals": settings.metrics_reals,
             "psi": settings.metrics_psis[0],
@@ -272,7 +272,7 @@ def _since(begun: float) -> float:
     return round(time.perf_counter() - begun, 2)
 
 
-def _open_meter(settings: EvaluationSettings, own_clip: Encoder, device: torch.device) -> Meter:
+def _open_suite(settings: EvaluationSettings, own_clip: Encoder, device: torch.device) -> MetricSuite:
     judge = None
     if "clip" in settings.metrics:
         own = settings.metrics_clip == OWN_CLIP
@@ -283,4 +283,4 @@ def _open_meter(settings: EvaluationSettings, own_clip: Encoder, device: torch.d
         )
     by_features = any(name in BY_FEATURES for name in settings.metrics)
     extractor = open_extractor(settings.metrics_features, device) if by_features else None
-    return Meter(metrics=settings.metrics, extractor=extractor, judge=judge)
+    return MetricSuite(metrics=settings.metrics, extractor=extractor, judge=judge)

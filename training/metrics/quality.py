@@ -34,8 +34,8 @@ from training.metrics.path_length import Distance, feature_distance, path_length
 from training.metrics.reals import (
     ArrayPictures,
     FilePictures,
-    Pictures,
     RealFeatures,
+    RealPictures,
     picture_files,
     real_features,
 )
@@ -89,7 +89,7 @@ class QualityConfig:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Meter:
+class MetricSuite:
     """The networks that some metrics need, opened."""
 
     metrics: tuple[str, ...]
@@ -97,7 +97,7 @@ class Meter:
     judge: ClipJudge | None
 
     @classmethod
-    def open(cls, metrics: Sequence[str], *, features: str, clip: str, device: torch.device) -> Meter:
+    def open(cls, metrics: Sequence[str], *, features: str, clip: str, device: torch.device) -> MetricSuite:
         """Raises a `ValueError` that names the missing file when a network cannot be had."""
         by_features = any(name in BY_FEATURES for name in metrics)
         return cls(
@@ -164,7 +164,7 @@ class Subject:
 
     checkpoint: Checkpoint
     sampler: Sampler
-    reals: Pictures
+    reals: RealPictures
     prompts: list[str] | None
     """A caption for each generated picture, for a generator that takes text."""
     size: int | None = None
@@ -184,7 +184,9 @@ class Subject:
         return lambda numbers: sampler.draw(numbers, self.prompts, size=self.size)
 
 
-def open_reals(data: Path | DataConfig, sampler: Sampler, config: QualityConfig) -> tuple[Pictures, list[str] | None]:
+def open_reals(
+    data: Path | DataConfig, sampler: Sampler, config: QualityConfig
+) -> tuple[RealPictures, list[str] | None]:
     """The real pictures, and captions of theirs for a generator that takes text. Raises `DataError`."""
     sources = DataConfig.of(data) if isinstance(data, Path) else data
     place = sources.sources[0].place
@@ -225,30 +227,30 @@ def evaluate_quality(
 def evaluate_subject(subject: Subject, config: QualityConfig, *, progress: Progress | None = None) -> dict[str, Any]:
     """The figures of an opened checkpoint."""
     device = subject.sampler.device
-    meter = Meter.open(config.metrics, features=config.features, clip=config.clip, device=device)
-    distance = open_distance(config, meter, device) if "ppl" in config.metrics else None
-    real = measure_reals(subject.reals, meter, config, progress)
+    suite = MetricSuite.open(config.metrics, features=config.features, clip=config.clip, device=device)
+    distance = open_distance(config, suite, device) if "ppl" in config.metrics else None
+    real = measure_reals(subject.reals, suite, config, progress)
     figures: dict[str, Any] = {"warnings": []}
-    if meter.extractor is not None or meter.judge is not None:
-        shard = measure_generated(subject, meter, config, progress=progress)
-        figures = meter.figures(shard, real)
+    if suite.extractor is not None or suite.judge is not None:
+        shard = measure_generated(subject, suite, config, progress=progress)
+        figures = suite.figures(shard, real)
     if distance is not None:
         figures["ppl"] = path_length(subject, distance, config, progress)
-    return figures | provenance(subject, meter, config, real)
+    return figures | provenance(subject, suite, config, real)
 
 
 def measure_reals(
-    reals: Pictures, meter: Meter, config: QualityConfig, progress: Progress | None = None
+    reals: RealPictures, suite: MetricSuite, config: QualityConfig, progress: Progress | None = None
 ) -> RealFeatures | None:
     """The real pictures' features, if a metric needs them."""
-    if meter.extractor is None:
+    if suite.extractor is None:
         return None
-    return real_features(reals, meter.extractor, most=config.reals, seed=config.seed, progress=progress)
+    return real_features(reals, suite.extractor, most=config.reals, seed=config.seed, progress=progress)
 
 
 def measure_generated(
     subject: Subject,
-    meter: Meter,
+    suite: MetricSuite,
     config: QualityConfig,
     *,
     psi: float | None = None,
@@ -260,18 +262,18 @@ def measure_generated(
         0,
         1,
         draw=subject.draw(psi),
-        measures=meter.measures(subject.prompts),
+        measures=suite.measures(subject.prompts),
         count=config.pictures,
         progress=_staged(progress, stage),
     )
 
 
-def open_distance(config: QualityConfig, meter: Meter, device: torch.device) -> Distance:
+def open_distance(config: QualityConfig, suite: MetricSuite, device: torch.device) -> Distance:
     """The distance that path lengths are measured with."""
     name, _, place = config.ppl_distance.partition("=")
     if name == "lpips":
         return Lpips.open(Path(place).expanduser() if place else None).to(device)
-    return feature_distance(meter.extractor or open_extractor(config.features, device))
+    return feature_distance(suite.extractor or open_extractor(config.features, device))
 
 
 def path_length(subject: Subject, distance: Distance, config: QualityConfig, progress: Progress | None = None) -> float:
@@ -287,7 +289,9 @@ def path_length(subject: Subject, distance: Distance, config: QualityConfig, pro
     return trimmed_mean(np.concatenate(lengths))
 
 
-def provenance(subject: Subject, meter: Meter, config: QualityConfig, real: RealFeatures | None) -> dict[str, Any]:
+def provenance(
+    subject: Subject, suite: MetricSuite, config: QualityConfig, real: RealFeatures | None
+) -> dict[str, Any]:
     """What the figures hang on."""
     result: dict[str, Any] = {
         "checkpoint": str(subject.checkpoint.path),
@@ -298,18 +302,18 @@ def provenance(subject: Subject, meter: Meter, config: QualityConfig, real: Real
         "seed": config.seed,
         "size": subject.size or subject.sampler.resolution,
     }
-    if meter.extractor is not None and real is not None:
+    if suite.extractor is not None and real is not None:
         result |= {
             "reals": len(real.features),
             "data": subject.reals.fingerprint,
             "features": {
-                "name": meter.extractor.name,
-                "digest": meter.extractor.digest,
+                "name": suite.extractor.name,
+                "digest": suite.extractor.digest,
                 "dimensions": int(real.features.shape[1]),
             },
         }
-    if meter.judge is not None:
-        result["clip_judge"] = meter.judge.name
+    if suite.judge is not None:
+        result["clip_judge"] = suite.judge.name
     if "ppl" in config.metrics:
         result["ppl_distance"] = config.ppl_distance.partition("=")[0]
         if result["ppl_distance"] == "features":

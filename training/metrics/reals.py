@@ -40,7 +40,7 @@ _CACHE_VERSION = 1
 Value = TypeVar("Value")
 
 
-class Pictures(Protocol):
+class RealPictures(Protocol):
     """Pictures by row."""
 
     fingerprint: str
@@ -148,7 +148,7 @@ class RealFeatures:
 
 
 def real_features(
-    pictures: Pictures,
+    pictures: RealPictures,
     extractor: FeatureExtractor,
     *,
     most: int,
@@ -216,7 +216,7 @@ def _from_first(mine: Value) -> Value:
     return answer[0]
 
 
-def _read_patiently(pictures: Pictures, rows: Sequence[int], stopped: Callable[[], bool] | None) -> Drawn | None:
+def _read_patiently(pictures: RealPictures, rows: Sequence[int], stopped: Callable[[], bool] | None) -> Drawn | None:
     """The rows, or None when `stopped` says so first: a server may be slow, and a run that is to stop cannot wait."""
     if stopped is None:
         return pictures.read(rows)

@@ -27,7 +27,7 @@ _WHICH_SHARDS, _WHICH_ROWS = 74, 75
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Stretch:
+class RowRange:
     """Rows that follow each other: of one list, or of one shard."""
 
     source: int
@@ -37,42 +37,42 @@ class Stretch:
     """Which of the list's pictures or of the shard's samples, rising."""
 
 
-def lay_down(pools: Sequence[Pool], most: int, seed: int) -> list[Stretch]:
+def choose_ranges(pools: Sequence[Pool], most: int, seed: int) -> list[RowRange]:
     """The rows of all sources, one source after another. At least `most` where the sources have and allow so many."""
     laid = [_of_source(number, pool, most, seed) for number, pool in enumerate(pools)]
-    available = [sum(len(stretch.rows) for stretch in stretches) for stretches in laid]
+    available = [sum(len(one.rows) for one in ranges) for ranges in laid]
     shares = np.array([pool.weight * len(pool.source) for pool in pools])
     size = min(np.array(available) * shares.sum() / shares)
     wanted = [
         min(have, round(float(size * share / shares.sum()))) for have, share in zip(available, shares, strict=True)
     ]
     return [
-        stretch
-        for number, stretches in enumerate(laid)
-        for stretch in _thinned(stretches, wanted[number], np.random.default_rng((seed, _WHICH_ROWS, number)))
+        one
+        for number, ranges in enumerate(laid)
+        for one in _thinned(ranges, wanted[number], np.random.default_rng((seed, _WHICH_ROWS, number)))
     ]
 
 
-def _of_source(number: int, pool: Pool, most: int, seed: int) -> list[Stretch]:
+def _of_source(number: int, pool: Pool, most: int, seed: int) -> list[RowRange]:
     source = pool.source
     if not isinstance(source, ShardSource):
-        return [Stretch(source=number, shard=None, rows=range(len(source)))]
+        return [RowRange(source=number, shard=None, rows=range(len(source)))]
     shards = np.arange(len(source.counts))
     if len(shards) > SHARDS:
         order = np.random.default_rng((seed, _WHICH_SHARDS, number)).permutation(len(shards))
         enough = int(np.searchsorted(np.cumsum(np.array(source.counts)[order]), most)) + 1
         shards = np.sort(order[: max(SHARDS, enough)])
-    return [Stretch(source=number, shard=shard, rows=range(source.counts[shard])) for shard in shards.tolist()]
+    return [RowRange(source=number, shard=shard, rows=range(source.counts[shard])) for shard in shards.tolist()]
 
 
-def _thinned(stretches: Sequence[Stretch], count: int, rng: np.random.Generator) -> Iterator[Stretch]:
+def _thinned(ranges: Sequence[RowRange], count: int, rng: np.random.Generator) -> Iterator[RowRange]:
     """`count` of their rows, drawn at random."""
-    ends = np.cumsum([len(stretch.rows) for stretch in stretches])
+    ends = np.cumsum([len(one.rows) for one in ranges])
     if count == ends[-1]:
-        yield from stretches
+        yield from ranges
         return
     kept = np.sort(rng.choice(int(ends[-1]), count, replace=False))
     parts = np.split(kept, np.searchsorted(kept, ends[:-1]))
-    for stretch, end, rows in zip(stretches, ends, parts, strict=True):
+    for one, end, rows in zip(ranges, ends, parts, strict=True):
         if len(rows):
-            yield replace(stretch, rows=rows - (end - len(stretch.rows)))
+            yield replace(one, rows=rows - (end - len(one.rows)))

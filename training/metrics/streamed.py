@@ -34,7 +34,7 @@ from training.datasets.pictures import open_rgb, square
 from training.datasets.remote import MissingError, RemoteError, fetch
 from training.datasets.shards import ShardSource
 from training.datasets.tar import FileReader, Sample, TarError, captions_of, index_tar, picture_of
-from training.metrics.rows import lay_down
+from training.metrics.rows import choose_ranges
 from training.metrics.sampler import caption_rows
 from training.metrics.shards import Drawn
 
@@ -61,8 +61,8 @@ class StreamedPictures:
         """Rows that `most` pictures can be drawn from, where there are so many. Reads nothing yet."""
         self._data, self._seed = data, seed
         self._look = replace(data.look, mirror=False)
-        self._stretches = lay_down(data.pools, most, seed)
-        self._ends = np.cumsum([len(stretch.rows) for stretch in self._stretches])
+        self._ranges = choose_ranges(data.pools, most, seed)
+        self._ends = np.cumsum([len(one.rows) for one in self._ranges])
         digest = hashlib.sha256(f"{_VERSION} {data.fingerprint} {most} {seed}\n".encode())
         for source in (pool.source for pool in data.pools):
             if isinstance(source, ShardSource) and is_url(source.places[0]):
@@ -120,7 +120,7 @@ class StreamedPictures:
             # Sooner than after hours of training one wants to know that nothing can be measured.
             usable = usable or bool(found[row] and self._decode(row, self._file(row)) is not None)
         if not usable:
-            labels = "; ".join(dict.fromkeys(self._label(stretch.source) for stretch in self._stretches))
+            labels = "; ".join(dict.fromkeys(self._label(one.source) for one in self._ranges))
             raise DataError(
                 f"{labels}: none of {len(found)} pictures drawn for the metrics has a caption and can be decoded; "
                 "`glissando data check` tells more, metrics_kimg=0 trains without metrics"
@@ -132,9 +132,9 @@ class StreamedPictures:
     def _find(self, row: int) -> tuple[int, int | None, int]:
         """Source, shard, and the row within them."""
         number = int(np.searchsorted(self._ends, row, side="right"))
-        stretch = self._stretches[number]
-        inside = row - int(self._ends[number]) + len(stretch.rows)
-        return stretch.source, stretch.shard, int(stretch.rows[inside])
+        one = self._ranges[number]
+        inside = row - int(self._ends[number]) + len(one.rows)
+        return one.source, one.shard, int(one.rows[inside])
 
     def _is_there(self, row: int) -> bool:
         """Whether it is; a shard that is missing counts as if it held what it was said to."""

@@ -12,7 +12,7 @@ import pytest
 from tests.training.datasets.makers import number_of, png, serving, write_folder, write_shards
 from training.datasets import build as building
 from training.datasets.build import BuildConfig, Built, build
-from training.datasets.check import Check, Report, describe
+from training.datasets.check import Check, CheckReport, describe
 from training.datasets.config import DataConfig, SourceSpec
 from training.datasets.decoding import Decoder
 from training.datasets.errors import DataError
@@ -29,7 +29,7 @@ def specs(*places: object) -> list[SourceSpec]:
     return [SourceSpec.parse(str(place)) for place in places]
 
 
-def check(*places: object, every: int = 1, workers: int = 1) -> tuple[Report, Check]:
+def check(*places: object, every: int = 1, workers: int = 1) -> tuple[CheckReport, Check]:
     done = Check(specs(*places), every=every, sheet=4)
     return done.run(workers=workers, progress=False), done
 

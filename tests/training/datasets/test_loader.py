@@ -30,7 +30,7 @@ from training.datasets import remote
 from training.datasets.config import DataConfig, SourceSpec
 from training.datasets.errors import DataError
 from training.datasets.loader import Batches, Loader, Pool
-from training.datasets.mixing import Listed, Mixing, Sharded
+from training.datasets.mixing import ListShape, Mixing, ShardShape
 from training.datasets.opening import StreamedData, open_batches, open_data
 from training.datasets.sources import ListedSource
 
@@ -171,7 +171,7 @@ def test_a_worker_that_is_killed_is_started_again(three: DataConfig) -> None:
     stream = batches(DataConfig(sources=three.sources, lanes=4, memory_gb=0, workers=1))
     assert isinstance(stream, Loader)
     numbers = draw(stream, 2)
-    os.kill(stream._hands._workers[0]._process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    os.kill(stream._executor._workers[0]._process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
     assert numbers + draw(stream, 8) == draw(batches(three), 10)
     assert stream.skipped() == ""
 
@@ -208,7 +208,7 @@ def test_no_worker_outlives_the_trainer(tmp_path: Path) -> None:
         "import sys, time; from training.datasets.config import *; from training.datasets.opening import *\n"
         "config = DataConfig(sources=(SourceSpec(place=sys.argv[1]),), memory_gb=0, workers=2)\n"
         "stream = open_batches(open_data(config, 8, progress=False), batch=4, seed=1)\n"
-        "stream.next(); print(*(w._process.pid for w in stream._hands._workers), flush=True); time.sleep(600)"
+        "stream.next(); print(*(w._process.pid for w in stream._executor._workers), flush=True); time.sleep(600)"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(place)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -370,7 +370,7 @@ def test_remote_shards_of_uneven_sizes_are_taken_to_be_as_large_as_the_first(tmp
 
 
 def test_the_order_is_quick_and_small_for_very_many_pictures() -> None:
-    shapes = (Listed(rows=100_000), Sharded(counts=(10_000,) * 5_000))
+    shapes = (ListShape(rows=100_000), ShardShape(counts=(10_000,) * 5_000))
     mixing = Mixing(shapes, (1.0, 9.0), batch=256, seed=0, lanes=64, key="k")
     for _ in range(20):
         draws = mixing.next()

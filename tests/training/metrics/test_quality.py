@@ -108,15 +108,15 @@ def test_the_better_of_two_generators_is_told(tiny_checkpoint: Path, data: Path,
     """Real pictures given for generated ones are at distance nearly zero, others are not."""
     config = small(judge, metrics=("fid", "kid", "precision", "recall"))
     subject = Subject.open(tiny_checkpoint, data, config)
-    meter = quality.Meter.open(config.metrics, features=judge, clip="", device=torch.device("cpu"))
-    real = quality.measure_reals(subject.reals, meter, config)
+    suite = quality.MetricSuite.open(config.metrics, features=judge, clip="", device=torch.device("cpu"))
+    real = quality.measure_reals(subject.reals, suite, config)
     perfect = evaluate_shard(
-        0, 1, draw=lambda numbers: subject.reals.read(numbers), measures=meter.measures(None), count=40
+        0, 1, draw=lambda numbers: subject.reals.read(numbers), measures=suite.measures(None), count=40
     )
-    figures = meter.figures(perfect, real)
+    figures = suite.figures(perfect, real)
     assert figures["fid"] == pytest.approx(0, abs=1e-6)
     assert (figures["precision"], figures["recall"]) == (1.0, 1.0)
-    poor = meter.figures(quality.measure_generated(subject, meter, config), real)
+    poor = suite.figures(quality.measure_generated(subject, suite, config), real)
     assert poor["fid"] > 10 * figures["fid"] + 0.01
     assert poor["kid"] > figures["kid"]
 
