@@ -80,7 +80,7 @@ def _inside(folders: Iterable[Path]) -> list[Path]:
 
 
 def _imports_folder() -> Path:
-    from core.checkpoints.importing import cache_folder
+    from core.cache import cache_folder
 
     return cache_folder() / "imports"
 

@@ -196,7 +196,7 @@ class Monkey:
         self._random.shuffle(windows)
         for window in windows:
             items = imgui.test_engine.TestItemList()
-            self._ctx.gather_items(items, window.id_, -1)
+            self._ctx.gather_items(items, imgui.test_engine.TestRef(window.id_), -1)
             boxes = [items.get_by_index(index).rect_clipped for index in range(items.get_size())]
             boxes = [box for box in boxes if box.max.x - box.min.x >= 2 and box.max.y - box.min.y >= 2]
             if boxes:

@@ -24,16 +24,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Open the window, or print."""
-    from app.monitor.desk import Desk
+    from app.monitor.state import MonitorState
 
-    desk = Desk(args.runs)  # mistakes in the command are told before any window opens
+    state = MonitorState(args.runs)  # mistakes in the command are told before any window opens
     absent = None if args.text else display.why_no_display()
     if args.text or absent is not None:
         from app.monitor.text import report
 
         if absent is not None:
             print(f"{absent}: the runs in words instead of a window.")
-        print(report(desk))
+        print(report(state))
         return 0
     missing = display.missing_libraries()
     if missing:
@@ -45,4 +45,4 @@ def run(args: argparse.Namespace) -> int:
         if library is None:
             raise
         raise UserError(display.install_advice([library])) from error
-    return window.run(desk)
+    return window.run(state)

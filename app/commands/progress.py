@@ -35,7 +35,15 @@ class StageBar:
 
         if self._bar is None or stage != self._stage:
             self.__exit__(None, None, None)
-            counted = {"unit": "B", "unit_scale": True, "unit_divisor": 1024} if stage in self._in_bytes else {}
-            bar: tqdm[Any] = tqdm(desc=stage, total=total or None, disable=None, leave=False, **counted)
+            counts_bytes = stage in self._in_bytes
+            bar: tqdm[Any] = tqdm(
+                desc=stage,
+                total=total or None,
+                disable=None,
+                leave=False,
+                unit="B" if counts_bytes else "it",
+                unit_scale=counts_bytes,
+                unit_divisor=1024 if counts_bytes else 1000,
+            )
             self._bar, self._stage = bar, stage
         self._bar.update(done - self._bar.n)

@@ -20,11 +20,13 @@ from typing import Any
 
 from app import display
 from app.errors import UserError
-from app.monitor.follow import LOG_FILE, Follower
+from app.monitor.log_reader import LOG_FILE, LogReader
 
 FOLLOW_S = 10.0
-_NAMES = ("loss_d", "logit_real", "logit_fake", "sign_real", "sign_fake", "match_real", "gradient_d", "loss_g")
-_NAMES += ("diversity", "match_fake", "gradient_g")
+_NAMES = (
+    *("loss_d", "logit_real", "logit_fake", "sign_real", "sign_fake", "match_real", "gradient_d", "loss_g"),
+    *("diversity", "match_fake", "gradient_g"),
+)
 _ENDS = 5000
 _PIECE = 1 << 22
 
@@ -104,10 +106,10 @@ def _reading(run: Path, progress: Progress) -> dict[str, float]:
     report: dict[str, float] = {}
     with _cache(run.parent / "cache-reading"):
         began = time.perf_counter()
-        follower = Follower(run)
-        follower.start()
-        while not follower.view.size or follower.view.read < follower.view.size:
-            view = follower.view
+        reader = LogReader(run)
+        reader.start()
+        while not reader.view.size or reader.view.read < reader.view.size:
+            view = reader.view
             if len(view.curves) and "sketch_s" not in report:
                 report["sketch_s"] = time.perf_counter() - began
             if len(view.metrics) and "events_s" not in report:
@@ -115,18 +117,18 @@ def _reading(run: Path, progress: Progress) -> dict[str, float]:
             progress("reading", view.read, view.size)
             time.sleep(0.01)
         report["whole_s"] = time.perf_counter() - began
-        follower.close()
+        reader.close()
 
         began = time.perf_counter()
-        follower = Follower(run)
-        follower.start()
-        while not len(follower.view.curves):
+        reader = LogReader(run)
+        reader.start()
+        while not len(reader.view.curves):
             time.sleep(0.001)
         report["again_s"] = time.perf_counter() - began
         busy, began = time.process_time(), time.perf_counter()
         _append(run)
         report["reader_cpu"] = (time.process_time() - busy) / (time.perf_counter() - began)
-        follower.close()
+        reader.close()
     return report
 
 
@@ -136,11 +138,11 @@ def _window(run: Path, cache: Path) -> dict[str, float]:
     for name, seconds in (("window_s", 0.0), ("window_again_s", FOLLOW_S)):
         if seconds:  # as it is when the monitor has once read everything
             with _cache(cache):
-                follower = Follower(run)
-                follower.start()
-                while not follower.view.size or follower.view.read < follower.view.size:
+                reader = LogReader(run)
+                reader.start()
+                while not reader.view.size or reader.view.read < reader.view.size:
                     time.sleep(0.05)
-                follower.close()
+                reader.close()
         command = [sys.executable, "-m", "app.monitor.bench", str(time.time()), str(run), str(seconds)]
         environment = {**os.environ, "GLISSANDO_CACHE_DIR": str(cache)}
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
@@ -185,10 +187,10 @@ def _measure_window(began: float, run: Path, seconds: float) -> None:
     """In its own process: print when the first curves were drawn, and the CPU time of the seconds after."""
     import dearpygui.dearpygui as dpg
 
-    from app.monitor.desk import Desk
+    from app.monitor.state import MonitorState
     from app.monitor.window import Monitor
 
-    monitor = Monitor(Desk([run]))
+    monitor = Monitor(MonitorState([run]))
     monitor.open()
     while not monitor.plots.drawn:
         monitor.frame(time.monotonic())

@@ -8,15 +8,15 @@ from datetime import datetime
 import dearpygui.dearpygui as dpg
 
 from app.monitor import theme
-from app.monitor.desk import Desk
-from app.monitor.follow import Line
+from app.monitor.log_file import LogRow
 from app.monitor.parsing import CURVE_KINDS, TIME, X, number, numbers
+from app.monitor.state import MonitorState
 from app.monitor.theme import heading
 
 LOG_LINES = 60
 
 
-def summary_of(line: Line) -> str:
+def summary_of(line: LogRow) -> str:
     """A row of the log in a few words."""
     row, kind = line.row, line.kind
     if kind in CURVE_KINDS:
@@ -42,7 +42,7 @@ def summary_of(line: Line) -> str:
     return "  ".join(f"{name} {value:g}" for name, value in numbers(row).items())
 
 
-def details_of(line: Line) -> str:
+def details_of(line: LogRow) -> str:
     """A row of the log in full, a number a line."""
     stamp = number(line.row.get(TIME))
     when = f"{datetime.fromtimestamp(stamp):%Y-%m-%d %H:%M:%S}" if math.isfinite(stamp) else ""
@@ -61,8 +61,8 @@ KINDS = {"evaluate": theme.ACCENT_HOVER, "control": theme.AMBER, "skip": theme.R
 class LogPanel:
     """The end of the selected run's log, newest first."""
 
-    def __init__(self, desk: Desk, fonts: theme.Fonts, width: int) -> None:
-        self._desk = desk
+    def __init__(self, state: MonitorState, fonts: theme.Fonts, width: int) -> None:
+        self._state = state
         self._drawn: tuple[object, ...] = ()
         with dpg.group(horizontal=True):
             heading(fonts, "Log")
@@ -83,12 +83,14 @@ class LogPanel:
 
     def draw(self) -> None:
         """Show the last rows."""
-        view, events_only = self._desk.selected.view, bool(dpg.get_value(self.events))
-        state = (self._desk.selected.number, view.version, events_only)
-        if state == self._drawn:
+        view, events_only = self._state.selected.view, bool(dpg.get_value(self.events))
+        drawn = (self._state.selected.number, view.version, events_only)
+        if drawn == self._drawn:
             return
-        self._drawn = state
-        lines = [Line(offset=event.offset, row=event.row) for event in view.events] if events_only else list(view.tail)
+        self._drawn = drawn
+        lines = (
+            [LogRow(offset=event.offset, row=event.row) for event in view.events] if events_only else list(view.tail)
+        )
         newest = lines[: -LOG_LINES - 1 : -1]
         for index, (when, what, full) in enumerate(self._lines):
             line = newest[index] if index < len(newest) else None

@@ -10,8 +10,8 @@ import dearpygui.dearpygui as dpg
 import numpy as np
 
 from app.monitor import theme
-from app.monitor.desk import Desk, Run
 from app.monitor.lines import Line, Plot, decimated, fitting, plots_of, value_at
+from app.monitor.state import MonitorState, Run
 from app.monitor.summary import Curves, Floats
 
 COLUMNS = 2
@@ -69,9 +69,11 @@ def reading(value: float | None) -> str:
 class PlotGrid:
     """The plots of one tab."""
 
-    def __init__(self, desk: Desk, fonts: theme.Fonts, parent: int | str, curves: Shown, *, dots: bool = False) -> None:
+    def __init__(
+        self, state: MonitorState, fonts: theme.Fonts, parent: int | str, curves: Shown, *, dots: bool = False
+    ) -> None:
         """`curves` gives what is drawn of a run; `dots` marks each point, for numbers that are few."""
-        self._desk, self._fonts, self._parent, self._curves, self._dots = desk, fonts, parent, curves, dots
+        self._state, self._fonts, self._curves, self._dots = state, fonts, curves, dots
         self._cells: list[_Cell] = []
         self._themes: dict[tuple[int, int, str], int] = {}
         self._release = False
@@ -99,16 +101,16 @@ class PlotGrid:
         plots = plots_of(names)
         if plots != [cell.plot for cell in self._cells] or size != self._size:
             self._arrange(plots, size)
-        unit, ticks = unit_of(self._desk.extent())
+        unit, ticks = unit_of(self._state.extent())
         if unit != self._unit:
             self._unit = unit
             self._set = None
             for cell in self._cells:
                 dpg.configure_item(cell.x_axis, tick_format=ticks)
-        shown = {run.number: self._curves(run) for run in self._desk.shown}
+        shown = {run.number: self._curves(run) for run in self._state.shown}
         for cell in self._cells:
             self._fill(cell, shown)
-        if self._set != self._desk.looking_at():  # setting them takes them out of the person's hand for a frame
+        if self._set != self._state.looking_at():  # setting them takes them out of the person's hand for a frame
             self._move_axes()
         self._read()
 
@@ -124,7 +126,7 @@ class PlotGrid:
         room = size[0] - (12 if rows > fitting_rows else 0)
         width = (room - GAP * (COLUMNS - 1)) // COLUMNS
         height = size[1] // fitting_rows - HEADER - GAP
-        _, ticks = unit_of(self._desk.extent())
+        _, ticks = unit_of(self._state.extent())
         for start in range(0, len(plots), COLUMNS):
             with dpg.group(horizontal=True, horizontal_spacing=GAP, parent=self._group):
                 for plot in plots[start : start + COLUMNS]:
@@ -171,10 +173,10 @@ class PlotGrid:
         return cell.traces[key]
 
     def _fill(self, cell: _Cell, shown: dict[int, Curves]) -> None:
-        view = self._desk.looking_at()
+        view = self._state.looking_at()
         pixels = max(100, dpg.get_item_width(cell.item) or 300)
         drawn: list[tuple[Line, Floats]] = []
-        for run in self._desk.runs:
+        for run in self._state.runs:
             self._mark(cell, run)
             for name in cell.plot.names:
                 if run.number not in shown:
@@ -187,7 +189,7 @@ class PlotGrid:
                 if shown[run.number].column(name) is None:
                     continue
                 trace = self._trace(cell, run, name)
-                line, values = self._desk.line(shown[run.number], name)
+                line, values = self._state.line(shown[run.number], name)
                 if self._dots:
                     values = line.mean
                 trace.line, trace.values = line, values
@@ -234,13 +236,13 @@ class PlotGrid:
                 if not dpg.is_item_hovered(cell.item):
                     self._move_axes()  # not by hand: a plot that has just come into view
                     return False
-                self._desk.move((low, high), now)
+                self._state.move((low, high), now)
                 self._move_axes(but=cell)
                 return True
         return False
 
     def _move_axes(self, but: _Cell | None = None) -> None:
-        low, high = self._desk.looking_at()
+        low, high = self._state.looking_at()
         self._set = (low, high)
         for cell in self._cells:
             if cell is not but:
@@ -268,7 +270,7 @@ class PlotGrid:
         return any(dpg.is_item_hovered(cell.item) for cell in self._cells)
 
     def _read(self, x: float | None = None) -> None:
-        selected = self._desk.selected
+        selected = self._state.selected
         for cell in self._cells:
             for name, label, item in zip(cell.plot.names, cell.plot.labels, cell.readings, strict=True):
                 trace = cell.traces.get((selected.number, name))

@@ -8,8 +8,8 @@ import dearpygui.dearpygui as dpg
 import numpy as np
 
 from app.monitor import theme
-from app.monitor.desk import Desk
 from app.monitor.samples import SIDE, Loader, Picture, chosen
+from app.monitor.state import MonitorState
 from app.monitor.theme import heading
 
 STEP_S = 0.25
@@ -19,8 +19,8 @@ STEP_S = 0.25
 class SamplePanel:
     """The selected run's sample grids, and a slider through time."""
 
-    def __init__(self, desk: Desk, loader: Loader, fonts: theme.Fonts, width: int) -> None:
-        self._desk, self._loader, self._width = desk, loader, width
+    def __init__(self, state: MonitorState, loader: Loader, fonts: theme.Fonts, width: int) -> None:
+        self._state, self._loader, self._width = state, loader, width
         self.kimg: int | None = None
         """Which grid is wanted; None is the latest, whichever that is."""
         self._playing = False
@@ -51,13 +51,13 @@ class SamplePanel:
         self._shape = (1, 1)
 
     def _toggle(self) -> None:
-        found = self._desk.selected.grids
+        found = self._state.selected.grids
         self._playing = not self._playing and len(found) > 1
         if self._playing and chosen(found, self.kimg) == len(found) - 1:
             self.kimg = found[0].kimg
 
     def _slide(self, sender: int, index: int) -> None:
-        found = self._desk.selected.grids
+        found = self._state.selected.grids
         self._playing = False
         if found:
             self.kimg = None if index >= len(found) - 1 else found[index].kimg
@@ -90,7 +90,7 @@ class SamplePanel:
 
     def tick(self, now: float) -> None:
         """Every frame: what was decoded, and playing on."""
-        found = self._desk.selected.grids
+        found = self._state.selected.grids
         if self._playing and now - self._stepped > STEP_S:
             self._stepped = now
             index = chosen(found, self.kimg) + 1
@@ -104,7 +104,7 @@ class SamplePanel:
 
     def draw(self) -> None:
         """Ask for the grid that is to be seen, and say which it is."""
-        found = self._desk.selected.grids
+        found = self._state.selected.grids
         index = chosen(found, self.kimg)
         dpg.configure_item(self.message, show=not found)
         dpg.configure_item(self.play, label="Stop" if self._playing else "Play", enabled=len(found) > 1)

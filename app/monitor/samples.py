@@ -59,7 +59,7 @@ def read(path: Path, side: int = SIDE) -> Picture:
     try:
         with Image.open(path) as image:
             image.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
-            pixels = np.asarray(image.convert("RGBA"), dtype=np.float32) / 255
+            pixels = np.asarray(image.convert("RGBA"), dtype=np.float32) / np.float32(255)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         why = "no such file" if isinstance(error, FileNotFoundError) else "not a picture that can be read"
         return Picture(path=path, pixels=np.zeros((0, 0, 4), np.float32), error=f"{path.name}: {why}")

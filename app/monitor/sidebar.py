@@ -9,8 +9,8 @@ from typing import Any
 import dearpygui.dearpygui as dpg
 
 from app.monitor import theme
-from app.monitor.desk import Desk, Run, writable
 from app.monitor.hardware import Hardware
+from app.monitor.state import MonitorState, Run, writable
 from app.monitor.status import in_words, settings_in_force
 from app.monitor.theme import heading
 from core.run_control import ACTIONS, SETTINGS
@@ -30,13 +30,13 @@ Changed = Callable[[], None]
 class RunList:
     """A card for each run: name, state, progress, time left. A click selects it; the box shows and hides its curves."""
 
-    def __init__(self, desk: Desk, fonts: theme.Fonts, width: int, changed: Changed) -> None:
-        self._desk, self._changed = desk, changed
+    def __init__(self, state: MonitorState, fonts: theme.Fonts, width: int, changed: Changed) -> None:
+        self._state, self._changed = state, changed
         self._cards: list[dict[str, int]] = []
-        heading(fonts, "Runs" if len(desk.runs) > 1 else "Run")
+        heading(fonts, "Runs" if len(state.runs) > 1 else "Run")
         self._plain = theme.padded(10, 6, theme.PANEL, spacing=4)
         self._chosen = theme.padded(10, 6, theme.FRAME, spacing=4)
-        for run in desk.runs:
+        for run in state.runs:
             self._cards.append(self._card(run, fonts, width))
 
     def _card(self, run: Run, fonts: theme.Fonts, width: int) -> dict[str, int]:
@@ -49,7 +49,7 @@ class RunList:
                     dpg.draw_circle((6, 11), 5, color=colour, fill=colour)
                 name = dpg.add_text(run.name if len(run.name) <= 22 else f"...{run.name[-20:]}")
                 fonts.use(name, fonts.bold)
-            if len(self._desk.runs) > 1:
+            if len(self._state.runs) > 1:
                 shown = dpg.add_checkbox(default_value=True, pos=(width - 36, 7), callback=self._show, user_data=run)
                 with dpg.tooltip(shown):
                     dpg.add_text("Show its curves")
@@ -72,10 +72,10 @@ class RunList:
 
     def click(self) -> None:
         """The mouse was clicked somewhere: on a card, that run is selected."""
-        for run, card in zip(self._desk.runs, self._cards, strict=True):
+        for run, card in zip(self._state.runs, self._cards, strict=True):
             on_box = "shown" in card and dpg.is_item_hovered(card["shown"])
-            if dpg.is_item_hovered(card["area"]) and not on_box and run is not self._desk.selected:
-                self._desk.selected = run
+            if dpg.is_item_hovered(card["area"]) and not on_box and run is not self._state.selected:
+                self._state.selected = run
                 self._changed()
 
     def card(self, run: Run) -> dict[str, int]:
@@ -84,9 +84,9 @@ class RunList:
 
     def draw(self) -> None:
         """Bring the cards up to date."""
-        for run, card in zip(self._desk.runs, self._cards, strict=True):
-            several = len(self._desk.runs) > 1
-            dpg.bind_item_theme(card["area"], self._chosen if several and run is self._desk.selected else self._plain)
+        for run, card in zip(self._state.runs, self._cards, strict=True):
+            several = len(self._state.runs) > 1
+            dpg.bind_item_theme(card["area"], self._chosen if several and run is self._state.selected else self._plain)
             status, view = run.status, run.view
             dpg.set_value(card["bar"], status.share or 0.0)
             dpg.set_value(card["words"], in_words(status))
@@ -111,8 +111,8 @@ class RunList:
 class ControlPanel:
     """Buttons that leave commands for the selected run, and what became of them."""
 
-    def __init__(self, desk: Desk, fonts: theme.Fonts, width: int) -> None:
-        self._desk = desk
+    def __init__(self, state: MonitorState, fonts: theme.Fonts, width: int) -> None:
+        self._state = state
         self._for: Run | None = None
         self._title = heading(fonts, "Commands")
         half = (width - 8) // 2
@@ -159,10 +159,10 @@ class ControlPanel:
         return bool(dpg.is_item_shown(self.question))
 
     def _send(self, command: str) -> None:
-        self._desk.selected.orders.send(command)
+        self._state.selected.commands.send(command)
 
     def _ask(self) -> None:
-        self._for = self._desk.selected
+        self._for = self._state.selected
         dpg.set_value(
             self._asked, f"Stop {self._for.name}? It saves everything at its next step; --resume goes on with it."
         )
@@ -171,7 +171,7 @@ class ControlPanel:
 
     def _stop(self) -> None:
         if self._for is not None:
-            self._for.orders.send("stop")
+            self._for.commands.send("stop")
         self._close()
 
     def _close(self) -> None:
@@ -179,30 +179,30 @@ class ControlPanel:
 
     def _set(self, sender: int, data: Any, name: str) -> None:
         field, _ = self.rates[name]
-        orders = self._desk.selected.orders
+        commands = self._state.selected.commands
         text = dpg.get_value(field).strip().replace(",", ".")
         try:
             value = float(text)
         except ValueError:
-            orders.error = f"{name}: expected a number such as 0.0005, got {text!r}"
+            commands.error = f"{name}: expected a number such as 0.0005, got {text!r}"
             return
-        orders.send("set", name=name, value=value)
-        if not orders.error:
+        commands.send("set", name=name, value=value)
+        if not commands.error:
             dpg.set_value(field, "")
 
     def draw(self) -> None:
         """Bring buttons and answers up to date."""
-        run = self._desk.selected
+        run = self._state.selected
         now = time.time()
         listens = run.status.listens and writable(run)
         for item in (self.snapshot, self.evaluate, self.stop, *(i for pair in self.rates.values() for i in pair)):
             if dpg.is_item_enabled(item) != listens:
                 dpg.configure_item(item, enabled=listens)
-        dpg.set_value(self._title, f"Commands for {run.name}" if len(self._desk.runs) > 1 else "Commands")
+        dpg.set_value(self._title, f"Commands for {run.name}" if len(self._state.runs) > 1 else "Commands")
         found = settings_in_force(run.view, tuple(SETTINGS))
         rates = "   ".join(f"{label} {found[name]:g}" for name, label in RATES.items() if name in found)
         dpg.set_value(self.now, f"Learning rates   {rates}" if rates else "Learning rates")
-        lines = run.orders.lines(now)
+        lines = run.commands.lines(now)
         if not listens and not lines:
             why = {"waiting": "has not begun", "stopped": "has stopped", "finished": "has finished"}
             reads = why.get(run.status.state, "cannot be written to")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.monitor.follow import View
+from app.monitor.log_reader import LogView
 from app.monitor.parsing import CURVE_KINDS, TIME, X, number
 
 State = Literal["waiting", "running", "silent", "stopped", "finished"]
@@ -44,7 +44,7 @@ class Status:
         return self.state in ("running", "silent")
 
 
-def status_of(view: View, now: float) -> Status:
+def status_of(view: LogView, now: float) -> Status:
     """The status at `now`, in seconds since the epoch."""
     rows = [line for line in view.tail if math.isfinite(number(line.row.get(TIME)))]
     if not rows:
@@ -101,7 +101,7 @@ def setting(config: object, name: str) -> float | None:
     return None
 
 
-def settings_in_force(view: View, names: tuple[str, ...]) -> dict[str, float]:
+def settings_in_force(view: LogView, names: tuple[str, ...]) -> dict[str, float]:
     """What the settings are now: as the last start says, and changed since by control rows."""
     found: dict[str, float] = {}
     for event in view.events:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import time
 
 from app.errors import UserError
-from app.monitor.desk import Desk, Run
 from app.monitor.parsing import CURVE_KINDS, numbers
 from app.monitor.samples import grids
+from app.monitor.state import MonitorState, Run
 from app.monitor.status import in_words, status_of
 
 METRIC_KINDS = ("evaluate", "retrieval")
 
 
-def report(desk: Desk) -> str:
+def report(state: MonitorState) -> str:
     """A few lines for each run. Raises `UserError` for a log that cannot be read."""
-    for run in desk.runs:
-        run.follower.glance()
-        run.view = run.follower.view
+    for run in state.runs:
+        run.reader.glance()
+        run.view = run.reader.view
         if run.view.error:
             raise UserError(run.view.error)
-    return "\n\n".join(_lines(run) for run in desk.runs)
+    return "\n\n".join(_lines(run) for run in state.runs)
 
 
 def _lines(run: Run) -> str:

@@ -156,8 +156,8 @@ def apply() -> None:
                 dpg.add_theme_color(key, colour, category=dpg.mvThemeCat_Plots)
             for key, (x, y) in sizes.items():
                 dpg.add_theme_style(key, x, y)
-            for key, (x, y) in plot_sizes.items():
-                dpg.add_theme_style(key, x, y, category=dpg.mvThemeCat_Plots)
+            for key, (width, height) in plot_sizes.items():
+                dpg.add_theme_style(key, width, height, category=dpg.mvThemeCat_Plots)
         for kind in (dpg.mvButton, dpg.mvInputText):
             with dpg.theme_component(kind, enabled_state=False):
                 for key, colour in disabled.items():

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 import dearpygui.dearpygui as dpg
 
 from app.monitor import theme
-from app.monitor.desk import Desk
 from app.monitor.hardware import Hardware
 from app.monitor.log_panel import LogPanel
 from app.monitor.plots import PlotGrid
-from app.monitor.psi import PsiPlot
+from app.monitor.psi_plot import PsiPlot
 from app.monitor.sample_panel import SamplePanel
 from app.monitor.samples import Loader
 from app.monitor.sidebar import ControlPanel, MachinePanel, RunList
+from app.monitor.state import MonitorState
 
 SIZE = (1280, 800)
 LEAST = (900, 560)
@@ -41,8 +41,8 @@ LIST_S = 2.0
 class Monitor:
     """The window on some runs. Make one a process: Dear PyGui keeps global state."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, state: MonitorState) -> None:
+        self.state = state
         self.hardware = Hardware()
         self.loader = Loader()
         self._touched = time.monotonic()
@@ -53,12 +53,12 @@ class Monitor:
 
     def open(self) -> None:
         """Make the window and start reading."""
-        self.desk.start()
+        self.state.start()
         self.hardware.start()
         self.loader.start()
         dpg.create_context()
         dpg.configure_app(manual_callback_management=True)
-        names = ", ".join(run.name for run in self.desk.runs)
+        names = ", ".join(run.name for run in self.state.runs)
         dpg.create_viewport(
             title=f"{names} - Glissando monitor",
             width=SIZE[0],
@@ -79,21 +79,21 @@ class Monitor:
         dpg.set_primary_window(self.window, True)
 
     def _build(self, fonts: theme.Fonts) -> None:
-        desk = self.desk
+        state = self.state
         flat = theme.padded(0, 0)
         with dpg.window(no_scrollbar=True, no_scroll_with_mouse=True) as self.window:
             with dpg.group(horizontal=True, horizontal_spacing=MARGIN, pos=(MARGIN, MARGIN)):
                 with dpg.child_window(width=SIDE_WIDTH, height=-MARGIN) as self._left:
-                    self.runs = RunList(desk, fonts, SIDE_WIDTH, self.touch)
+                    self.runs = RunList(state, fonts, SIDE_WIDTH, self.touch)
                     dpg.add_spacer(height=6)
-                    self.controls = ControlPanel(desk, fonts, SIDE_WIDTH)
+                    self.controls = ControlPanel(state, fonts, SIDE_WIDTH)
                     dpg.add_spacer(height=6)
                     self.machine = MachinePanel(self.hardware, fonts, SIDE_WIDTH)
                 with dpg.child_window(width=400, height=-MARGIN, no_scrollbar=True) as self._middle:
                     with dpg.group(horizontal=True):
                         self.smoothing = dpg.add_slider_float(
                             width=140,
-                            default_value=desk.smoothing,
+                            default_value=state.smoothing,
                             min_value=0.0,
                             max_value=1.0,
                             clamped=True,
@@ -114,13 +114,13 @@ class Monitor:
                             metrics = dpg.add_child_window(height=-1)
                         with dpg.tab(label="psi") as self.psi_tab:
                             psi = dpg.add_child_window(height=-1, no_scrollbar=True)
-                    self.plots = PlotGrid(desk, fonts, training, desk.curves)
-                    self.metrics = PlotGrid(desk, fonts, metrics, lambda run: run.view.metrics, dots=True)
-                    self.psi = PsiPlot(desk, fonts, psi)
+                    self.plots = PlotGrid(state, fonts, training, state.curves)
+                    self.metrics = PlotGrid(state, fonts, metrics, lambda run: run.view.metrics, dots=True)
+                    self.psi = PsiPlot(state, fonts, psi)
                 with dpg.child_window(width=RIGHT_WIDTH, height=-MARGIN, no_scrollbar=True) as self._right:
-                    self.samples = SamplePanel(desk, self.loader, fonts, RIGHT_WIDTH)
+                    self.samples = SamplePanel(state, self.loader, fonts, RIGHT_WIDTH)
                     dpg.add_spacer(height=4)
-                    self.log = LogPanel(desk, fonts, RIGHT_WIDTH)
+                    self.log = LogPanel(state, fonts, RIGHT_WIDTH)
             for item in (self._left, self._middle, self._right, training, metrics, psi):
                 dpg.bind_item_theme(item, flat)
         with dpg.handler_registry():
@@ -137,11 +137,11 @@ class Monitor:
         self._touched = time.monotonic()
 
     def _smooth(self, sender: int, value: float) -> None:
-        self.desk.smoothing = value
+        self.state.smoothing = value
         self.touch()
 
     def _whole(self) -> None:
-        self.desk.move(None, time.monotonic())
+        self.state.move(None, time.monotonic())
         self.touch()
 
     def _click(self) -> None:
@@ -189,11 +189,11 @@ class Monitor:
         """One frame: what threads have found, what the person did, and the picture."""
         if now - self._listed > LIST_S:
             self._listed = now
-            self.desk.list_grids()
+            self.state.list_grids()
             self._dirty = True
         if self._dirty or now - self._refreshed > REFRESH_S:
             self._refreshed = now
-            changed = self.desk.refresh(time.time())
+            changed = self.state.refresh(time.time())
             size = dpg.get_viewport_client_width(), dpg.get_viewport_client_height()
             self._draw(plots=changed or self._dirty or size != self._size, size=size)
             self._dirty = False
@@ -231,14 +231,14 @@ class Monitor:
         top = dpg.get_item_pos(self.log.area)[1]
         if top:
             dpg.configure_item(self.log.area, height=max(60, size[1] - 2 * MARGIN - top))
-        dpg.set_value(self._half_life, self.desk.smoothing_in_words())
-        dpg.configure_item(self.whole, enabled=self.desk.range is not None)
+        dpg.set_value(self._half_life, self.state.smoothing_in_words())
+        dpg.configure_item(self.whole, enabled=self.state.range is not None)
         if plots:
             grid = self._grid()
             if grid is self.plots:
-                self.plots.draw(self.desk.names(), room)
+                self.plots.draw(self.state.names(), room)
             elif grid is self.metrics:
-                self.metrics.draw(self.desk.metric_names(), room)
+                self.metrics.draw(self.state.metric_names(), room)
             else:
                 self.psi.draw(room[1] - 8)
 
@@ -246,13 +246,13 @@ class Monitor:
         """End the threads and the window."""
         self.loader.close()
         self.hardware.close()
-        self.desk.close()
+        self.state.close()
         dpg.destroy_context()
 
 
-def run(desk: Desk) -> int:
+def run(state: MonitorState) -> int:
     """Show the runs until the window is closed."""
-    monitor = Monitor(desk)
+    monitor = Monitor(state)
     try:
         monitor.open()
         monitor.run()

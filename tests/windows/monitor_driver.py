@@ -130,12 +130,12 @@ def main(arguments: Sequence[str]) -> int:
     module, _, function = name.partition(":")
     script = getattr(importlib.import_module(module), function)
 
-    from app.monitor.desk import Desk
+    from app.monitor.state import MonitorState
     from app.monitor.window import Monitor
 
     heavy = {"torch", "open_clip", "timm", "imgui_bundle", "training"} & set(sys.modules)
     assert not heavy, f"the monitor imports {heavy}"
-    monitor = Monitor(Desk([Path(run) for run in runs]))
+    monitor = Monitor(MonitorState([Path(run) for run in runs]))
     try:
         monitor.open()
         script(Person(monitor))

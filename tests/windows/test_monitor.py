@@ -47,39 +47,39 @@ def script_look(person: Person) -> None:
 
     from app.monitor import theme
 
-    desk, plots = person.monitor.desk, person.monitor.plots
+    state, plots = person.monitor.state, person.monitor.plots
     person.wait("curves", lambda: plots.drawn)
     titles = [cell.plot.title for cell in plots.cells]
     assert titles[:5] == ["Loss", "Logits", "Signs of the logits", "Gradient norm", "Images a second"]
 
     # Both runs are there, each in its colour, and the box hides one.
-    first, second = (theme.of_run(run.number) for run in desk.runs)
+    first, second = (theme.of_run(run.number) for run in state.runs)
 
     def middle() -> Any:
         return person.screen()[80:, 290:940]
 
     person.wait("both runs are drawn", lambda: min(coloured(middle(), first), coloured(middle(), second)) > 200)
-    person.click(person.monitor.runs.card(desk.runs[1])["shown"])
+    person.click(person.monitor.runs.card(state.runs[1])["shown"])
     person.wait("the second run is hidden", lambda: coloured(middle(), second) == 0)
     assert coloured(middle(), first) > 200
-    person.click(person.monitor.runs.card(desk.runs[1])["shown"])
+    person.click(person.monitor.runs.card(state.runs[1])["shown"])
     person.wait("and shown again", lambda: coloured(middle(), second) > 200)
 
     # A click on its card selects a run: its samples, log and commands.
-    assert desk.selected is desk.runs[0]
-    person.click(person.monitor.runs.card(desk.runs[1])["words"])
-    assert desk.selected is desk.runs[1]
-    person.click(person.monitor.runs.card(desk.runs[0])["words"])
-    assert desk.selected is desk.runs[0]
+    assert state.selected is state.runs[0]
+    person.click(person.monitor.runs.card(state.runs[1])["words"])
+    assert state.selected is state.runs[1]
+    person.click(person.monitor.runs.card(state.runs[0])["words"])
+    assert state.selected is state.runs[0]
 
     # The wheel zooms all plots about the pointer, a drag pans them, a double click shows all.
     loss, logits = plots.cells[:2]
     person.move(person.place(loss.item))
     x = dpg.get_plot_mouse_pos()[0] * 1000
     person.scroll(4)
-    person.wait("zoomed", lambda: desk.range is not None or person.scroll(1))
+    person.wait("zoomed", lambda: state.range is not None or person.scroll(1))
     person.frames(5)
-    low, high = desk.range
+    low, high = state.range
     assert 0 < low < x < high < 200_000
     person.frames(5)
 
@@ -96,18 +96,18 @@ def script_look(person: Person) -> None:
         person.move((left + 60, top))
         person.release()
 
-    person.wait("panned", lambda: desk.range[0] < low - 1000 or pan())
-    assert desk.range[1] - desk.range[0] == pytest.approx(high - low, rel=0.02)
+    person.wait("panned", lambda: state.range[0] < low - 1000 or pan())
+    assert state.range[1] - state.range[0] == pytest.approx(high - low, rel=0.02)
     person.frames(5)
-    assert axis(logits) == pytest.approx(desk.range, rel=1e-3)
-    person.wait("all again", lambda: person.double_click() or desk.range is None)
+    assert axis(logits) == pytest.approx(state.range, rel=1e-3)
+    person.wait("all again", lambda: person.double_click() or state.range is None)
     person.frames(5)
     assert axis(logits)[1] == pytest.approx(1.01 * 200_000, rel=1e-3)
 
     person.move(person.place(loss.item))
-    person.wait("zoomed once more", lambda: person.scroll(1) or desk.range is not None)
+    person.wait("zoomed once more", lambda: person.scroll(1) or state.range is not None)
     person.click(person.monitor.whole)
-    person.wait("all again", lambda: desk.range is None)
+    person.wait("all again", lambda: state.range is None)
 
     # The slider smooths, and the heading says what is under the pointer.
     jagged = np.abs(np.diff(loss.traces[(0, "loss_g")].values)).mean()
@@ -116,7 +116,7 @@ def script_look(person: Person) -> None:
     person.press()
     person.move((place[0] + 50, place[1]))
     person.release()
-    assert desk.smoothing > 0.6
+    assert state.smoothing > 0.6
     person.wait("smoother", lambda: np.abs(np.diff(loss.traces[(0, "loss_g")].values)).mean() < jagged / 3)
     person.move(person.place(loss.item, right=0.3))
     early = dpg.get_value(loss.readings[0])
@@ -142,7 +142,7 @@ def test_curves_zoom_smoothing_and_several_runs(environment: dict[str, str], tmp
 
 
 def script_samples(person: Person) -> None:
-    samples, run = person.monitor.samples, person.monitor.desk.runs[0]
+    samples, run = person.monitor.samples, person.monitor.state.runs[0]
     person.wait("the latest grid", lambda: samples.shown is not None and samples.shown.name == "000200.png")
 
     def blue() -> Any:
@@ -188,7 +188,7 @@ def test_the_sample_grids_over_time(environment: dict[str, str], tmp_path: Path)
 def script_commands(person: Person) -> None:
     import dearpygui.dearpygui as dpg
 
-    run, controls = person.monitor.desk.runs[0], person.monitor.controls
+    run, controls = person.monitor.state.runs[0], person.monitor.controls
     log, reader = RunLog(run.folder / "log.jsonl"), Reader(run.folder)
 
     def row(kind: str, **fields: Any) -> None:
@@ -257,8 +257,8 @@ def test_commands_by_mouse_and_keyboard(environment: dict[str, str], tmp_path: P
 def script_what_goes_wrong(person: Person) -> None:
     import dearpygui.dearpygui as dpg
 
-    desk = person.monitor.desk
-    empty, torn = desk.runs
+    state = person.monitor.state
+    empty, torn = state.runs
 
     def facts(run: Any) -> str:
         return str(dpg.get_value(person.monitor.runs.card(run)["more"]))

@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from app.monitor.follow import Line, View
+from app.monitor.log_file import LogRow
+from app.monitor.log_reader import LogView
 from app.monitor.parsing import Event
 from app.monitor.status import Status, duration, in_words, planned_images, setting, settings_in_force, status_of
 from app.monitor.summary import empty
 
 
-def view_of(rows: list[dict[str, Any]]) -> View:
-    lines = tuple(Line(offset=i * 100, row=row) for i, row in enumerate(rows))
+def view_of(rows: list[dict[str, Any]]) -> LogView:
+    lines = tuple(LogRow(offset=i * 100, row=row) for i, row in enumerate(rows))
     events = tuple(Event(offset=line.offset, row=line.row) for line in lines if line.kind != "train")
-    return View(curves=empty(), metrics=empty(), tail=lines, events=events)
+    return LogView(curves=empty(), metrics=empty(), tail=lines, events=events)
 
 
 def start(images: int = 0, at: float = 0.0, **config: Any) -> dict[str, Any]:

@@ -15,12 +15,12 @@ import pytest
 
 from app import cli
 from app.errors import UserError
-from app.monitor.desk import Desk, names_of, run_folder
+from app.monitor.commands import SHOWN_S, CommandTracker
 from app.monitor.log_panel import details_of, summary_of
-from app.monitor.orders import SHOWN_S, Orders
 from app.monitor.parsing import Event
 from app.monitor.plots import reading, unit_of
-from app.monitor.psi import axes_of, psi_curves
+from app.monitor.psi_plot import axes_of, psi_curves
+from app.monitor.state import MonitorState, names_of, run_folder
 from core.run_control import Command, Reader
 from tests.app.monitor.runs import start_row, text, train_row, write_run
 from tests.app.monitor.test_status import view_of
@@ -47,36 +47,36 @@ def test_names_tell_runs_apart() -> None:
 
 def test_the_same_run_twice_is_one_and_too_many_are_too_many(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", until=320)
-    assert len(Desk([run, run / "log.jsonl"]).runs) == 1
+    assert len(MonitorState([run, run / "log.jsonl"]).runs) == 1
     with pytest.raises(UserError, match="expected 1 to 16 runs, got 17"):
-        Desk([write_run(tmp_path / f"{i}", until=320) for i in range(17)])
+        MonitorState([write_run(tmp_path / f"{i}", until=320) for i in range(17)])
 
 
 def test_what_is_looked_at_follows_the_run_until_somebody_zooms(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", until=32_000)
-    desk = Desk([run])
-    follower = desk.runs[0].follower
-    follower.glance()
-    assert desk.refresh(time.time())
-    assert not desk.refresh(time.time())
-    assert desk.looking_at() == (-320.0, 32_320.0)
-    assert desk.half_life() == pytest.approx(0.2 * 32_000 * 0.35**3)
-    desk.move((1000.0, 2000.0), 10.0)
+    state = MonitorState([run])
+    reader = state.runs[0].reader
+    reader.glance()
+    assert state.refresh(time.time())
+    assert not state.refresh(time.time())
+    assert state.looking_at() == (-320.0, 32_320.0)
+    assert state.half_life() == pytest.approx(0.2 * 32_000 * 0.35**3)
+    state.move((1000.0, 2000.0), 10.0)
     with open(run / "log.jsonl", "ab") as file:
         file.write(text([train_row(64_000, random.Random(0))]))
-    follower.glance()
-    desk.refresh(10.0)
-    assert desk.looking_at() == (1000.0, 2000.0)
-    assert follower._wanted is None  # still moving
-    desk.refresh(11.0)
-    assert follower._wanted == (1000.0, 2000.0)
-    desk.move(None, 12.0)
-    assert desk.looking_at()[1] == 64_640.0
-    assert "images_per_s" in desk.names()
-    desk.runs[0].shown = False
-    assert desk.names() == desk.metric_names() == []
-    desk.smoothing = 0.0
-    assert desk.smoothing_in_words() == "no smoothing"
+    reader.glance()
+    state.refresh(10.0)
+    assert state.looking_at() == (1000.0, 2000.0)
+    assert reader._wanted is None  # still moving
+    state.refresh(11.0)
+    assert reader._wanted == (1000.0, 2000.0)
+    state.move(None, 12.0)
+    assert state.looking_at()[1] == 64_640.0
+    assert "images_per_s" in state.names()
+    state.runs[0].shown = False
+    assert state.names() == state.metric_names() == []
+    state.smoothing = 0.0
+    assert state.smoothing_in_words() == "no smoothing"
 
 
 def control(offset: int, at: float, **fields: object) -> Event:
@@ -84,13 +84,13 @@ def control(offset: int, at: float, **fields: object) -> Event:
 
 
 def test_an_order_waits_for_its_answer(tmp_path: Path) -> None:
-    orders, reader = Orders(tmp_path), Reader(tmp_path)
-    orders.send("snapshot")
-    orders.send("set", name="learning_rate_g", value=0.5)
-    orders.send("snapshot")
+    commands, reader = CommandTracker(tmp_path), Reader(tmp_path)
+    commands.send("snapshot")
+    commands.send("set", name="learning_rate_g", value=0.5)
+    commands.send("snapshot")
     now = time.time()
     assert [str(command) for command in reader.poll()] == ["snapshot", "learning_rate_g = 0.5", "snapshot"]
-    assert [line for line, _ in orders.lines(now)] == [
+    assert [line for line, _ in commands.lines(now)] == [
         "snapshot: asked 0 s ago",
         "learning_rate_g = 0.5: asked 0 s ago",
         "snapshot: asked 0 s ago",
@@ -99,23 +99,23 @@ def test_an_order_waits_for_its_answer(tmp_path: Path) -> None:
     done = control(2, now, command="snapshot")
     bad = control(3, now, command="set", name="learning_rate_g", error="not now")
     for _ in range(3):  # the same rows are seen again with every look
-        orders.hear([old, done, bad], now)
-    assert orders.lines(now) == [
+        commands.hear([old, done, bad], now)
+    assert commands.lines(now) == [
         ("snapshot: asked 0 s ago", False),
         ("learning_rate_g = 0.5: not now", True),
         ("snapshot: done at 5.0 kimg", False),
     ]
-    orders.hear([old, done, bad], now + SHOWN_S + 1)
-    assert [order.command for order in orders.recent] == [Command(command="snapshot")]
+    commands.hear([old, done, bad], now + SHOWN_S + 1)
+    assert [sent.command for sent in commands.recent] == [Command(command="snapshot")]
 
 
 def test_what_cannot_be_sent_is_told(tmp_path: Path) -> None:
-    orders = Orders(tmp_path / "absent")
-    orders.send("set", name="learning_rate_g", value=7.0)
-    assert "expected a number above 0, up to 1, got 7.0" in orders.error
-    orders.send("stop")
-    assert orders.lines(0.0) == [(orders.error, True)]
-    assert "the command could not be written: no such file or directory" in orders.error
+    commands = CommandTracker(tmp_path / "absent")
+    commands.send("set", name="learning_rate_g", value=7.0)
+    assert "expected a number above 0, up to 1, got 7.0" in commands.error
+    commands.send("stop")
+    assert commands.lines(0.0) == [(commands.error, True)]
+    assert "the command could not be written: no such file or directory" in commands.error
 
 
 def test_curves_over_psi_come_from_the_evaluations() -> None:

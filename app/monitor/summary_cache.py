@@ -27,7 +27,7 @@ _ARRAYS = ("offset", "rows", "x", "time", "low", "high", "mean", "count")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class CachedSummary:
     """A log as it was read up to some place."""
 
     curves: Curves
@@ -46,7 +46,7 @@ def place(log: Path) -> Path:
     return cache_folder() / "monitor" / f"{name}.npz"
 
 
-def save(log: Path, found: Found) -> bool:
+def save(log: Path, found: CachedSummary) -> bool:
     """Keep it; whether that could be done."""
     target = place(log)
     unfinished = target.with_name(f"{target.name}.{os.getpid()}.new")
@@ -78,7 +78,7 @@ def save(log: Path, found: Found) -> bool:
     return True
 
 
-def load(log: Path, file: BinaryIO) -> Found | None:
+def load(log: Path, file: BinaryIO) -> CachedSummary | None:
     """What was kept of this log, which is open as `file`; None when there is nothing that still fits."""
     try:
         with open(place(log), "rb") as kept, np.load(kept, allow_pickle=False) as data:
@@ -92,7 +92,7 @@ def load(log: Path, file: BinaryIO) -> Found | None:
             for curves in parts.values():
                 if curves.mean.shape != (len(curves), len(curves.names)):
                     return None
-            return Found(
+            return CachedSummary(
                 curves=parts["curves"],
                 stride=header["stride"],
                 metrics=parts["metrics"],

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.errors import UserError
-from app.monitor.follow import LOG_FILE, Follower, View
+from app.monitor.commands import CommandTracker
 from app.monitor.lines import Line, line_of, smoothed, with_detail
-from app.monitor.orders import Orders
+from app.monitor.log_reader import LOG_FILE, LogReader, LogView
 from app.monitor.samples import Grid, grids
 from app.monitor.status import Status, status_of
 from app.monitor.summary import Curves, Floats
@@ -59,28 +59,28 @@ class Run:
     name: str
     number: int
     """Its place, which gives its colour."""
-    follower: Follower
-    orders: Orders
+    reader: LogReader
+    commands: CommandTracker
     shown: bool = True
     grids: tuple[Grid, ...] = ()
-    view: View = field(init=False)
+    view: LogView = field(init=False)
     status: Status = field(init=False)
 
     def __post_init__(self) -> None:
-        self.view = self.follower.view
+        self.view = self.reader.view
         self.status = status_of(self.view, time.time())
 
 
-class Desk:
+class MonitorState:
     """The runs, which of them is selected, and how the curves are looked at."""
 
-    def __init__(self, folders: Sequence[Path], *, follower: type[Follower] = Follower) -> None:
+    def __init__(self, folders: Sequence[Path], *, reader: type[LogReader] = LogReader) -> None:
         """Raises `UserError` when a path is no run, and for too many."""
         found = list(dict.fromkeys(run_folder(path).resolve() for path in folders))
         if not 1 <= len(found) <= MOST_RUNS:
             raise UserError(f"expected 1 to {MOST_RUNS} runs, got {len(found)}")
         self.runs = [
-            Run(folder=folder, name=name, number=number, follower=follower(folder), orders=Orders(folder))
+            Run(folder=folder, name=name, number=number, reader=reader(folder), commands=CommandTracker(folder))
             for number, (folder, name) in enumerate(zip(found, names_of(found), strict=True))
         ]
         self.selected = self.runs[0]
@@ -94,20 +94,20 @@ class Desk:
     def start(self) -> None:
         """Start reading."""
         for run in self.runs:
-            run.follower.start()
+            run.reader.start()
 
     def close(self) -> None:
         """Stop reading, within moments."""
         for run in self.runs:
-            run.follower.close()
+            run.reader.close()
 
     def refresh(self, now: float) -> bool:
         """Take what the threads have found by now; whether there is anything new to draw."""
         changed = False
         for run in self.runs:
-            if run.follower.view is not run.view:
-                run.view = run.follower.view
-                run.orders.hear(run.view.events, now)
+            if run.reader.view is not run.view:
+                run.view = run.reader.view
+                run.commands.hear(run.view.events, now)
                 changed = True
             run.status = status_of(run.view, now)
         self._look(now)
@@ -175,7 +175,7 @@ class Desk:
         self._asked = self.range
         for run in self.shown:
             if self.range is not None:
-                run.follower.look(*self.range)
+                run.reader.look(*self.range)
 
 
 def writable(run: Run) -> bool:

@@ -13,16 +13,16 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from app.errors import reason
-from app.monitor import cached
-from app.monitor.parsing import Event, Parsed, Rows, joined, narrow, number, numbers, parse, read_object
+from app.monitor import summary_cache as cached
+from app.monitor.log_file import CHUNK, LogRow, block, long_line, metric_rows, pieces, read_tail, sketch
+from app.monitor.parsing import Event, Parsed, parse
 from app.monitor.summary import CAPACITY, Curves, Summary, chained, empty
 
 LOG_FILE = "log.jsonl"
@@ -34,13 +34,7 @@ BUSY_SHARE = 0.5
 
 LARGE = 8 << 20
 """From here on a log is sketched first."""
-SKETCH_S = 0.7
-SKETCH_PLACES = 2048
-_BLOCK = 3072
-_CHUNK = 1 << 18
 _SEARCH_CHUNK = 1 << 20
-_TAIL = 48 << 10
-_TAIL_ROWS = 200
 _MOST_EVENTS = 2000
 _DETAIL = 24 << 20
 """At most so many bytes are read again for what is zoomed into."""
@@ -51,19 +45,7 @@ _EVENT = re.compile(rb'\n(\{"kind": "(?!train"|step")[^\n]*)(?=\n)')
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """A row near the log's end."""
-
-    offset: int
-    row: dict[str, Any]
-
-    @property
-    def kind(self) -> str:
-        return str(self.row.get("kind", ""))
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
+class LogView:
     """What is known of a log; values only, replaced as a whole."""
 
     version: int = 0
@@ -72,10 +54,10 @@ class View:
     """A bucket a row of kind "evaluate" (or a CLIP's "retrieval")."""
     events: tuple[Event, ...] = ()
     """The latest rows that are no curves, oldest first."""
-    tail: tuple[Line, ...] = ()
+    tail: tuple[LogRow, ...] = ()
     """The last rows of all kinds, oldest first."""
     detail: Curves | None = None
-    """The part that `Follower.look` asked for, row by row if it is not too long."""
+    """The part that `LogReader.look` asked for, row by row if it is not too long."""
     size: int = 0
     """Of the file, in bytes."""
     read: int = 0
@@ -93,14 +75,14 @@ class View:
         return self.read + (1 << 16) >= self.size
 
 
-class Follower(threading.Thread):
+class LogReader(threading.Thread):
     """Reads the log of the run in `folder`; `view` is the latest state, for any thread."""
 
     def __init__(self, folder: Path, *, poll_s: float = POLL_S, large: int = LARGE, keep: bool = True) -> None:
         super().__init__(name=f"follow {folder.name}", daemon=True)
         self.folder = folder
         self.path = folder / LOG_FILE
-        self.view = View(curves=empty(), metrics=empty())
+        self.view = LogView(curves=empty(), metrics=empty())
         self._poll_s, self._large, self._keep = poll_s, large, keep
         self._wake = threading.Event()
         self._closing = False
@@ -115,7 +97,7 @@ class Follower(threading.Thread):
         self._events: list[Event] = []
         self._events_until = 0
         """Events before this offset have been found already."""
-        self._tail: tuple[Line, ...] = ()
+        self._tail: tuple[LogRow, ...] = ()
         self._read = self._size = self._rows = self._damaged = self._kept = 0
         self._file_id: tuple[int, int] | None = None
         self._error = ""
@@ -170,7 +152,7 @@ class Follower(threading.Thread):
             grown = status.st_size != self._size or not same
             self._size = status.st_size
             if grown:
-                self._read_tail(file)
+                self._tail = read_tail(file, self._size)
             if status.st_size > self._read and not (skim and len(self._sketch)):
                 self._stream(file)
             if grown:
@@ -192,42 +174,13 @@ class Follower(threading.Thread):
             self._rows, self._damaged = found.rows, found.damaged
         if self._size - self._read < self._large:
             return
-        self._read_tail(file)
-        head = parse(_block(file, self._read, 1 << 16), self._read)
+        self._tail = read_tail(file, self._size)
+        head = parse(block(file, self._read, 1 << 16), self._read)
         self._events.extend(head.events)
-        self._sketch_places(file)
+        self._sketch = sketch(file, self._read, self._size)
         self._publish()
         self._find_events(file)
         self._publish()
-
-    def _sketch_places(self, file: BinaryIO) -> None:
-        """Lines at places spread over what is not read yet, in the order of a van der Corput sequence."""
-        first, size = self._read, self._size
-        ends = time.monotonic() + SKETCH_S
-        pieces: list[bytes] = []
-        begins: list[tuple[int, int]] = []  # where a piece begins among the pieces, and in the file
-        length = 0
-        for share in _even_shares(SKETCH_PLACES):
-            place = first + int(share * (size - first))
-            data = _block(file, place, _BLOCK)
-            cut = 0 if place == 0 else data.find(b"\n") + 1
-            data = data[cut : data.rfind(b"\n") + 1]
-            if data:
-                pieces.append(data)
-                begins.append((length, place + cut))
-                length += len(data)
-            if time.monotonic() > ends:
-                break
-        pieces.append(_block(file, max(first, size - _TAIL), _TAIL).partition(b"\n")[2])
-        begins.append((length, size - len(pieces[-1])))
-        rows = parse(b"".join(pieces), 0).rows
-        starts, places = (np.array(column, np.int64) for column in zip(*begins, strict=True))
-        piece = np.searchsorted(starts, rows.offset, side="right") - 1
-        offset = rows.offset - starts[piece] + places[piece]
-        _, unique = np.unique(offset, return_index=True)
-        sketch = Summary(capacity=4 * CAPACITY)
-        sketch.add(_picked(rows, offset, unique))
-        self._sketch = sketch.curves()
 
     def _find_events(self, file: BinaryIO) -> None:
         """Every row that is no curve, between what is read and the end; a quick search for how such lines begin."""
@@ -235,7 +188,7 @@ class Follower(threading.Thread):
         place, published = max(0, self._read - 1), time.monotonic()
         while place < self._size and not self._closing:
             with _TURN:
-                data = _block(file, place, _SEARCH_CHUNK)
+                data = block(file, place, _SEARCH_CHUNK)
                 if len(data) < 2:
                     break
                 for match in _EVENT.finditer(data):
@@ -247,7 +200,7 @@ class Follower(threading.Thread):
                 self._publish()
                 published = time.monotonic()
         self._events.sort(key=lambda event: event.offset)
-        self._metrics.add(_metric_rows([event for event in self._events if event.offset >= self._read]))
+        self._metrics.add(metric_rows([event for event in self._events if event.offset >= self._read]))
         self._events_until = place
         del self._events[:-_MOST_EVENTS]
 
@@ -256,10 +209,10 @@ class Follower(threading.Thread):
         while not self._closing:
             began = time.thread_time()
             with _TURN:
-                data = _block(file, self._read, _CHUNK)
+                data = block(file, self._read, CHUNK)
                 end = data.rfind(b"\n") + 1
                 if not end:
-                    data = _long_line(file, self._read, self._size)
+                    data = long_line(file, self._read, self._size)
                     end = len(data)
                 if not end:
                     break
@@ -279,23 +232,10 @@ class Follower(threading.Thread):
         new = [event for event in parsed.events if event.offset >= self._events_until]
         if new:
             self._events.extend(new)
-            self._metrics.add(_metric_rows(new))
+            self._metrics.add(metric_rows(new))
             del self._events[:-_MOST_EVENTS]
         self._read += length
         self._events_until = max(self._events_until, self._read)
-
-    def _read_tail(self, file: BinaryIO) -> None:
-        start = max(0, self._size - _TAIL)
-        data = _block(file, start, self._size - start)
-        cut = data.find(b"\n") + 1 if start else 0
-        lines: list[Line] = []
-        place = start + cut
-        for line in data[cut : data.rfind(b"\n") + 1].splitlines(keepends=True)[-_TAIL_ROWS:]:
-            row = read_object(line)
-            if row is not None:
-                lines.append(Line(offset=place, row=row))
-            place += len(line)
-        self._tail = tuple(lines)
 
     def _look(self, file: BinaryIO) -> None:
         """Read again, row by row, what was asked for, when its buckets are of several rows and it is not too long."""
@@ -311,7 +251,7 @@ class Follower(threading.Thread):
             end = int(curves.offset[last]) if last < len(curves) else self._size
             if end - start <= _DETAIL:
                 summary = Summary(capacity=2 * CAPACITY)
-                for begin, data in _pieces(file, start, end):
+                for begin, data in pieces(file, start, end):
                     with _TURN:
                         summary.add(parse(data, begin).rows)
                     if self._wanted is not None or self._closing:
@@ -332,7 +272,7 @@ class Follower(threading.Thread):
 
     def _publish(self) -> None:
         self._published = time.monotonic()
-        self.view = View(
+        self.view = LogView(
             version=self.view.version + 1,
             curves=self._curves(),
             metrics=self._metrics.curves(),
@@ -350,7 +290,7 @@ class Follower(threading.Thread):
         """Keep what was read of a large log for the next start. A cache that cannot be written is none."""
         if not self._keep or self._read - self._kept < self._large:
             return
-        found = cached.Found(
+        found = cached.CachedSummary(
             curves=self._summary.curves(),
             stride=self._summary.stride,
             metrics=self._metrics.curves(),
@@ -362,63 +302,3 @@ class Follower(threading.Thread):
         )
         if self._events_until <= self._read and cached.save(self.path, found):
             self._kept = self._read
-
-
-def _metric_rows(events: list[Event]) -> Rows:
-    """The numbers of the events that are measurements, as rows."""
-    chosen = [event for event in events if event.kind in ("evaluate", "retrieval") and np.isfinite(event.x)]
-    blocks = []
-    for event in chosen:
-        found = numbers(event.row)
-        blocks.append(
-            Rows(
-                names=tuple(found),
-                offset=np.array([event.offset], np.int64),
-                x=np.array([event.x]),
-                time=np.array([number(event.row.get("time"))]),
-                values=narrow(np.array([list(found.values())], np.float64)),
-            )
-        )
-    return joined(blocks)
-
-
-def _picked(rows: Rows, offset: np.ndarray, index: np.ndarray) -> Rows:
-    return replace(rows, offset=offset[index], x=rows.x[index], time=rows.time[index], values=rows.values[index])
-
-
-def _block(file: BinaryIO, place: int, length: int) -> bytes:
-    file.seek(place)
-    return file.read(length)
-
-
-def _long_line(file: BinaryIO, place: int, size: int) -> bytes:
-    """The line at `place`, which is longer than a chunk; nothing when it has no end yet."""
-    file.seek(place)
-    line = file.readline(size - place)
-    return line if line.endswith(b"\n") else b""
-
-
-def _pieces(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Whole lines from `start` to `end`, a chunk at a time, each with where it begins."""
-    place = start
-    while place < end:
-        data = _block(file, place, min(_CHUNK, end - place))
-        cut = data.rfind(b"\n") + 1
-        if not cut:
-            data = _long_line(file, place, end)
-            cut = len(data)
-        if not cut:
-            return
-        yield place, data[:cut]
-        place += cut
-
-
-def _even_shares(count: int) -> Iterator[float]:
-    """0, 1/2, 1/4, 3/4, 1/8, ...: any beginning of it covers 0 to 1 evenly."""
-    for index in range(count):
-        share, digit = 0.0, 0.5
-        while index:
-            share += digit * (index & 1)
-            index >>= 1
-            digit /= 2
-        yield share

@@ -18,7 +18,7 @@ SHOWN_S = 60.0
 
 
 @dataclass(kw_only=True)
-class Order:
+class SentCommand:
     """One command on its way."""
 
     command: Command
@@ -30,12 +30,12 @@ class Order:
     answered: float = 0.0
 
 
-class Orders:
+class CommandTracker:
     """What was sent to one run from here, and what came back."""
 
     def __init__(self, run: Path) -> None:
         self.run = run
-        self.recent: list[Order] = []
+        self.recent: list[SentCommand] = []
         self.error = ""
         """Why the last command could not be left."""
         self._used: set[int] = set()
@@ -51,7 +51,7 @@ class Orders:
             self.error = f"{self.run}: the command could not be written: {reason(error)}"
         else:
             self.error = ""
-            self.recent.append(Order(command=sent, sent=time.time()))
+            self.recent.append(SentCommand(command=sent, sent=time.time()))
 
     def hear(self, events: Sequence[Event], now: float) -> None:
         """Match control rows with what was sent: the oldest of that kind without an answer."""
@@ -60,27 +60,27 @@ class Orders:
             at = number(row.get(TIME))
             if event.kind != "control" or not math.isfinite(at) or event.offset in self._used:
                 continue
-            for order in self.recent:
-                wanted = order.command
+            for sent in self.recent:
+                wanted = sent.command
                 same = row.get("command") == wanted.command and row.get("name", "") == wanted.name
                 # A clock of another machine may be a little behind.
-                if same and not order.answer and at > order.sent - 5.0:
-                    order.failed = "error" in row
-                    order.answer = str(row["error"]) if order.failed else f"done at {event.x / 1000:,.1f} kimg"
-                    order.answered = now
+                if same and not sent.answer and at > sent.sent - 5.0:
+                    sent.failed = "error" in row
+                    sent.answer = str(row["error"]) if sent.failed else f"done at {event.x / 1000:,.1f} kimg"
+                    sent.answered = now
                     self._used.add(event.offset)
                     break
-        self.recent = [order for order in self.recent if not order.answer or now - order.answered < SHOWN_S]
+        self.recent = [sent for sent in self.recent if not sent.answer or now - sent.answered < SHOWN_S]
 
     def lines(self, now: float) -> list[tuple[str, bool]]:
         """What to show, newest first: text, and whether it is bad news."""
         shown = [
             (
-                f"{order.command}: {order.answer}"
-                if order.answer
-                else f"{order.command}: asked {duration(max(0.0, now - order.sent))} ago",
-                order.failed,
+                f"{sent.command}: {sent.answer}"
+                if sent.answer
+                else f"{sent.command}: asked {duration(max(0.0, now - sent.sent))} ago",
+                sent.failed,
             )
-            for order in reversed(self.recent)
+            for sent in reversed(self.recent)
         ]
         return ([(self.error, True)] if self.error else []) + shown

@@ -11,8 +11,8 @@ import dearpygui.dearpygui as dpg
 import numpy as np
 
 from app.monitor import theme
-from app.monitor.desk import Desk
 from app.monitor.parsing import Event, number
+from app.monitor.state import MonitorState
 
 MOST = 6
 """Evaluations that are drawn, the older the fainter."""
@@ -57,8 +57,8 @@ def axes_of(curve: PsiCurve) -> tuple[str, str]:
 class PsiPlot:
     """The tab."""
 
-    def __init__(self, desk: Desk, fonts: theme.Fonts, parent: int | str) -> None:
-        self._desk, self._fonts = desk, fonts
+    def __init__(self, state: MonitorState, fonts: theme.Fonts, parent: int | str) -> None:
+        self._state, self._fonts = state, fonts
         self._drawn: Any = None
         self._themes: dict[tuple[int, int], int] = {}
         self._none = dpg.add_text(
@@ -76,7 +76,7 @@ class PsiPlot:
 
     def draw(self, height: int) -> None:
         """Bring it up to date."""
-        runs = [(run, psi_curves(run.view.events)[-MOST:]) for run in self._desk.shown]
+        runs = [(run, psi_curves(run.view.events)[-MOST:]) for run in self._state.shown]
         found = any(curves for _, curves in runs)
         dpg.configure_item(self._none, show=not found)
         dpg.configure_item(self._plot, show=found, height=height)
