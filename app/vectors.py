@@ -100,7 +100,7 @@ def let_know(engine: Engine, checkpoint: Path) -> None:
     known = known_vectors(checkpoint, engine.info.sha256)
     for vector in (*known.own, *known.earlier, *known.given):
         if vector.fits(engine.info.num_ws, engine.info.w_dim):
-            engine.know({vector.id: vector.values})
+            engine.register({vector.id: vector.values})
 
 
 def read_for(path: Path, sha256: str) -> tuple[Vector, ...]:

@@ -172,16 +172,16 @@ class Engine:
         """The pictures of several requests, each bit-equal to `render(request)`; so they are drawn one by one."""
         return [self.render(request) for request in requests]
 
-    def know(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+    def register(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
         """Directions and latents that requests may name from now on: [w_dim] or one row a style, [num_ws, w_dim].
 
         Raises `EngineError` for a shape that is another model's.
         """
-        self._styles.know(vectors)
+        self._styles.register(vectors)
 
-    def forget(self, names: Iterable[str]) -> None:
-        """The reverse of `know`, for what no request will name again; unknown ones do not matter."""
-        self._styles.forget(names)
+    def unregister(self, names: Iterable[str]) -> None:
+        """The reverse of `register`, for what no request will name again; unknown ones do not matter."""
+        self._styles.unregister(names)
 
     def embeddings(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """[N, C], rows of length one: what the text encoder makes of each prompt.

@@ -39,8 +39,8 @@ class Styles:
         self._vectors: dict[str, Tensor] = {}
         """By digest: what is called otherwise by now is the same vector."""
 
-    def know(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
-        """As `Engine.know`."""
+    def register(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+        """As `Engine.register`."""
         for name, values in vectors.items():
             if values.shape not in ((self._info.w_dim,), (self._info.num_ws, self._info.w_dim)):
                 raise EngineError(
@@ -49,8 +49,8 @@ class Styles:
                 )
             self._vectors[digest_of(name)] = torch.from_numpy(np.array(values, dtype=np.float32)).to(self._device)
 
-    def forget(self, names: Iterable[str]) -> None:
-        """As `Engine.forget`."""
+    def unregister(self, names: Iterable[str]) -> None:
+        """As `Engine.unregister`."""
         for name in names:
             self._vectors.pop(digest_of(name), None)
 

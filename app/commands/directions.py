@@ -19,7 +19,7 @@ from core.request import LAYER_LIMIT, SEED_LIMIT
 
 if TYPE_CHECKING:
     from core.checkpoints.importing import Progress
-    from core.edit.directions import Found, Source
+    from core.edit.directions import DirectionModel, FoundDirection
     from core.vectors import Vector
 
 METHODS = ("sefa", "ganspace", "styles", "text")
@@ -88,12 +88,12 @@ def run(args: argparse.Namespace) -> int:
         os.nice(10)
 
     from app.vectors import keep_for_run, kept_path, read_for
-    from core.edit.directions import Source
+    from core.edit.directions import DirectionModel
     from core.vectors import merged, save_vectors
 
     with StageBar(in_bytes=("hashing",)) as bar:
         progress: Progress = tell_lines if args.background else bar
-        source = Source.open(checkpoint_path(args), progress)
+        source = DirectionModel.open(checkpoint_path(args), progress)
         label = (
             None if args.label is None else one_class(args.label, _class_names(args, source), source.generator.c_dim)
         )
@@ -123,12 +123,12 @@ def run(args: argparse.Namespace) -> int:
 def _find(
     args: argparse.Namespace,
     method: str,
-    source: Source,
+    source: DirectionModel,
     first: int,
     stop: int,
     label: int | None,
     progress: Progress,
-) -> tuple[Found, ...]:
+) -> tuple[FoundDirection, ...]:
     from core.edit.directions import Sampling, ganspace, ganspace_styles, sefa, text_direction
 
     samples = SAMPLES[method] if args.samples is None else args.samples
@@ -153,7 +153,7 @@ def _find(
     return compute(source, sampling, first=first, stop=stop, count=args.count, name=name, progress=progress)
 
 
-def _class_names(args: argparse.Namespace, source: Source) -> tuple[str, ...]:
+def _class_names(args: argparse.Namespace, source: DirectionModel) -> tuple[str, ...]:
     from core.checkpoints import CheckpointError, read_header
     from core.engine import class_names
 
@@ -177,7 +177,7 @@ def _draw_sheet(args: argparse.Namespace, vectors: tuple[Vector, ...], label: in
         prompt = (args.template or ["{}"])[0].replace("{}", args.minus)
     frames, labels = [], []
     for vector in vectors:
-        engine.know({vector.id: vector.values})
+        engine.register({vector.id: vector.values})
         labels.append(vector.name)
         for amount in SHEET_AMOUNTS:
             push = Push(direction=vector.id, amount=amount * vector.scale, first=vector.first, stop=vector.stop)

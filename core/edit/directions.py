@@ -40,7 +40,7 @@ class DirectionError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class DirectionModel:
     """A model as far as directions need it: on the CPU, in float32."""
 
     generator: Generator
@@ -51,7 +51,7 @@ class Source:
     """Of the checkpoint file."""
 
     @classmethod
-    def open(cls, path: Path, progress: Progress | None = None) -> Source:
+    def open(cls, path: Path, progress: Progress | None = None) -> DirectionModel:
         """The model of a checkpoint or a published file. Raises what `Engine.open` raises for a file."""
         checkpoint = load_any(path, progress)
         generator = load_generator(checkpoint)
@@ -83,7 +83,7 @@ class Sampling:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundDirection:
     """A direction, and how much of the whole it accounts for."""
 
     vector: Vector
@@ -92,7 +92,7 @@ class Found:
 
 
 def sefa(
-    source: Source,
+    source: DirectionModel,
     sampling: Sampling,
     *,
     first: int = 0,
@@ -100,7 +100,7 @@ def sefa(
     count: int = 10,
     name: str = "sefa",
     progress: Progress | None = None,
-) -> tuple[Found, ...]:
+) -> tuple[FoundDirection, ...]:
     """The steps of w to which the styles of layers `first` to `stop` - 1 respond most: eigenvectors of A^T A, where A
     is the weight of their affine layers. Where styles are not affine in w (StyleGAN-T's are of second order) A is their
     derivative at the mean of the sampled w.
@@ -150,7 +150,7 @@ def sefa(
 
 
 def ganspace(
-    source: Source,
+    source: DirectionModel,
     sampling: Sampling,
     *,
     first: int = 0,
@@ -158,7 +158,7 @@ def ganspace(
     count: int = 10,
     name: str = "pca",
     progress: Progress | None = None,
-) -> tuple[Found, ...]:
+) -> tuple[FoundDirection, ...]:
     """Principal components of sampled w. The layers are only those that the directions are made for.
 
     Raises `DirectionError` as `sefa` does.
@@ -181,7 +181,7 @@ def ganspace(
 
 
 def ganspace_styles(
-    source: Source,
+    source: DirectionModel,
     sampling: Sampling,
     *,
     first: int = 0,
@@ -189,7 +189,7 @@ def ganspace_styles(
     count: int = 10,
     name: str = "styles",
     progress: Progress | None = None,
-) -> tuple[Found, ...]:
+) -> tuple[FoundDirection, ...]:
     """Principal components of the sampled styles of layers `first` to `stop` - 1; each brought to w by least squares on
     the samples' coordinates along it.
 
@@ -231,7 +231,7 @@ def ganspace_styles(
 
 
 def text_direction(
-    source: Source,
+    source: DirectionModel,
     plus: str,
     minus: str,
     *,
@@ -242,7 +242,7 @@ def text_direction(
     stop: int = LAYER_LIMIT,
     name: str = "",
     progress: Progress | None = None,
-) -> Found:
+) -> FoundDirection:
     """What `plus` has that `minus` has not: the mean over seeds and templates of map(z, e(plus)) - map(z, e(minus)).
 
     "{}" in a template stands for the text. Raises `DirectionError` for a model that takes no text, equal texts, and a
@@ -272,16 +272,16 @@ def text_direction(
     name = name or f"{plus or 'any'} - {minus or 'any'}".replace("@", " at ")[:80]
     check_name(name)
     vector = _vector(step_W, name, note, first, stop, source.generator.num_ws)
-    return Found(vector=vector, share=1.0)
+    return FoundDirection(vector=vector, share=1.0)
 
 
 def _found(
     step_W: Tensor, share: float, name: str, note: str, first: int, stop: int, num_ws: int, scale: float = 1.0
-) -> Found:
+) -> FoundDirection:
     """The direction whose largest number is positive: which of both ways an eigenvector points is chance."""
     if step_W[step_W.abs().argmax()] < 0:
         step_W = -step_W
-    return Found(vector=_vector(step_W, name, note, first, stop, num_ws, scale), share=share)
+    return FoundDirection(vector=_vector(step_W, name, note, first, stop, num_ws, scale), share=share)
 
 
 def _vector(step_W: Tensor, name: str, note: str, first: int, stop: int, num_ws: int, scale: float = 1.0) -> Vector:
@@ -297,7 +297,7 @@ def _vector(step_W: Tensor, name: str, note: str, first: int, stop: int, num_ws:
     )
 
 
-def _about(source: Source, sampling: Sampling) -> str:
+def _about(source: DirectionModel, sampling: Sampling) -> str:
     """The end of a note: what was sampled."""
     subject = ""
     if source.generator.conditioning == "text":
@@ -307,7 +307,7 @@ def _about(source: Source, sampling: Sampling) -> str:
     return f"; {sampling.samples} samples{subject}, seed {sampling.seed}; 1 is one standard deviation"
 
 
-def _checked(source: Source, first: int, stop: int, count: int) -> int:
+def _checked(source: DirectionModel, first: int, stop: int, count: int) -> int:
     """Where the range ends in this model. Raises `DirectionError` for a range or a count that makes no sense."""
     generator = source.generator
     if all(generator.style(layer, torch.zeros(1, generator.w_dim)) is None for layer in generator.layers):
@@ -329,7 +329,7 @@ def _latents(generator: Generator, sampling: Sampling) -> Tensor:
     return torch.from_numpy(state.randn(sampling.samples, generator.z_dim).astype(np.float32))
 
 
-def _sampled(source: Source, sampling: Sampling, progress: Progress | None) -> Tensor:
+def _sampled(source: DirectionModel, sampling: Sampling, progress: Progress | None) -> Tensor:
     """[N, W]: w of samples, untruncated."""
     generator = source.generator
     z_NZ = _latents(generator, sampling)
@@ -342,7 +342,7 @@ def _sampled(source: Source, sampling: Sampling, progress: Progress | None) -> T
     return torch.cat(batches)
 
 
-def _condition(source: Source, sampling: Sampling) -> Callable[[int, int], Tensor | None]:
+def _condition(source: DirectionModel, sampling: Sampling) -> Callable[[int, int], Tensor | None]:
     """(first sample, how many) -> their condition [N, C]."""
     generator = source.generator
     if generator.conditioning == "none":

@@ -267,7 +267,7 @@ def pushed(tmp_path, config, tiny_checkpoint, engine):
     mixes, pushes = (Mix(latent=latent.id, first=2),), (Push(direction=direction.id, amount=3.0),)
     path = scene_file(tmp_path, tiny_checkpoint, engine, mixes=mixes, pushes=pushes)
     knowing = Engine.open(tiny_checkpoint, precision="float32")
-    knowing.know({vector.id: vector.values for vector in (direction, latent)})
+    knowing.register({vector.id: vector.values for vector in (direction, latent)})
     return path, knowing
 
 

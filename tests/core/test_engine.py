@@ -383,7 +383,7 @@ def test_saved_vectors_push_and_replace(engine: Engine) -> None:
     rng = np.random.default_rng(0)
     latent = rng.normal(size=(layers, width)).astype(np.float32)
     step = rng.normal(size=width).astype(np.float32)
-    engine.know({"place@1": latent, "step@2": step})
+    engine.register({"place@1": latent, "step@2": step})
     own = styles(engine, prompt="sea")
     assert torch.equal(styles(engine, prompt="sea", mixes=(Mix(latent="place@1"),)), torch.from_numpy(latent))
     pushed = styles(engine, prompt="sea", pushes=(Push(direction="step@2", amount=-2.0, first=2, stop=4),))
@@ -396,7 +396,7 @@ def test_saved_vectors_push_and_replace(engine: Engine) -> None:
     with pytest.raises(EngineError, match="tiny knows no direction or latent 'snow'"):
         styles(engine, pushes=(Push(direction="snow@ffff"),))
     with pytest.raises(EngineError, match=rf"expected \[{width}\] or \[{layers}, {width}\] numbers"):
-        engine.know({"odd@3": latent[:, :-1]})
+        engine.register({"odd@3": latent[:, :-1]})
 
 
 def test_a_picture_on_its_way_from_another(engine: Engine) -> None:

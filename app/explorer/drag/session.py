@@ -267,11 +267,11 @@ class PointDesk:
         old = [self._passing.popleft() for _ in range(len(self._passing) - KEPT)]
         values = self._bare(drag, ws)
 
-        def know(engine: Any) -> None:
-            engine.know({name: values})
-            engine.forget(old)
+        def register(engine: Any) -> None:
+            engine.register({name: values})
+            engine.unregister(old)
 
-        drag.sending = (name, self._session.render.call(know))
+        drag.sending = (name, self._session.render.call(register))
 
     def _keep(self, drag: _Drag, ws: NDArray[np.float32]) -> None:
         """The end: what was reached becomes a saved latent, which a scene may name."""

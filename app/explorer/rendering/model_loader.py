@@ -194,7 +194,7 @@ def _telling(opener: OpenEngine, vectors: tuple[Vector, ...]) -> OpenEngine:
 
     def open_engine(path: Path, report: Report) -> Renderer:
         engine: Any = opener(path, report)
-        engine.know({v.id: v.values for v in vectors if v.fits(engine.info.num_ws, engine.info.w_dim)})
+        engine.register({v.id: v.values for v in vectors if v.fits(engine.info.num_ws, engine.info.w_dim)})
         return cast("Renderer", engine)
 
     return open_engine

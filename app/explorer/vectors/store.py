@@ -187,7 +187,7 @@ class Shelf:
         new: Mapping[str, Any] = {v.id: v.values for v in vectors if v.digest not in self._ids}
         if new:
             ids = {digest_of(name): name for name in new}
-            self._sent.append((ids, self._call(lambda engine: engine.know(new))))
+            self._sent.append((ids, self._call(lambda engine: engine.register(new))))
 
     def tick(self) -> None:
         """Take the engine's answers."""

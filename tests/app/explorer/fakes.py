@@ -54,10 +54,10 @@ class SlowEngine:
         self.vectors: dict[str, Any] = {}
         self.looked: list[tuple[RenderRequest, str]] = []
 
-    def know(self, vectors: Any) -> None:
+    def register(self, vectors: Any) -> None:
         self.vectors.update(vectors)
 
-    def forget(self, names: Any) -> None:
+    def unregister(self, names: Any) -> None:
         for name in names:
             self.vectors.pop(name, None)
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from core.checkpoints import bundled_checkpoint
 from core.edit.directions import (
     DirectionError,
-    Found,
+    DirectionModel,
+    FoundDirection,
     Sampling,
-    Source,
     ganspace,
     ganspace_styles,
     sefa,
@@ -27,7 +27,7 @@ from core.models import registry
 from core.models.family import LayerInfo
 from core.request import LAYER_LIMIT, Push, RenderRequest
 
-METHODS: dict[str, Callable[..., tuple[Found, ...]]] = {
+METHODS: dict[str, Callable[..., tuple[FoundDirection, ...]]] = {
     "sefa": sefa,
     "ganspace": ganspace,
     "styles": ganspace_styles,
@@ -63,11 +63,11 @@ def orthogonal(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.linalg.qr(rng.normal(size=(size, size)))[0]
 
 
-def source(generator: Any, **fields: Any) -> Source:
-    return Source(generator=generator, **fields)
+def source(generator: Any, **fields: Any) -> DirectionModel:
+    return DirectionModel(generator=generator, **fields)
 
 
-def steps(found: Sequence[Found]) -> np.ndarray:
+def steps(found: Sequence[FoundDirection]) -> np.ndarray:
     return np.stack([one.vector.values for one in found]).astype(np.float64)
 
 
@@ -178,7 +178,7 @@ def test_progress_is_told() -> None:
         (lambda m: text_direction(m, "a", "b"), "expected a model that takes text; this model does not"),
     ],
 )
-def test_questions_that_make_no_sense(call: Callable[[Source], object], message: str) -> None:
+def test_questions_that_make_no_sense(call: Callable[[DirectionModel], object], message: str) -> None:
     with pytest.raises(DirectionError, match=message):
         call(source(Affine(np.eye(4), [np.eye(4)] * 3)))
 
@@ -210,7 +210,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def family(name: str) -> Source:
+def family(name: str) -> DirectionModel:
     torch.manual_seed(0)
     entry = registry.FAMILIES[name]
     generator = entry.generator(entry.config(**CONFIGS[name])).eval().requires_grad_(False)
@@ -218,7 +218,7 @@ def family(name: str) -> Source:
     def encode(texts: Sequence[str]) -> Tensor:
         return torch.stack([torch.full((3,), float(len(text))) for text in texts])
 
-    return Source(generator=generator, encode=encode if name == "stylegan_t" else None, name=name)
+    return DirectionModel(generator=generator, encode=encode if name == "stylegan_t" else None, name=name)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -252,7 +252,7 @@ def test_styles_are_what_the_layers_use() -> None:
                 assert not torch.equal(style[0], style[1])
     t: Any = family("stylegan_t").generator
     with pytest.raises(DirectionError, match="layers 0 to 0 of x have no styles"):
-        sefa(Source(generator=t, encode=lambda texts: torch.zeros(1, 3), name="x"), Sampling(samples=9), stop=1)
+        sefa(DirectionModel(generator=t, encode=lambda texts: torch.zeros(1, 3), name="x"), Sampling(samples=9), stop=1)
 
 
 def test_fastgan_has_none() -> None:
@@ -290,7 +290,7 @@ def test_a_text_direction_is_the_difference_of_what_texts_make() -> None:
         # Not additive: the mean over seeds matters.
         map=lambda z, c: (c * (1 + z[:, :1]))[:, None].expand(-1, 2, -1),
     )
-    model = Source(generator=generator, encode=encode)
+    model = DirectionModel(generator=generator, encode=encode)
     one = text_direction(model, "aab", "b", templates=["{} hills", "a {} sea {}"], samples=5, seed=7, stop=1)
     z = np.random.RandomState(7).randn(5, 2).astype(np.float32)
     # Lengths differ by 2 and by 4, the letters a by 2 and by 4.
@@ -307,16 +307,16 @@ def test_a_text_direction_is_the_difference_of_what_texts_make() -> None:
 
 
 @pytest.fixture(scope="module")
-def bundled() -> tuple[Source, Engine]:
+def bundled() -> tuple[DirectionModel, Engine]:
     path = bundled_checkpoint()
-    return Source.open(path), Engine.open(path, device="cpu", precision="float32")
+    return DirectionModel.open(path), Engine.open(path, device="cpu", precision="float32")
 
 
-def test_snowy_minus_green_on_the_bundled_checkpoint(bundled: tuple[Source, Engine]) -> None:
+def test_snowy_minus_green_on_the_bundled_checkpoint(bundled: tuple[DirectionModel, Engine]) -> None:
     model, engine = bundled
     vector = text_direction(model, "snowy", "green", templates=["{} hills at noon"]).vector
     assert (vector.values[: model.generator.z_dim] == 0).all()
-    engine.know({vector.id: vector.values})
+    engine.register({vector.id: vector.values})
 
     def ground(prompt: str, amount: float) -> tuple[float, float]:
         """The lower third's mean brightness and how green it is, over seeds."""
@@ -345,14 +345,16 @@ def test_snowy_minus_green_on_the_bundled_checkpoint(bundled: tuple[Source, Engi
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_directions_of_the_bundled_checkpoint_change_its_pictures(method: str, bundled: tuple[Source, Engine]) -> None:
+def test_directions_of_the_bundled_checkpoint_change_its_pictures(
+    method: str, bundled: tuple[DirectionModel, Engine]
+) -> None:
     model, engine = bundled
     prompt = "snowy mountains at sunset"
     found = METHODS[method](model, Sampling(samples=500, prompt=prompt), count=3)
     plain = engine.render(RenderRequest(prompt=prompt, psi=0.7)).pixels.astype(float)
     for one in found:
         vector = one.vector
-        engine.know({vector.id: vector.values})
+        engine.register({vector.id: vector.values})
         push = Push(direction=vector.id, amount=2 * vector.scale, first=vector.first, stop=vector.stop)
         moved = engine.render(RenderRequest(prompt=prompt, psi=0.7, pushes=(push,))).pixels.astype(float)
         # Plain to see, without breaking the picture.

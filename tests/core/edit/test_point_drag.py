@@ -216,7 +216,7 @@ def test_a_house_moves_in_the_bundled_model() -> None:
         if progress.state != "moving":
             break
     assert progress.state == "arrived"
-    engine.know({"dragged@1": made.ws})
+    engine.register({"dragged@1": made.ws})
 
     def red(of: RenderRequest) -> float:
         """Where the middle of the red roof is, from the left."""
