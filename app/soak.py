@@ -29,7 +29,7 @@ from app.explorer.actions import ACTIONS
 from app.explorer.gui.menus import key_chord
 from app.explorer.scripted import Context, NoTexture, add_script, without_display
 from app.explorer.session import Session
-from app.explorer.storage.settings import Store
+from app.explorer.storage.settings import SettingsStore
 from app.explorer.window import Explorer, real_services
 
 WORDS = (
@@ -241,7 +241,7 @@ def soak(
         _problems() as problems,
     ):
         services = replace(real_services(), make_history=JournalledHistory)
-        session = Session(services, Store(Path(folder) / "config"), checkpoint)
+        session = Session(services, SettingsStore(Path(folder) / "config"), checkpoint)
         session.preferences.set_output_dir(Path(folder) / "out")
         history = session.history
         assert isinstance(history, JournalledHistory)

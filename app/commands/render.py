@@ -161,14 +161,14 @@ def _opened(args: argparse.Namespace, source: Source, path: Path) -> Engine:
 
 def _checkpoint(source: Source) -> Path:
     """Where the model is: by its hash if that is known, else where it lay."""
-    from app.explorer.storage.settings import Store
+    from app.explorer.storage.settings import SettingsStore
     from app.finding import Hashes, find_checkpoint
     from core.checkpoints import bundled_checkpoint
 
     at = Path(source.checkpoint) if source.checkpoint else bundled_checkpoint()
     if source.sha256 is None:
         return at
-    store = Store()
+    store = SettingsStore()
     settings, _ = store.load_settings()
     files = [at, bundled_checkpoint(), *map(Path, settings.recents)]
     found = find_checkpoint(

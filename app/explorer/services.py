@@ -14,7 +14,7 @@ from app.explorer.drag.worker import OpenDrag, PlainDrags
 from app.explorer.export.queue import RunJob, run_in_a_process
 from app.explorer.export.video_recorder import OpenWriter
 from app.explorer.rendering.library import Draw, draw_in_a_process
-from app.explorer.rendering.render_thread import Renderer, Report
+from app.explorer.rendering.render_thread import Renderer, StageCallback
 from app.explorer.train.process import COMMAND as TRAIN
 from app.explorer.vectors.direction_search import COMMAND
 from app.live.control import LiveServices
@@ -33,7 +33,7 @@ class EngineChoice:
 class Services:
     """Those without a default are the window's own: see `app.explorer.window.real_services`."""
 
-    open_engine: Callable[[Path, Report, EngineChoice], Renderer]
+    open_engine: Callable[[Path, StageCallback, EngineChoice], Renderer]
     open_writer: OpenWriter
     write_image: Callable[[Path, Frame, Any, Scene, float | None], None]
     """(path, frame, model info, scene, where its play is shown): write a PNG with its metadata."""
@@ -46,11 +46,11 @@ class Services:
     run_export: RunJob = run_in_a_process
     live: LiveServices = field(default_factory=LiveServices)
     find_directions: tuple[str, ...] = COMMAND
-    """The command that `Finder` runs."""
+    """The command that `DirectionSearch` runs."""
     open_drag: Callable[[], OpenDrag] = PlainDrags
     """Makes what makes the drags of points."""
     train: tuple[str, ...] = TRAIN
-    """The command that `Trainer` runs."""
+    """The command that `TrainingProcess` runs."""
     make_history: Callable[..., History] = History
     """(scene, clock=): what keeps the scene."""
     clock: Callable[[], float] = time.monotonic

@@ -15,33 +15,33 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.document.scene import Scene
-from app.explorer.drag.session import PointDesk
-from app.explorer.export.file_writer import Saving
+from app.explorer.drag.controller import DragController
+from app.explorer.export.file_writer import FileWriter
 from app.explorer.export.queue import ExportQueue
-from app.explorer.export.recording import Recordings
-from app.explorer.export.requests import tell_of_export
-from app.explorer.export.video_recorder import Recorder
+from app.explorer.export.recording import RecordingController
+from app.explorer.export.requests import report_export
+from app.explorer.export.video_recorder import VideoRecorder
 from app.explorer.messages import Choice, Message, Messages
 from app.explorer.playback.crossfade import Crossfade
 from app.explorer.playback.timeline_editor import TimelineEditor
-from app.explorer.playback.timeline_follow import Lead
+from app.explorer.playback.timeline_follower import TimelineFollower
 from app.explorer.playback.transport import Transport
-from app.explorer.prompts.workspace import PromptDesk
-from app.explorer.rendering.latency import Meter
+from app.explorer.prompts.controller import PromptController
+from app.explorer.rendering.latency import LatencyMeter
 from app.explorer.rendering.library import Library
-from app.explorer.rendering.model_loader import Models
+from app.explorer.rendering.model_loader import ModelLoader
 from app.explorer.rendering.render_thread import Failed, Loaded, RenderThread
-from app.explorer.rendering.run_follower import Follower, is_whole
-from app.explorer.rendering.thumbnails import Pictures
+from app.explorer.rendering.run_follower import RunFollower, is_whole
+from app.explorer.rendering.thumbnails import ThumbnailCache
 from app.explorer.services import Services
 from app.explorer.storage.autosave import Autosave
-from app.explorer.storage.crash_recovery import Keeper
-from app.explorer.storage.file_opener import Restorer
+from app.explorer.storage.crash_recovery import CrashRecovery
+from app.explorer.storage.file_opener import FileOpener
 from app.explorer.storage.preferences import Preferences
-from app.explorer.storage.settings import Settings, Store
-from app.explorer.train.workspace import TrainingDesk
-from app.explorer.ui_state import Desk
-from app.explorer.vectors.workspace import VectorDesk
+from app.explorer.storage.settings import Settings, SettingsStore
+from app.explorer.train.controller import TrainingController
+from app.explorer.ui_state import UiState
+from app.explorer.vectors.controller import VectorController
 from app.live.control import LiveControl
 from app.runs import LATEST
 from core.request import SEEDS_PER_ROW, Frame, RenderRequest
@@ -52,7 +52,7 @@ AWAKE_S = 0.3
 THUMBNAIL_SIDE = 192
 THUMBNAILS = 256
 
-DialogWish = Literal[
+DialogRequest = Literal[
     "open",
     "save_picture",
     "output_folder",
@@ -76,13 +76,13 @@ class Session:
     `checkpoint` is a model's file, or the folder of a training run to follow.
     """
 
-    def __init__(self, services: Services, store: Store, checkpoint: Path | None = None) -> None:
+    def __init__(self, services: Services, store: SettingsStore, checkpoint: Path | None = None) -> None:
         self._clock = services.clock
         self._messages = Messages(services.clock)
-        self.dialog_wish: DialogWish | None = None
+        self.dialog_request: DialogRequest | None = None
         """Which file dialog to show next; the window takes it."""
-        self.quit_wish = False
-        self.desk = Desk()
+        self.quit_requested = False
+        self.ui = UiState()
         problem = store.prepare()
         if problem:
             self.tell_error(problem)
@@ -101,13 +101,13 @@ class Session:
         self.history = services.make_history(scene, clock=self._clock)
         self.transport = Transport()
         self.crossfade = Crossfade()
-        self.lead = Lead()
-        self.timeline = TimelineEditor(self.history, self.transport, self.lead)
+        self.timeline_follower = TimelineFollower()
+        self.timeline = TimelineEditor(self.history, self.transport, self.timeline_follower)
         self.frame: Frame | None = None
         """The picture on screen."""
         self.frame_count = 0
         self._awake_until = 0.0
-        self.meter = Meter()
+        self.latency = LatencyMeter()
         self._began = self._clock()
         self._metered = 0
         self._submitted: RenderRequest | None = None
@@ -115,26 +115,25 @@ class Session:
         self._loop_seconds = scene.loop_seconds
         self.shown_zoom = 1
         """The whole zoom the viewport used last."""
-        self.models = Models(self, services)
+        self.models = ModelLoader(self, services)
         self.render = RenderThread(self.models.opener())
-        self.follower = Follower(self, services.clock)
-        self.training = TrainingDesk(self, services.train, services.clock)
-        self.vectors = VectorDesk(self, store.folder, services)
-        self.shelf = self.vectors.shelf
-        fitting = self.shelf.fitting_call
-        self.thumbnails = Pictures(self.render, side=THUMBNAIL_SIDE, limit=THUMBNAILS, fitting=fitting)
-        self.others = Pictures(self.render, side=None, limit=4, fitting=fitting)
+        self.run_follower = RunFollower(self, services.clock)
+        self.training = TrainingController(self, services.train, services.clock)
+        self.vectors = VectorController(self, store.folder, services)
+        fitting = self.vectors.store.fitting_call
+        self.thumbnails = ThumbnailCache(self.render, side=THUMBNAIL_SIDE, limit=THUMBNAILS, fitting=fitting)
+        self.comparison_pictures = ThumbnailCache(self.render, side=None, limit=4, fitting=fitting)
         """Whole pictures beside the one on screen."""
-        self.points = PointDesk(self, services.open_drag, services.clock)
-        self.prompts = PromptDesk(self.history, self.render, lambda: self.settings, self.preferences.keep)
+        self.drag = DragController(self, services.open_drag, services.clock)
+        self.prompts = PromptController(self.history, self.render, lambda: self.settings, self.preferences.keep)
         self.library = Library(store.thumbnails_path, services.draw_thumbnail)
-        self.saving = Saving(self, services)
-        self.recording = Recordings(self, services)
-        self.restorer = Restorer(self, store.hashes_path)
+        self.file_writer = FileWriter(self, services)
+        self.recording = RecordingController(self, services)
+        self.file_opener = FileOpener(self, store.hashes_path)
         self.exports = ExportQueue(store.folder, services.run_export)
-        self.keeper = Keeper(store.folder, services.clock)
+        self.crash_recovery = CrashRecovery(store.folder, services.clock)
         kept = restored is not None and checkpoint is None
-        self._autosave = Autosave(self.history, store, self.keeper, self._messages, self._clock(), kept=kept)
+        self._autosave = Autosave(self.history, store, self.crash_recovery, self._messages, self._clock(), kept=kept)
         self.live = LiveControl(
             self.settings.live,
             services.live,
@@ -145,7 +144,7 @@ class Session:
         )
         self._tell_what_was_left(restored is not None)
         if run is not None:
-            self.follower.follow(run, loading=checkpoint is not None)
+            self.run_follower.follow(run, loading=checkpoint is not None)
 
     def _tell_what_was_left(self, restored: bool) -> None:
         """What an earlier session left undone."""
@@ -155,7 +154,7 @@ class Session:
             count = self.exports.waiting
             left = f"{count} exports are" if count > 1 else "An export is"
             self.ask(f"{left} left from last time.", [("Go on", self.exports.go_on), ("Forget", self.exports.forget)])
-        if self.keeper.ended_badly and restored:
+        if self.crash_recovery.ended_badly and restored:
             self.ask(
                 "Glissando did not end well last time; this is its last scene.", [("Start afresh", self.start_afresh)]
             )
@@ -172,24 +171,26 @@ class Session:
         now = self._clock()
         if self.frame is not None and self._metered != self.frame_count:
             self._metered = self.frame_count
-            self.meter.shown(self.frame.request, now)
+            self.latency.shown(self.frame.request, now)
         self.models.follow()
-        self.follower.tick()
+        self.run_follower.tick()
         self.transport.tick(now)
         self._keep_place()
         self.live.tick(self.history, self.info.classes if self.info is not None else 0)
         self.prompts.tick(now, remember=self.info is not None and self.conditioning == "text")
-        self.points.tick()
+        self.drag.tick()
         scene = self.history.scene
-        wanted = self.lead.follow(scene, self.transport)
-        if self.lead.took_over:
+        wanted = self.timeline_follower.follow(scene, self.transport)
+        if self.timeline_follower.took_over:
             self.crossfade.cut()
-        request = self.crossfade.follow(self.live.overlay(wanted), scene.crossfade, now, moved=self.lead.moved)
-        request = self.points.overlay(self.shelf.fitting(request))
+        request = self.crossfade.follow(
+            self.live.overlay(wanted), scene.crossfade, now, moved=self.timeline_follower.moved
+        )
+        request = self.drag.overlay(self.vectors.store.fitting(request))
         if request != self._submitted:
             self._submitted = request
             # The input behind it was there when this frame of the window began.
-            self.meter.changed(request, self._began)
+            self.latency.changed(request, self._began)
             self.render.submit(request)
         self._autosave.tick(now)
 
@@ -202,16 +203,16 @@ class Session:
         if frame is not None:
             self.frame = frame
             self.frame_count += 1
-            self.meter.arrived(frame.render_ms, now)
+            self.latency.arrived(frame.render_ms, now)
             self.recording.shown(frame)
         if self.info is not None:
             self.thumbnails.tick()
-            self.others.tick()
-        self.meter.tick(now)
+            self.comparison_pictures.tick()
+        self.latency.tick(now)
         self.recording.tick()
-        self.saving.tick()
-        self.restorer.tick()
-        tell_of_export(self, self.exports.tick())
+        self.file_writer.tick()
+        self.file_opener.tick()
+        report_export(self, self.exports.tick())
         self.vectors.tick()
         self.training.tick()
         self._messages.tick()
@@ -230,11 +231,11 @@ class Session:
         self.transport.playing = False
         self.transport.time = time or 0.0
         self._loop_seconds = self.history.scene.loop_seconds
-        self.lead.follow(self.history.scene, self.transport)
+        self.timeline_follower.follow(self.history.scene, self.transport)
         if time is None:
-            self.lead.show_controls()
+            self.timeline_follower.show_controls()
         else:
-            self.lead.show_timeline()
+            self.timeline_follower.show_timeline()
 
     def keep_awake(self) -> None:
         """For a panel that has something under way: the window is not to doze for the moment."""
@@ -247,19 +248,19 @@ class Session:
             self.transport.playing
             or self.crossfade.running
             or self.thumbnails.busy
-            or self.others.busy
+            or self.comparison_pictures.busy
             or self.live.moving
             or self.recorder is not None
             or self.render.busy
             or self.render.asking
             or self.prompts.busy
             or bool(self.toasts)
-            or self.saving.busy
-            or self.restorer.busy
+            or self.file_writer.busy
+            or self.file_opener.busy
             or self.exports.busy
-            or self.shelf.busy
-            or self.vectors.finder.running
-            or self.points.running
+            or self.vectors.store.busy
+            or self.vectors.search.running
+            or self.drag.running
             or self._clock() < self._awake_until
         )
 
@@ -271,19 +272,19 @@ class Session:
     @property
     def wanted(self) -> RenderRequest:
         """What the scene asks for at this time, when every fade has ended."""
-        return self.shelf.fitting(self.lead.request(self.history.scene, self.transport.time))
+        return self.vectors.store.fitting(self.timeline_follower.request(self.history.scene, self.transport.time))
 
     @property
     def play_time(self) -> float | None:
         """Where the scene's play is shown; None where its controls are."""
         scene = self.history.scene
-        plays = not scene.has_timeline or self.lead.follows_timeline(scene)
+        plays = not scene.has_timeline or self.timeline_follower.follows_timeline(scene)
         return self.transport.time if plays else None
 
     @property
     def frames_per_second(self) -> float:
         """New pictures in the last second."""
-        return self.meter.frames_per_second
+        return self.latency.frames_per_second
 
     @property
     def settings(self) -> Settings:
@@ -301,7 +302,7 @@ class Session:
         return self.models.conditioning
 
     @property
-    def recorder(self) -> Recorder | None:
+    def recorder(self) -> VideoRecorder | None:
         """The recording that is under way."""
         return self.recording.recorder
 
@@ -342,12 +343,12 @@ class Session:
         if isinstance(event, Loaded):
             self._other_model(event)
             self.models.loaded(event)
-            self.follower.loaded(event)
+            self.run_follower.loaded(event)
             return
         log.error("%s failed: %s\n%s", event.during, event.message, event.detail)
         if event.during == "load":
-            self.shelf.stayed(more=self.render.loading is not None)
-            if self.follower.expects(event):
+            self.vectors.store.stayed(more=self.render.loading is not None)
+            if self.run_follower.expects(event):
                 self.models.snapshot_did_not_load()
             else:
                 self.models.did_not_load(event)
@@ -356,13 +357,13 @@ class Session:
 
     def _other_model(self, event: Loaded) -> None:
         """What was drawn with another model is of no use from here on."""
-        self.recording.taking.other_model()
+        self.recording.take_writer.other_model()
         self.crossfade.cut()
         self.thumbnails.forget()
-        self.others.forget()
-        self.shelf.opened(event.info, event.path, more=self.render.loading is not None)
+        self.comparison_pictures.forget()
+        self.vectors.store.opened(event.info, event.path, more=self.render.loading is not None)
         self.prompts.neighbours.follow(event.info.sha256, event.info.vocabulary)
-        self.meter.begin_again()
+        self.latency.begin_again()
 
     # Seeds
 
@@ -378,7 +379,7 @@ class Session:
 
     def start_afresh(self) -> None:
         """The scene that a newcomer sees; the one that is there is kept, and undo brings it back."""
-        self.keeper.keep(self.history.scene, now=True)
+        self.crash_recovery.keep(self.history.scene, now=True)
         self.transport.rewind()
         self.history.step("start afresh", lambda _: first_scene())
 
@@ -388,14 +389,14 @@ class Session:
         self._autosave.close()
         self.live.close()
         self.library.close()
-        self.restorer.close()
+        self.file_opener.close()
         self.exports.close()
         self.vectors.close()
-        self.points.close()
+        self.drag.close()
         self.render.close(timeout=0.0)  # it is no daemon: the interpreter waits for it, the window need not
         self.recording.close()
-        self.saving.close()
-        self.keeper.close()
+        self.file_writer.close()
+        self.crash_recovery.close()
         self.training.close()  # last: it may take a while to save
 
 

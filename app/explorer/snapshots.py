@@ -112,7 +112,7 @@ def _show(session: Session, request: RenderRequest) -> None:
     """Let the controls lead, exactly: keyframes would hide them, and a path would lead away from them."""
     if session.history.scene.keyframes:
         session.transport.playing = False
-        session.lead.show_controls()
+        session.timeline_follower.show_controls()
     else:
         session.transport.rewind()
 

@@ -1,6 +1,6 @@
 """The window's own state, beside the document: what is open, and what somebody asked the window for. No GUI here.
 
-Actions put wishes in; the window takes them once a frame, and tells what is shown in return.
+Actions add requests; the window takes them once a frame and writes back what is shown.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class ShowOutput:
     """A monitor's number from 0, WINDOWED or OTHER_MONITOR."""
 
 
-Wish = ShowPanel | SaveLayout | UseLayout | DeleteLayout | ShowOutput
+UiRequest = ShowPanel | SaveLayout | UseLayout | DeleteLayout | ShowOutput
 
 
-class Desk:
+class UiState:
     """Belongs to the UI thread."""
 
     def __init__(self) -> None:
@@ -64,20 +64,20 @@ class Desk:
         self.naming_layout = False
         """Whether the question for a layout's name is open."""
         self.panels: dict[str, bool] = {}
-        """The panels that can be closed, and whether each is shown; told by the window."""
+        """The panels that can be closed, and whether each is shown; set by the window."""
         self.layouts: tuple[str, ...] = ()
-        """The saved layouts; told by the window."""
+        """The saved layouts; set by the window."""
         self.monitors: tuple[str, ...] = ()
-        """The monitors' names; told by the window."""
+        """The monitors' names; set by the window."""
         self.output: int | None = None
-        """Where the output is shown; told by the window."""
-        self._wishes: list[Wish] = []
+        """Where the output is shown; set by the window."""
+        self._requests: list[UiRequest] = []
 
-    def wish(self, wish: Wish) -> None:
+    def request(self, request: UiRequest) -> None:
         """Ask the window for something; it is done before the next frame."""
-        self._wishes.append(wish)
+        self._requests.append(request)
 
-    def take_wishes(self) -> list[Wish]:
+    def take_requests(self) -> list[UiRequest]:
         """What was asked for since the last call, oldest first."""
-        wishes, self._wishes = self._wishes, []
-        return wishes
+        requests, self._requests = self._requests, []
+        return requests

@@ -23,25 +23,25 @@ from app.explorer.gui import theme
 from app.explorer.gui.arrangement import Arrangement
 from app.explorer.gui.dialogs import Dialogs, show_in_folder
 from app.explorer.gui.menus import draw_menus, run_shortcuts
-from app.explorer.gui.output_window import Output
-from app.explorer.gui.palette import Palette
+from app.explorer.gui.output_window import OutputWindow
+from app.explorer.gui.palette import CommandPalette
 from app.explorer.gui.shortcut_sheet import ShortcutSheet
 from app.explorer.gui.status import draw_status
 from app.explorer.gui.texture import GlTexture, Texture
 from app.explorer.gui.viewport import Viewport
 from app.explorer.gui.widgets import escape_closes
 from app.explorer.panels import Panel
-from app.explorer.panels.table import PANELS, Parts, Place
+from app.explorer.panels.table import PANELS, DockArea, PanelContext
 from app.explorer.services import EngineChoice, Services
 from app.explorer.session import Session
 from app.explorer.storage.layouts import Layouts
-from app.explorer.storage.settings import Store
+from app.explorer.storage.settings import SettingsStore
 from app.explorer.ui_state import ShowOutput
 from core.checkpoints import bundled_checkpoint, read_header
 
 if TYPE_CHECKING:
     from app.document.scene import Scene
-    from app.explorer.rendering.render_thread import Renderer, Report
+    from app.explorer.rendering.render_thread import Renderer, StageCallback
     from core.request import Frame
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ DOZING_FPS = 5.0
 BEST = EngineChoice()
 
 # The places' names in layout files.
-SPACES: dict[Place, str] = {
+SPACES: dict[DockArea, str] = {
     "picture": "MainDockSpace",
     "prompt": "Controls",
     "controls": "Rest",
@@ -67,7 +67,7 @@ def run(checkpoint: Path | None = None) -> int:
 
     Raises `UserError` when no window can be opened.
     """
-    store = Store()
+    store = SettingsStore()
     handler = log_to(store)
     try:
         session = Session(real_services(), store, checkpoint)
@@ -109,21 +109,21 @@ class Explorer:
         self.session = session
         self.viewport = Viewport(session, texture or GlTexture(), show_in_folder, new_texture)
         self.dialogs = Dialogs(session, native=native_dialogs)
-        parts = Parts(session=session, viewport=self.viewport, new_texture=new_texture)
+        parts = PanelContext(session=session, viewport=self.viewport, new_texture=new_texture)
         self.panels: tuple[Panel, ...] = tuple(entry.make(parts) for entry in PANELS)
-        self.palette = Palette(session)
+        self.palette = CommandPalette(session)
         self.shortcut_sheet = ShortcutSheet(session)
         self.may_quit = True
         """Whether the window closes when the person asks for it; the soak goes on."""
         self.may_doze = True
         """Whether to draw fewer frames while nothing happens; a test engine's input does not count as something."""
-        self.output: Output | None = None
+        self.output: OutputWindow | None = None
         """The output window; None where there is no screen."""
         self._frames = 0
         self._vsync = session.settings.vsync
         self._theme = session.settings.theme
         self._drop_callback: Any = None
-        layout = layout or Store().layout_path
+        layout = layout or SettingsStore().layout_path
         self.params = self._runner_params(layout)
         layouts = Layouts(layout.parent / "layouts")
         self.arrangement = Arrangement(session, self.params.docking_params, layouts)
@@ -220,7 +220,7 @@ class Explorer:
 
     def _before_frame(self) -> None:
         self.session.collect()
-        self._carry_out_wishes()
+        self._carry_out_requests()
         settings = self.session.settings
         if settings.theme != self._theme:
             self._theme = settings.theme
@@ -232,11 +232,11 @@ class Explorer:
         idling.fps_max = settings.frame_limit if idling.fps_max else 0.0  # 0 is a test's: nobody watches
         idling.enable_idling = self.may_doze and not self.session.lively
 
-    def _carry_out_wishes(self) -> None:
-        wishes = self.session.desk.take_wishes()
-        self.arrangement.before_frame([wish for wish in wishes if not isinstance(wish, ShowOutput)])
+    def _carry_out_requests(self) -> None:
+        open_dialog = self.session.ui.take_requests()
+        self.arrangement.before_frame([request for request in open_dialog if not isinstance(request, ShowOutput)])
         if self.output is not None:
-            self.output.before_frame([wish for wish in wishes if isinstance(wish, ShowOutput)])
+            self.output.before_frame([request for request in open_dialog if isinstance(request, ShowOutput)])
 
     def _menus(self) -> None:
         draw_menus(self.session)
@@ -245,14 +245,14 @@ class Explorer:
         imgui.get_style().font_scale_main = self.session.settings.text_scale
         run_shortcuts(self.session)
         run_live(self.session)
-        desk = self.session.desk
-        if not (desk.palette or desk.shortcuts):  # which close themselves
+        ui = self.session.ui
+        if not (ui.palette or ui.shortcuts):  # which close themselves
             escape_closes()
         self.dialogs.draw()
         self.arrangement.in_frame()
         self.palette.draw()
         self.shortcut_sheet.draw()
-        if self.session.quit_wish and self.may_quit:
+        if self.session.quit_requested and self.may_quit:
             self.params.app_shall_exit = True
 
     def _after_drawing(self) -> None:
@@ -279,7 +279,7 @@ class Explorer:
 
         # A message that comes in ends the doze at once; from any thread, as GLFW allows.
         self.session.live.wake = glfw.post_empty_event
-        self.output = Output(self.session, glfw_window_hello_imgui())
+        self.output = OutputWindow(self.session, glfw_window_hello_imgui())
         self._drop_callback = lambda window, paths: self.drop(paths)
         glfw.set_drop_callback(glfw_window_hello_imgui(), self._drop_callback)
 
@@ -303,11 +303,11 @@ class Explorer:
             return
         path = Path(paths[0])
         if path.suffix.lower() == ".npz":
-            self.session.shelf.import_file(path)
+            self.session.vectors.store.import_file(path)
         elif path.is_dir():
-            self.session.follower.open(path)
+            self.session.run_follower.open(path)
         else:
-            self.session.restorer.open(path)
+            self.session.file_opener.open(path)
 
     def _guarded(self, name: str, draw: Callable[[], None]) -> Callable[[], None]:
         """A programming error in one panel must not take the window, and the picture, with it."""
@@ -340,7 +340,7 @@ def _configure() -> None:
     io.config_error_recovery_enable_tooltip = False
 
 
-def log_to(store: Store) -> logging.Handler | None:
+def log_to(store: SettingsStore) -> logging.Handler | None:
     """Tracebacks go to a file beside the settings."""
     try:
         store.folder.mkdir(parents=True, exist_ok=True)
@@ -355,7 +355,7 @@ def log_to(store: Store) -> logging.Handler | None:
     return handler
 
 
-def _open_engine(path: Path, report: Report, choice: EngineChoice = BEST) -> Renderer:
+def _open_engine(path: Path, report: StageCallback, choice: EngineChoice = BEST) -> Renderer:
     _keep_triton_out()
     # Threads that spin while they wait for each other keep the cores from those they wait for, and from the window:
     # beside busy programs a picture took 590 ms instead of 18 (p90). Read when torch is loaded, also by the window's

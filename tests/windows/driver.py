@@ -112,13 +112,13 @@ def main(arguments: list[str]) -> int:
 
     from app.explorer.scripted import add_script
     from app.explorer.session import Session
-    from app.explorer.storage.settings import Store
+    from app.explorer.storage.settings import SettingsStore
     from app.explorer.window import Explorer, log_to, real_services
 
     services = real_services()
     if hasattr(script, "open_engine"):
         services = replace(services, open_engine=lambda path, report, choice: script.open_engine(path, report))
-    store = Store()
+    store = SettingsStore()
     log_to(store)
     session = Session(services, store, checkpoint)
     session.preferences.set_output_dir(folder / "out")

@@ -51,11 +51,11 @@ def script_full_screen(ctx: Any, session: Any, explorer: Any, window: Any) -> No
     from imgui_bundle import imgui
 
     settle(ctx, session)
-    assert len(session.desk.monitors) == 1
+    assert len(session.ui.monitors) == 1
     shape = screen().shape
     ctx.key_press(imgui.Key.f11)
     ctx.yield_(3)
-    assert session.desk.output == 0
+    assert session.ui.output == 0
     until_screen(ctx, letterboxed(session.frame.pixels, shape))
     handle = explorer.output._window.handle
     assert glfw.get_input_mode(handle, glfw.CURSOR) == glfw.CURSOR_HIDDEN
@@ -79,7 +79,7 @@ def script_full_screen(ctx: Any, session: Any, explorer: Any, window: Any) -> No
     # Escape closes it, as GLFW calls it.
     explorer.output._window.key(handle, glfw.KEY_ESCAPE, 0, glfw.PRESS, 0)
     ctx.yield_(3)
-    assert session.desk.output is None
+    assert session.ui.output is None
     settle(ctx, session)
     assert_shows_the_engine_s_picture(ctx, session, explorer, window)
 
@@ -90,7 +90,7 @@ def script_full_screen(ctx: Any, session: Any, explorer: Any, window: Any) -> No
     assert glfw.get_window_size(explorer.output._window.handle) == (768, 768)
     glfw.set_window_should_close(explorer.output._window.handle, True)
     ctx.yield_(5)
-    assert session.desk.output is None
+    assert session.ui.output is None
     assert errors(session) == []
 
 
@@ -104,10 +104,10 @@ def script_what_goes_wrong(ctx: Any, session: Any, explorer: Any, window: Any) -
     from app.explorer.ui_state import WINDOWED, ShowOutput
 
     settle(ctx, session)
-    session.desk.wish(ShowOutput(7))
+    session.ui.request(ShowOutput(7))
     ctx.yield_(3)
     assert "no monitor 8" in errors(session)[-1]
-    session.desk.wish(ShowOutput(WINDOWED))
+    session.ui.request(ShowOutput(WINDOWED))
     ctx.yield_(3)
 
     def broken(session: object) -> None:
@@ -116,14 +116,14 @@ def script_what_goes_wrong(ctx: Any, session: Any, explorer: Any, window: Any) -
     explorer.output._window.draw = broken
     ctx.yield_(3)
     assert "the driver gave up" in errors(session)[-1]
-    assert session.desk.output is None
+    assert session.ui.output is None
     assert len(errors(session)) == 2
     dismiss_toasts(session)
     assert_shows_the_engine_s_picture(ctx, session, explorer, window)
     # And it can be opened again; the main window closes with it open.
-    session.desk.wish(ShowOutput(0))
+    session.ui.request(ShowOutput(0))
     ctx.yield_(5)
-    assert session.desk.output == 0
+    assert session.ui.output == 0
 
 
 def test_what_goes_wrong_with_it_is_a_message(

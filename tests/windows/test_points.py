@@ -38,18 +38,18 @@ def script_drag_a_house(ctx: Any, session: Any, explorer: Any, window: Any) -> N
     ctx.yield_(2)
     ctx.mouse_up(0)
     ctx.yield_(2)
-    (put,) = session.points.pulls
+    (put,) = session.drag.points
     assert put.distance == pytest.approx(8.0, abs=0.5)
     ctx.item_click("//Drag points/###run")
     end = time.monotonic() + PATIENCE_S
     followed = 0
-    while session.points.running:
+    while session.drag.running:
         assert time.monotonic() < end
-        followed += session.points.is_passing(session.frame.request)
+        followed += session.drag.is_passing(session.frame.request)
         ctx.yield_()
     settle(ctx, session)
     assert followed > 0
-    assert session.points.told.startswith("arrived after")
+    assert session.drag.status_text.startswith("arrived after")
     assert session.history.undo_name == "drag points"
     assert errors(session) == []
     # Without the arrows: the picture that another engine draws of the scene, with what is saved.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from app.explorer.actions import edit, file, help, play, prompt, seed, view
-from app.explorer.actions.action import Action, ask_window, says
+from app.explorer.actions.action import Action, ask_window, fixed_label
 from app.explorer.session import Session
 from app.explorer.ui_state import ShowPanel
 
@@ -53,7 +53,10 @@ def for_palette(session: Session) -> list[Action]:
     """What the command palette offers."""
     return [action for action in all_actions(session) if action.in_palette] + [
         Action(
-            id=f"show {title}", menu="View/Panels", label=says(f"Show {title}"), run=ask_window(ShowPanel(title, True))
+            id=f"show {title}",
+            menu="View/Panels",
+            label=fixed_label(f"Show {title}"),
+            run=ask_window(ShowPanel(title, True)),
         )
-        for title in session.desk.panels
+        for title in session.ui.panels
     ]

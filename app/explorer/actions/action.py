@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.explorer.session import DialogWish, Session
-from app.explorer.ui_state import Wish
+from app.explorer.session import DialogRequest, Session
+from app.explorer.ui_state import UiRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +32,20 @@ class Action:
     in_palette: bool = True
 
 
-def says(text: str) -> Callable[[Session], str]:
+def fixed_label(text: str) -> Callable[[Session], str]:
     """A label that is always the same."""
     return lambda session: text
 
 
-def wishes(wish: DialogWish) -> Callable[[Session], None]:
+def open_dialog(request: DialogRequest) -> Callable[[Session], None]:
     """Ask for a dialog."""
 
     def run(session: Session) -> None:
-        session.dialog_wish = wish
+        session.dialog_request = request
 
     return run
 
 
-def ask_window(wish: Wish) -> Callable[[Session], None]:
+def ask_window(request: UiRequest) -> Callable[[Session], None]:
     """Ask the window for something."""
-    return lambda session: session.desk.wish(wish)
+    return lambda session: session.ui.request(request)

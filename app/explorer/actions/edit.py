@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from app.document.controls import Placement
 from app.document.scene import Scene
-from app.explorer.actions.action import Action, says
+from app.explorer.actions.action import Action, fixed_label
 from app.explorer.session import Session
 from app.explorer.ui_state import ShowPanel
 from core.request import IDENTITY_TRANSFORM
@@ -53,9 +53,9 @@ def _reset(session: Session) -> None:
 
 
 def _switch_points(session: Session) -> None:
-    session.points.switch()
-    if session.points.on:
-        session.desk.wish(ShowPanel("Drag points", True))
+    session.drag.switch()
+    if session.drag.on:
+        session.ui.request(ShowPanel("Drag points", True))
 
 
 def _subject(scene: Scene, which: str = "") -> tuple[str, int]:
@@ -92,7 +92,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="surprise",
         menu="Edit",
-        label=says("Surprise me"),
+        label=fixed_label("Surprise me"),
         run=Session.surprise,
         shortcut="Ctrl+D",
         tooltip="Jump to a random seed: another picture of the same prompt.",
@@ -101,7 +101,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="save_latent",
         menu="Edit",
-        label=says("Save latent"),
+        label=fixed_label("Save latent"),
         run=lambda session: session.vectors.save_latent(),
         shortcut="Ctrl+L",
         enabled=lambda session: session.frame is not None,
@@ -110,35 +110,35 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="drag_points",
         menu="Edit",
-        label=says("Drag points"),
+        label=fixed_label("Drag points"),
         run=_switch_points,
         shortcut="D",
         enabled=lambda session: session.frame is not None,
-        checked=lambda session: session.points.on,
+        checked=lambda session: session.drag.on,
         tooltip="The mouse puts points on the picture and pulls each to where it should be; Start moves what is there.",
     ),
     Action(
         id="drag_run",
         menu="Edit",
-        label=lambda session: "Stop dragging points" if session.points.running else "Start dragging points",
-        run=lambda session: session.points.stop() if session.points.running else session.points.start(),
+        label=lambda session: "Stop dragging points" if session.drag.running else "Start dragging points",
+        run=lambda session: session.drag.stop() if session.drag.running else session.drag.start(),
         shortcut="Shift+D",
-        enabled=lambda session: session.points.running or (session.points.on and session.points.ready),
+        enabled=lambda session: session.drag.running or (session.drag.on and session.drag.ready),
         tooltip="Move what is under each point towards its target. Stop keeps what was reached, as one step to undo; "
         "another prompt, seed or model stops it too, and then nothing is kept.",
     ),
     Action(
         id="swap",
         menu="Edit",
-        label=says("Swap A and B"),
+        label=fixed_label("Swap A and B"),
         run=_swap,
         enabled=lambda session: _subject(session.history.scene) != _subject(session.history.scene, "_b"),
     ),
-    Action(id="reset", menu="Edit", label=says("Reset all controls"), run=_reset),
+    Action(id="reset", menu="Edit", label=fixed_label("Reset all controls"), run=_reset),
     Action(
         id="reset_placement",
         menu="Edit",
-        label=says("Reset placement"),
+        label=fixed_label("Reset placement"),
         run=lambda session: session.history.step("reset placement", Placement().applied),
         enabled=lambda session: session.history.scene.transform != IDENTITY_TRANSFORM,
         tooltip="The picture's content back to where it was: not moved, turned or scaled.",
@@ -146,7 +146,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="reset_layer_psi",
         menu="Edit",
-        label=says("Clear psi of layers"),
+        label=fixed_label("Clear psi of layers"),
         run=lambda session: session.history.step("clear layers", lambda scene: replace(scene, layer_psi=())),
         enabled=lambda session: bool(session.history.scene.layer_psi),
         tooltip="Every layer follows psi and cutoff again.",

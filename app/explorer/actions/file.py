@@ -5,56 +5,56 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from app.explorer.actions.action import Action, says, wishes
+from app.explorer.actions.action import Action, fixed_label, open_dialog
 from app.explorer.session import Session
 
 
-def _wish_export(session: Session) -> None:
-    session.shelf.to_export = ()
-    session.dialog_wish = "export_vectors"
+def _export_vectors(session: Session) -> None:
+    session.vectors.store.to_export = ()
+    session.dialog_request = "export_vectors"
 
 
 def _quit(session: Session) -> None:
-    session.quit_wish = True
+    session.quit_requested = True
 
 
 ACTIONS: tuple[Action, ...] = (
     Action(
         id="open",
         menu="File",
-        label=says("Open checkpoint…"),
-        run=wishes("open"),
+        label=fixed_label("Open checkpoint…"),
+        run=open_dialog("open"),
         shortcut="Ctrl+O",
         tooltip="Load another model, ours or a published .pkl; dropping its file on the window does the same.",
     ),
     Action(
         id="open_bundled",
         menu="File",
-        label=says("Open the bundled checkpoint"),
+        label=fixed_label("Open the bundled checkpoint"),
         run=lambda session: session.models.open_bundled(),
     ),
     Action(
         id="follow",
         menu="File",
-        label=says("Follow the run"),
-        run=lambda session: session.follower.toggle(),
-        enabled=lambda session: session.follower.run is not None,
-        checked=lambda session: session.follower.on,
+        label=fixed_label("Follow the run"),
+        run=lambda session: session.run_follower.toggle(),
+        enabled=lambda session: session.run_follower.run is not None,
+        checked=lambda session: session.run_follower.on,
         tooltip="Show each new snapshot of the training run whose latest.safetensors is open; the controls stay as "
         "they are. Dropping a run's folder on the window begins it too.",
     ),
     Action(
         id="library_folder",
         menu="File",
-        label=says("Add folder to library…"),
-        run=wishes("library_folder"),
+        label=fixed_label("Add folder to library…"),
+        run=open_dialog("library_folder"),
         tooltip="Show the models in a folder, with their pictures, in the library.",
     ),
     Action(
         id="open_scene",
         menu="File",
-        label=says("Open scene…"),
-        run=wishes("open_scene"),
+        label=fixed_label("Open scene…"),
+        run=open_dialog("open_scene"),
         shortcut="Ctrl+Shift+O",
         tooltip="Restore a scene file, a take, or what a picture or video made here was made from; dropping it on the "
         "window does the same.",
@@ -63,22 +63,22 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="open_autosave",
         menu="File",
-        label=says("Open earlier scene…"),
-        run=wishes("open_autosave"),
+        label=fixed_label("Open earlier scene…"),
+        run=open_dialog("open_autosave"),
         tooltip="The last twenty scenes that were kept, one a minute at most.",
     ),
     Action(
         id="save_scene",
         menu="File",
-        label=says("Save scene as…"),
-        run=wishes("save_scene"),
+        label=fixed_label("Save scene as…"),
+        run=open_dialog("save_scene"),
         tooltip="Write all the controls to a file.",
     ),
     Action(
         id="save",
         menu="File",
-        label=says("Save picture"),
-        run=lambda session: session.saving.picture(),
+        label=fixed_label("Save picture"),
+        run=lambda session: session.file_writer.picture(),
         shortcut="Ctrl+S",
         enabled=lambda session: session.frame is not None,
         tooltip="Write the picture as PNG; prompt, seed, psi and checkpoint are kept inside the file.",
@@ -87,8 +87,8 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="save_as",
         menu="File",
-        label=says("Save picture as…"),
-        run=wishes("save_picture"),
+        label=fixed_label("Save picture as…"),
+        run=open_dialog("save_picture"),
         shortcut="Ctrl+Shift+S",
         enabled=lambda session: session.frame is not None,
     ),
@@ -103,24 +103,26 @@ ACTIONS: tuple[Action, ...] = (
         ),
         tooltip="Record what the window shows to an MP4 file.",
     ),
-    Action(id="output_folder", menu="File", label=says("Choose output folder…"), run=wishes("output_folder")),
+    Action(
+        id="output_folder", menu="File", label=fixed_label("Choose output folder…"), run=open_dialog("output_folder")
+    ),
     Action(
         id="import_vectors",
         menu="File",
-        label=says("Import directions and latents…"),
-        run=wishes("import_vectors"),
-        enabled=lambda session: session.shelf.is_open,
+        label=fixed_label("Import directions and latents…"),
+        run=open_dialog("import_vectors"),
+        enabled=lambda session: session.vectors.store.is_open,
         tooltip="From a .npz file, for the model that is open; dropping the file on the window does the same.",
     ),
     Action(
         id="export_vectors",
         menu="File",
-        label=says("Export directions and latents…"),
-        run=_wish_export,
-        enabled=lambda session: session.shelf.is_open and bool(session.shelf.vectors),
+        label=fixed_label("Export directions and latents…"),
+        run=_export_vectors,
+        enabled=lambda session: session.vectors.store.is_open and bool(session.vectors.store.vectors),
         tooltip="All of the open model's, in one .npz file.",
     ),
-    Action(id="quit", menu="File", label=says("Quit"), run=_quit, shortcut="Ctrl+Q", separator=True),
+    Action(id="quit", menu="File", label=fixed_label("Quit"), run=_quit, shortcut="Ctrl+Q", separator=True),
 )
 
 
@@ -129,7 +131,7 @@ def _recents(session: Session) -> Iterable[Action]:
         yield Action(
             id=name,
             menu="File/Open recent",
-            label=says(Path(name).name),
+            label=fixed_label(Path(name).name),
             run=lambda session, name=name: session.models.open(Path(name)),
             tooltip=name,
         )

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from app.explorer.actions.action import Action, says
+from app.explorer.actions.action import Action, fixed_label
 from app.explorer.session import Session
 
 
 def _toggle_palette(session: Session) -> None:
-    session.desk.palette = not session.desk.palette
+    session.ui.palette = not session.ui.palette
 
 
 def _toggle_shortcuts(session: Session) -> None:
-    session.desk.shortcuts = not session.desk.shortcuts
+    session.ui.shortcuts = not session.ui.shortcuts
 
 
 ACTIONS: tuple[Action, ...] = (
     Action(
         id="palette",
         menu="Help",
-        label=says("Command palette…"),
+        label=fixed_label("Command palette…"),
         run=_toggle_palette,
         shortcut="Ctrl+K",
         in_palette=False,
@@ -27,7 +27,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="shortcuts",
         menu="Help",
-        label=says("Shortcuts and gestures"),
+        label=fixed_label("Shortcuts and gestures"),
         run=_toggle_shortcuts,
         shortcut="F1",
         also="?",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.explorer import snapshots
-from app.explorer.actions.action import Action, says
+from app.explorer.actions.action import Action, fixed_label
 
 ACTIONS: tuple[Action, ...] = (
     Action(
@@ -17,14 +17,14 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="rewind",
         menu="Play",
-        label=says("Back to the start"),
+        label=fixed_label("Back to the start"),
         run=lambda session: session.transport.rewind(),
         shortcut="Home",
     ),
     Action(
         id="keyframe",
         menu="Play",
-        label=says("Add keyframe"),
+        label=fixed_label("Add keyframe"),
         run=lambda session: session.timeline.add_keyframe(),
         shortcut="K",
         tooltip="Put all controls as they are on the timeline, at the playhead. A keyframe that is there takes them.",
@@ -33,7 +33,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="keyframe_update",
         menu="Play",
-        label=says("Update keyframe"),
+        label=fixed_label("Update keyframe"),
         run=lambda session: session.timeline.update_keyframe(),
         shortcut="Shift+K",
         enabled=lambda session: session.timeline.differs,
@@ -55,7 +55,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="keyframe_next",
         menu="Play",
-        label=says("Next keyframe"),
+        label=fixed_label("Next keyframe"),
         run=lambda session: session.timeline.step(1),
         shortcut=".",
         enabled=lambda session: bool(session.history.scene.keyframes),
@@ -64,7 +64,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="keyframe_previous",
         menu="Play",
-        label=says("Previous keyframe"),
+        label=fixed_label("Previous keyframe"),
         run=lambda session: session.timeline.step(-1),
         shortcut=",",
         enabled=lambda session: bool(session.history.scene.keyframes),
@@ -73,7 +73,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="snapshot",
         menu="Play",
-        label=says("Take snapshot"),
+        label=fixed_label("Take snapshot"),
         run=snapshots.take,
         shortcut="N",
         tooltip="Keep this picture's controls, to come back to or to compare with.",
@@ -82,7 +82,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="a_b",
         menu="Play",
-        label=says("Snapshot A or B"),
+        label=fixed_label("Snapshot A or B"),
         run=snapshots.toggle,
         shortcut="`",
         enabled=snapshots.can_toggle,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.document.scene import QUICK_PROMPTS
-from app.explorer.actions.action import Action, says
+from app.explorer.actions.action import Action, fixed_label
 from app.explorer.prompts.word_editor import WEIGHT_STEP
 from app.explorer.session import Session
 from core.prompts import plain
@@ -58,7 +58,7 @@ def _store_quick(index: int) -> Action:
     return Action(
         id=f"store_quick_{index + 1}",
         menu="Prompt/Store the prompt",
-        label=says(f"Store as quick prompt {index + 1}"),
+        label=fixed_label(f"Store as quick prompt {index + 1}"),
         run=lambda session: session.prompts.store_quick(index, session.history.scene.prompt),
         shortcut=f"Ctrl+Shift+{index + 1}",
         enabled=lambda session: _takes_text(session) and bool(session.history.scene.prompt.strip()),
@@ -69,7 +69,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="next_word",
         menu="Prompt",
-        label=says("Next word"),
+        label=fixed_label("Next word"),
         run=lambda session: session.prompts.words.step(1),
         shortcut="Alt+Right",
         enabled=_takes_text,
@@ -79,7 +79,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="previous_word",
         menu="Prompt",
-        label=says("Previous word"),
+        label=fixed_label("Previous word"),
         run=lambda session: session.prompts.words.step(-1),
         shortcut="Alt+Left",
         enabled=_takes_text,
@@ -88,7 +88,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="swap_down",
         menu="Prompt",
-        label=says("Swap word for the next"),
+        label=fixed_label("Swap word for the next"),
         run=lambda session: session.prompts.words.swap(1),
         shortcut="Alt+Down",
         enabled=_word_selected,
@@ -99,7 +99,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="swap_up",
         menu="Prompt",
-        label=says("Swap word for the previous"),
+        label=fixed_label("Swap word for the previous"),
         run=lambda session: session.prompts.words.swap(-1),
         shortcut="Alt+Up",
         enabled=_word_selected,
@@ -108,7 +108,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="heavier",
         menu="Prompt",
-        label=says("More weight on the word"),
+        label=fixed_label("More weight on the word"),
         run=_weigh(WEIGHT_STEP),
         shortcut="Alt+=",
         enabled=_word_selected,
@@ -117,7 +117,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="lighter",
         menu="Prompt",
-        label=says("Less weight on the word"),
+        label=fixed_label("Less weight on the word"),
         run=_weigh(-WEIGHT_STEP),
         shortcut="Alt+-",
         enabled=_word_selected,
@@ -126,7 +126,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="mute_word",
         menu="Prompt",
-        label=says("Mute the word"),
+        label=fixed_label("Mute the word"),
         run=_mute,
         shortcut="Alt+M",
         enabled=_word_selected,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from app.document import seed_plane
-from app.explorer.actions.action import Action, says
+from app.explorer.actions.action import Action, fixed_label
 from app.explorer.session import Session
 
 
@@ -18,21 +18,28 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="seed_right",
         menu="Seed",
-        label=says("Next seed"),
+        label=fixed_label("Next seed"),
         run=_step_seed(1, 0),
         shortcut="Right",
         tooltip="To the next whole seed.",
         repeat=True,
     ),
     Action(
-        id="seed_left", menu="Seed", label=says("Previous seed"), run=_step_seed(-1, 0), shortcut="Left", repeat=True
+        id="seed_left",
+        menu="Seed",
+        label=fixed_label("Previous seed"),
+        run=_step_seed(-1, 0),
+        shortcut="Left",
+        repeat=True,
     ),
-    Action(id="seed_up", menu="Seed", label=says("A row up"), run=_step_seed(0, -1), shortcut="Up", repeat=True),
-    Action(id="seed_down", menu="Seed", label=says("A row down"), run=_step_seed(0, 1), shortcut="Down", repeat=True),
+    Action(id="seed_up", menu="Seed", label=fixed_label("A row up"), run=_step_seed(0, -1), shortcut="Up", repeat=True),
+    Action(
+        id="seed_down", menu="Seed", label=fixed_label("A row down"), run=_step_seed(0, 1), shortcut="Down", repeat=True
+    ),
     Action(
         id="seed_home",
         menu="Seed",
-        label=says("To seed 0"),
+        label=fixed_label("To seed 0"),
         run=lambda session: session.history.step("seed 0", lambda scene: replace(scene, seed_x=0.0, seed_y=0.0)),
         shortcut="Shift+Home",
         enabled=lambda session: (session.history.scene.seed_x, session.history.scene.seed_y) != (0.0, 0.0),
@@ -40,7 +47,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="snap",
         menu="Seed",
-        label=says("Snap to whole seeds"),
+        label=fixed_label("Snap to whole seeds"),
         run=lambda session: session.preferences.set_walk(snap=not session.settings.snap_seeds),
         shortcut="S",
         checked=lambda session: session.settings.snap_seeds,

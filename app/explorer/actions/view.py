@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from app.document.scene import ZOOM_LIMIT
 from app.explorer import snapshots
-from app.explorer.actions.action import Action, ask_window, says
+from app.explorer.actions.action import Action, ask_window, fixed_label
 from app.explorer.session import Session
 from app.explorer.ui_state import OTHER_MONITOR, WINDOWED, DeleteLayout, ShowOutput, ShowPanel, UseLayout
 
@@ -29,18 +29,18 @@ def _toggle_smooth(session: Session) -> None:
 
 
 def _toggle_output(session: Session) -> None:
-    session.desk.wish(ShowOutput(OTHER_MONITOR if session.desk.output is None else None))
+    session.ui.request(ShowOutput(OTHER_MONITOR if session.ui.output is None else None))
 
 
 def _name_layout(session: Session) -> None:
-    session.desk.naming_layout = True
+    session.ui.naming_layout = True
 
 
 ACTIONS: tuple[Action, ...] = (
     Action(
         id="compare_side",
         menu="View",
-        label=says("Snapshot B beside the picture"),
+        label=fixed_label("Snapshot B beside the picture"),
         run=lambda session: snapshots.compare(session, "side"),
         enabled=snapshots.can_compare,
         checked=lambda session: session.history.scene.compare == "side",
@@ -49,7 +49,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="compare_wipe",
         menu="View",
-        label=says("Snapshot B behind a wipe"),
+        label=fixed_label("Snapshot B behind a wipe"),
         run=lambda session: snapshots.compare(session, "wipe"),
         enabled=snapshots.can_compare,
         checked=lambda session: session.history.scene.compare == "wipe",
@@ -58,18 +58,18 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="zoom_fit",
         menu="View",
-        label=says("Fit the picture"),
+        label=fixed_label("Fit the picture"),
         run=_zoom_to(0),
         shortcut="Ctrl+0",
         separator=True,
         checked=lambda session: session.history.scene.zoom == 0,
     ),
-    Action(id="zoom_in", menu="View", label=says("Zoom in"), run=_zoom_by(1), shortcut="Ctrl+=", repeat=True),
-    Action(id="zoom_out", menu="View", label=says("Zoom out"), run=_zoom_by(-1), shortcut="Ctrl+-", repeat=True),
+    Action(id="zoom_in", menu="View", label=fixed_label("Zoom in"), run=_zoom_by(1), shortcut="Ctrl+=", repeat=True),
+    Action(id="zoom_out", menu="View", label=fixed_label("Zoom out"), run=_zoom_by(-1), shortcut="Ctrl+-", repeat=True),
     Action(
         id="smooth",
         menu="View",
-        label=says("Smooth filtering"),
+        label=fixed_label("Smooth filtering"),
         run=_toggle_smooth,
         checked=lambda session: session.history.scene.smooth,
         tooltip="Blend between the picture's pixels on screen instead of showing them as squares.",
@@ -77,7 +77,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="light_theme",
         menu="View",
-        label=says("Light theme"),
+        label=fixed_label("Light theme"),
         run=lambda session: session.preferences.set_theme("dark" if session.settings.theme == "light" else "light"),
         checked=lambda session: session.settings.theme == "light",
         separator=True,
@@ -86,21 +86,21 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="text_larger",
         menu="View",
-        label=says("Larger text"),
+        label=fixed_label("Larger text"),
         run=lambda session: session.preferences.set_text_scale(session.settings.text_scale + 0.1),
         shortcut="Ctrl+Shift+=",
     ),
     Action(
         id="text_smaller",
         menu="View",
-        label=says("Smaller text"),
+        label=fixed_label("Smaller text"),
         run=lambda session: session.preferences.set_text_scale(session.settings.text_scale - 0.1),
         shortcut="Ctrl+Shift+-",
     ),
     Action(
         id="output",
         menu="View/Output",
-        label=lambda session: "Full-screen output" if session.desk.output is None else "Close the output window",
+        label=lambda session: "Full-screen output" if session.ui.output is None else "Close the output window",
         run=_toggle_output,
         shortcut="F11",
         tooltip="Nothing but the picture, on the whole of the other monitor if there is one. Escape closes it.",
@@ -108,22 +108,22 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="output_window",
         menu="View/Output",
-        label=says("Output in a window"),
+        label=fixed_label("Output in a window"),
         run=ask_window(ShowOutput(WINDOWED)),
-        checked=lambda session: session.desk.output == WINDOWED,
+        checked=lambda session: session.ui.output == WINDOWED,
         tooltip="Nothing but the picture, in a window that can be moved and captured.",
     ),
     Action(
         id="layout_save",
         menu="View/Layouts",
-        label=says("Save layout as…"),
+        label=fixed_label("Save layout as…"),
         run=_name_layout,
         tooltip="Keep the arrangement of the panels under a name.",
     ),
     Action(
         id="layout_default",
         menu="View/Layouts",
-        label=says("Default arrangement"),
+        label=fixed_label("Default arrangement"),
         run=ask_window(UseLayout("")),
         tooltip="Put the panels where they were at the very first start.",
     ),
@@ -131,11 +131,11 @@ ACTIONS: tuple[Action, ...] = (
 
 
 def _panels(session: Session) -> Iterable[Action]:
-    for title, shown in session.desk.panels.items():
+    for title, shown in session.ui.panels.items():
         yield Action(
             id=f"panel {title}",
             menu="View/Panels",
-            label=says(title),
+            label=fixed_label(title),
             run=ask_window(ShowPanel(title, not shown)),
             checked=lambda session, shown=shown: shown,
             in_palette=False,
@@ -143,30 +143,30 @@ def _panels(session: Session) -> Iterable[Action]:
 
 
 def _monitors(session: Session) -> Iterable[Action]:
-    for index, name in enumerate(session.desk.monitors):
+    for index, name in enumerate(session.ui.monitors):
         yield Action(
             id=f"output on monitor {index + 1}",
             menu="View/Output",
-            label=says(f"Output on monitor {index + 1} ({name})"),
+            label=fixed_label(f"Output on monitor {index + 1} ({name})"),
             run=ask_window(ShowOutput(index)),
-            checked=lambda session, index=index: session.desk.output == index,
+            checked=lambda session, index=index: session.ui.output == index,
         )
 
 
 def _layouts(session: Session) -> Iterable[Action]:
-    for index, name in enumerate(session.desk.layouts):
+    for index, name in enumerate(session.ui.layouts):
         yield Action(
             id=f"layout {name}",
             menu="View/Layouts",
-            label=says(name),
+            label=fixed_label(name),
             run=ask_window(UseLayout(name)),
             separator=index == 0,
         )
-    for index, name in enumerate(session.desk.layouts):
+    for index, name in enumerate(session.ui.layouts):
         yield Action(
             id=f"delete layout {name}",
             menu="View/Layouts",
-            label=says(f"Delete “{name}”"),
+            label=fixed_label(f"Delete “{name}”"),
             run=ask_window(DeleteLayout(name)),
             separator=index == 0,
         )

@@ -40,7 +40,7 @@ class DragJob:
     """Whose noise and transform count."""
     ws: NDArray[np.float32]
     """[num_ws, w_dim]: where the picture is."""
-    pulls: tuple[Pull, ...]
+    points: tuple[Pull, ...]
     mask: NDArray[np.bool_] | None
     options: DragOptions
 
@@ -80,11 +80,11 @@ class PlainDrags:
                 raise DragError(f"{job.path}: the file has changed since it was opened; open it again")
             self._kept = (job.sha256, job.device, load_generator(checkpoint).to(job.device))
         generator = self._kept[2]
-        return PointDrag(generator, job.ws, job.pulls, request=job.request, mask=job.mask, options=job.options)
+        return PointDrag(generator, job.ws, job.points, request=job.request, mask=job.mask, options=job.options)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Report:
+class DragReport:
     """How far a drag has come."""
 
     progress: Progress | None
@@ -128,7 +128,7 @@ class PointWorker:
         self.stop()
         self._run = None
 
-    def take(self) -> Report | None:
+    def take(self) -> DragReport | None:
         """The newest report, once."""
         run = self._run
         if run is None:
@@ -153,12 +153,12 @@ class PointWorker:
                 if progress.state != "moving":
                     break
                 with self._lock:
-                    run.report = Report(progress=progress, ws=drag.ws)
-            last = Report(progress=progress, ws=drag.ws, ended=True)
+                    run.report = DragReport(progress=progress, ws=drag.ws)
+            last = DragReport(progress=progress, ws=drag.ws, ended=True)
         except Exception as error:  # noqa: BLE001 (whatever it raises must reach the window, never end in silence)
             log.error("dragging points failed\n%s", traceback.format_exc())
             why = str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}"
-            last = Report(progress=progress, ws=None, ended=True, problem=" ".join(why.split()))
+            last = DragReport(progress=progress, ws=None, ended=True, problem=" ".join(why.split()))
         with self._lock:
             run.report = last
 
@@ -168,4 +168,4 @@ class _Run:
 
     def __init__(self) -> None:
         self.stop = threading.Event()
-        self.report: Report | None = None
+        self.report: DragReport | None = None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Saving:
+class FileWriter:
     """Belongs to a session; `tick` it once a frame, `close` it."""
 
     def __init__(self, session: Session, services: Services) -> None:
@@ -43,7 +43,7 @@ class Saving:
         if session.frame is None:
             session.tell_error("There is no picture to save yet.")
             return
-        if session.points.is_passing(session.frame.request):
+        if session.drag.is_passing(session.frame.request):
             session.tell_error("The picture is being dragged. Stop that, or wait for its end, then save it.")
             return
         frame, info, scene = session.frame, session.info, session.history.scene

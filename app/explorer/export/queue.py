@@ -34,7 +34,7 @@ STOPPED = "stopped"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ExportJob:
     """One export."""
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
@@ -52,22 +52,22 @@ class Job:
     begun: bool = False
     """Whether it has ever run, so that a folder of pictures may be filled already."""
 
-    def from_source(self, source: Path) -> Job:
+    def from_source(self, source: Path) -> ExportJob:
         """This job, of a take or a scene file."""
         return replace(self, source=str(source))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
-    jobs: tuple[Job, ...] = ()
+    jobs: tuple[ExportJob, ...] = ()
 
 
-Report = Callable[[int, int], None]
-RunJob = Callable[[Job, Report, threading.Event], str | None]
+ProgressCallback = Callable[[int, int], None]
+RunJob = Callable[[ExportJob, ProgressCallback, threading.Event], str | None]
 """(job, report(done, total), when to stop) -> why it failed; None only when all is done."""
 
 
-def command_of(job: Job) -> list[str]:
+def command_of(job: ExportJob) -> list[str]:
     """The command line that renders a job."""
     settings = job.settings
     command = [sys.executable, "-m", "app.cli", "render", job.source, "--out", job.out, "--codec", settings.codec]
@@ -81,7 +81,7 @@ def command_of(job: Job) -> list[str]:
     return [*command, "--progress-json"]
 
 
-def run_in_a_process(job: Job, report: Report, stop: threading.Event) -> str | None:
+def run_in_a_process(job: ExportJob, report: ProgressCallback, stop: threading.Event) -> str | None:
     """Render a job by `glissando render`."""
     # On Windows; elsewhere the command itself steps back.
     priority = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
@@ -122,7 +122,7 @@ def run_in_a_process(job: Job, report: Report, stop: threading.Event) -> str | N
     return (said or [f"it ended with code {process.returncode}"])[-1][:500]
 
 
-def _follow(lines: IO[str], report: Report) -> None:
+def _follow(lines: IO[str], report: ProgressCallback) -> None:
     for line in lines:
         try:
             data = json.loads(line)
@@ -153,7 +153,7 @@ class ExportQueue:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._cancelled = False
-        self.jobs: tuple[Job, ...] = ()
+        self.jobs: tuple[ExportJob, ...] = ()
         self.problem: str | None = None
         """Why the jobs of an earlier session were not read."""
         self._load()
@@ -174,7 +174,7 @@ class ExportQueue:
     def busy(self) -> bool:
         return self._thread is not None
 
-    def add(self, job: Job) -> None:
+    def add(self, job: ExportJob) -> None:
         """To the end of the queue. Raises `ValueError` for a queue that is too long."""
         if len(self.jobs) >= MOST_JOBS:
             raise ValueError(f"exports: expected at most {MOST_JOBS} in the list; remove some")
@@ -225,13 +225,13 @@ class ExportQueue:
                 self.remove(job.id)
         self.paused = False
 
-    def tick(self) -> Job | None:
+    def tick(self) -> ExportJob | None:
         """Carry on; the job that has just ended, if one has."""
         with self._lock:
             progress, self._progress = self._progress, None
             outcome, self._outcome = self._outcome, None
         running = next((job for job in self.jobs if job.state == "running"), None)
-        ended: Job | None = None
+        ended: ExportJob | None = None
         if running is not None and progress is not None:
             self._change(running.id, save=False, done=progress[0], total=progress[1])
         if running is not None and outcome is not None:
@@ -267,7 +267,7 @@ class ExportQueue:
             if job.state == "running":
                 self._change(job.id, save=False, state=state)
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: ExportJob) -> None:
         self._stop = threading.Event()
         self._cancelled = False
         stop = self._stop
@@ -289,11 +289,11 @@ class ExportQueue:
         self._thread = threading.Thread(target=work, name="export")
         self._thread.start()
 
-    def find(self, job_id: str) -> Job | None:
+    def find(self, job_id: str) -> ExportJob | None:
         """The job with this id, unless it was removed."""
         return next((job for job in self.jobs if job.id == job_id), None)
 
-    def _change(self, job_id: str, *, save: bool = True, **changes: object) -> Job | None:
+    def _change(self, job_id: str, *, save: bool = True, **changes: object) -> ExportJob | None:
         self.jobs = tuple(
             replace(job, **changes) if job.id == job_id else job  # type: ignore[arg-type]
             for job in self.jobs

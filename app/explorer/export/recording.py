@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.explorer.export.take_writer import Taking
-from app.explorer.export.video_recorder import Recorder
+from app.explorer.export.take_writer import TakeWriter
+from app.explorer.export.video_recorder import VideoRecorder
 from app.explorer.services import Services
 from app.provenance import document, document_text
 from core.request import Frame, RenderRequest
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from app.explorer.session import Session
 
 
-class Recordings:
+class RecordingController:
     """Belongs to a session; `tick` it once a frame."""
 
     def __init__(self, session: Session, services: Services) -> None:
         self._session = session
         self._services = services
-        self.recorder: Recorder | None = None
+        self.recorder: VideoRecorder | None = None
         """The recording that is under way, or being written."""
-        self.taking = Taking(session)
+        self.take_writer = TakeWriter(session)
 
     def toggle(self) -> None:
         """Begin a recording, or end the one that is under way."""
@@ -33,20 +33,20 @@ class Recordings:
         if session.frame is None:
             session.tell_error("There is no picture to record yet.")
             return
-        if session.points.is_passing(session.frame.request):
+        if session.drag.is_passing(session.frame.request):
             session.tell_error("The picture is being dragged. Stop that, or wait for its end, then record.")
             return
-        path = session.saving.fresh_path(session.saving.stem(session.frame.request), ".mp4")
+        path = session.file_writer.fresh_path(session.file_writer.stem(session.frame.request), ".mp4")
         if path is None:
             return
-        self.recorder = Recorder(
+        self.recorder = VideoRecorder(
             path,
             self._services.open_writer,
             smooth=session.history.scene.smooth,
             comment=self._provenance(session.frame.request),
             clock=self._services.clock,
         )
-        self.taking.begin(path, self.recorder.offer(session.frame.pixels), session.frame.request)
+        self.take_writer.begin(path, self.recorder.offer(session.frame.pixels), session.frame.request)
 
     def _provenance(self, request: RenderRequest) -> str:
         """What a video says of itself that begins with this picture."""
@@ -57,14 +57,14 @@ class Recordings:
     def shown(self, frame: Frame) -> None:
         """This picture is on screen from now on."""
         # What is on its way while points are dragged has no name that a take could render again.
-        if self.recorder is not None and not self._session.points.is_passing(frame.request):
-            self.taking.shown(self.recorder.offer(frame.pixels), frame.request)
+        if self.recorder is not None and not self._session.drag.is_passing(frame.request):
+            self.take_writer.shown(self.recorder.offer(frame.pixels), frame.request)
 
     def stop(self) -> None:
         """Nothing more is recorded; the files may still be written."""
         if self.recorder is not None:
             self.recorder.stop()
-            self.taking.stop(self.recorder.seconds)
+            self.take_writer.stop(self.recorder.seconds)
 
     def tick(self) -> None:
         """Say what was recorded, once it is written."""
@@ -73,7 +73,7 @@ class Recordings:
         if recorder is None or result is None:
             return
         self.recorder = None
-        self.taking.end(recorder.seconds)
+        self.take_writer.end(recorder.seconds)
         if result.error is not None:
             self._session.tell_error(f"Recording stopped: {result.error}")
             return

@@ -13,7 +13,7 @@ from app.document.file import save_scene_file
 from app.document.scene import Scene
 from app.errors import reason
 from app.explorer.export.file_writer import file_stem
-from app.explorer.export.queue import Job
+from app.explorer.export.queue import ExportJob
 from app.explorer.rendering.strip import strip_settings, with_strip
 from app.rendering import ExportSettings
 from app.sources import stem_of
@@ -44,21 +44,21 @@ def add_export(session: Session, take: Path | None, settings: ExportSettings) ->
         _add(session, stem_of(take), take, settings)
     else:
         scene = session.history.scene
-        _add(session, session.saving.stem(scene), scene, settings)
+        _add(session, session.file_writer.stem(scene), scene, settings)
 
 
-def add_strip(session: Session, requests: Sequence[RenderRequest], subject: str) -> Job | None:
+def add_strip(session: Session, requests: Sequence[RenderRequest], subject: str) -> ExportJob | None:
     """Queue a video that glides through pictures and back to the first; None where that cannot be."""
     scene = replace(with_strip(session.history.scene, requests), tracks=())
     return _add(session, file_stem(plain(subject), scene), scene, strip_settings(session.info.size))
 
 
-def _add(session: Session, title: str, source: Path | Scene, settings: ExportSettings) -> Job | None:
+def _add(session: Session, title: str, source: Path | Scene, settings: ExportSettings) -> ExportJob | None:
     folder = Path(session.settings.output_dir)
     queue = session.exports
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        job = Job(title=title, source="", out=str(_free(folder, title, settings, queue.jobs)), settings=settings)
+        job = ExportJob(title=title, source="", out=str(_free(folder, title, settings, queue.jobs)), settings=settings)
         if isinstance(source, Scene):
             path = queue.scenes / f"{job.id}.json"
             save_scene_file(path, source, session.info)
@@ -74,7 +74,7 @@ def _add(session: Session, title: str, source: Path | Scene, settings: ExportSet
     return None
 
 
-def tell_of_export(session: Session, ended: Job | None) -> None:
+def report_export(session: Session, ended: ExportJob | None) -> None:
     """Say how an export ended, if one did."""
     if ended is None or ended.state == "cancelled":
         return
@@ -84,7 +84,7 @@ def tell_of_export(session: Session, ended: Job | None) -> None:
         session.tell_error(f"The export of {ended.title} failed: {ended.message}")
 
 
-def _free(folder: Path, stem: str, settings: ExportSettings, jobs: tuple[Job, ...]) -> Path:
+def _free(folder: Path, stem: str, settings: ExportSettings, jobs: tuple[ExportJob, ...]) -> Path:
     taken = {job.out for job in jobs}
     for number in count(1):
         name = f"{stem}-render" if number == 1 else f"{stem}-render-{number}"

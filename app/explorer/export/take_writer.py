@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Taking:
+class TakeWriter:
     """Belongs to a session."""
 
     def __init__(self, session: Session) -> None:

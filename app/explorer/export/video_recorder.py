@@ -47,7 +47,7 @@ OpenWriter = Callable[[Path, int, tuple[int, int], str], Writer]
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordingResult:
     """How a recording ended."""
 
     path: Path
@@ -59,7 +59,7 @@ class Recording:
     """One line; the file holds what was written before it."""
 
 
-class Recorder:
+class VideoRecorder:
     """One recording, from construction to `stop`.
 
     `offer` and `stop` return at once; `result` is there when the file is closed.
@@ -88,7 +88,7 @@ class Recorder:
         self._queued_bytes = 0
         self._skipped = 0
         self._frames = 0
-        self._result: Recording | None = None
+        self._result: RecordingResult | None = None
         # Not a daemon: leaving the program closes the file first.
         self._thread = threading.Thread(target=self._run, name="recorder")
         self._thread.start()
@@ -103,7 +103,7 @@ class Recorder:
         return self._stop is not None
 
     @property
-    def result(self) -> Recording | None:
+    def result(self) -> RecordingResult | None:
         with self._wake:
             return self._result
 
@@ -130,7 +130,7 @@ class Recorder:
                 self._stop = self._clock()
                 self._wake.notify()
 
-    def join(self, timeout: float | None = None) -> Recording | None:
+    def join(self, timeout: float | None = None) -> RecordingResult | None:
         """Wait for the file to be closed."""
         self._thread.join(timeout)
         return self.result
@@ -145,7 +145,7 @@ class Recorder:
         with self._wake:
             self._queue.clear()
             self._queued_bytes = 0
-            self._result = Recording(self.path, self._frames, self._frames / self._fps, self._skipped, error)
+            self._result = RecordingResult(self.path, self._frames, self._frames / self._fps, self._skipped, error)
 
     def _write_all(self) -> None:
         writer: Writer | None = None

@@ -26,17 +26,17 @@ class Arrangement:
         self._frames = 0
         self._tell()
 
-    def before_frame(self, wishes: list[ShowPanel | SaveLayout | UseLayout | DeleteLayout]) -> None:
+    def before_frame(self, requests: list[ShowPanel | SaveLayout | UseLayout | DeleteLayout]) -> None:
         """Outside of a frame, where ImGui takes another layout."""
         self._frames += 1
-        for wish in wishes:
+        for request in requests:
             try:
-                self._carry_out(wish)
+                self._carry_out(request)
             except LayoutError as error:
                 self._session.tell_error(str(error))
-        if wishes:
+        if requests:
             self._tell()
-        self._session.desk.panels = {w.label: w.is_visible for w in self._docking.dockable_windows if w.can_be_closed}
+        self._session.ui.panels = {w.label: w.is_visible for w in self._docking.dockable_windows if w.can_be_closed}
 
     def in_frame(self) -> None:
         """Dock panels that came without a place, bring to the front what was asked for, ask for a layout's name."""
@@ -49,26 +49,26 @@ class Arrangement:
         self._ask_name()
 
     def _tell(self) -> None:
-        self._session.desk.layouts = self._layouts.names()
+        self._session.ui.layouts = self._layouts.names()
 
-    def _carry_out(self, wish: ShowPanel | SaveLayout | UseLayout | DeleteLayout) -> None:
-        if isinstance(wish, ShowPanel):
-            window = self._docking.dockable_window_of_name(wish.title)
+    def _carry_out(self, request: ShowPanel | SaveLayout | UseLayout | DeleteLayout) -> None:
+        if isinstance(request, ShowPanel):
+            window = self._docking.dockable_window_of_name(request.title)
             if window is None:
-                raise LayoutError(f"There is no panel called {wish.title!r}.")
-            window.is_visible = wish.shown
-            if wish.shown:
-                self._arriving.append(wish.title)
-        elif isinstance(wish, SaveLayout):
+                raise LayoutError(f"There is no panel called {request.title!r}.")
+            window.is_visible = request.shown
+            if request.shown:
+                self._arriving.append(request.title)
+        elif isinstance(request, SaveLayout):
             windows = self._docking.dockable_windows
             panels = {window.label: window.is_visible for window in windows}
-            self._layouts.save(wish.name, Layout(docking=imgui.save_ini_settings_to_memory(), panels=panels))
-            self._session.tell(f"Saved the layout “{wish.name}”")
-        elif isinstance(wish, DeleteLayout):
-            self._layouts.delete(wish.name)
-            self._session.tell(f"Deleted the layout “{wish.name}”")
-        elif wish.name:
-            layout = self._layouts.load(wish.name)
+            self._layouts.save(request.name, Layout(docking=imgui.save_ini_settings_to_memory(), panels=panels))
+            self._session.tell(f"Saved the layout “{request.name}”")
+        elif isinstance(request, DeleteLayout):
+            self._layouts.delete(request.name)
+            self._session.tell(f"Deleted the layout “{request.name}”")
+        elif request.name:
+            layout = self._layouts.load(request.name)
             imgui.load_ini_settings_from_memory(layout.docking)
             self._show({entry.title: layout.panels.get(entry.title, False) for entry in PANELS})
         else:
@@ -105,15 +105,15 @@ class Arrangement:
                 node.set_local_flags(node.local_flags & ~hidden)
 
     def _ask_name(self) -> None:
-        desk = self._session.desk
-        if desk.naming_layout and not imgui.is_popup_open(TITLE):
+        ui = self._session.ui
+        if ui.naming_layout and not imgui.is_popup_open(TITLE):
             self._name = ""
             imgui.open_popup(TITLE)
         em = imgui.get_font_size()
         imgui.set_next_window_pos(imgui.get_main_viewport().get_center(), imgui.Cond_.appearing, ImVec2(0.5, 0.5))
         imgui.set_next_window_size(ImVec2(em * 26, 0))
         if not imgui.begin_popup_modal(TITLE, None, imgui.WindowFlags_.always_auto_resize)[0]:
-            desk.naming_layout = False
+            ui.naming_layout = False
             return
         if imgui.is_window_appearing():
             imgui.set_keyboard_focus_here()
@@ -124,7 +124,7 @@ class Arrangement:
         problem = why_no_name(name)
         if name and problem is not None:
             wrapped_text(problem, theme.colour.amber)
-        elif name in desk.layouts:
+        elif name in ui.layouts:
             wrapped_text(f"“{name}” is there already; saving replaces it.", theme.colour.amber)
         imgui.begin_disabled(problem is not None)
         saved = imgui.button("Save", ImVec2(em * 6, 0))
@@ -132,9 +132,9 @@ class Arrangement:
         imgui.same_line()
         cancelled = imgui.button("Cancel", ImVec2(em * 6, 0)) or imgui.is_key_pressed(imgui.Key.escape)
         if (saved or entered) and problem is None:
-            desk.wish(SaveLayout(name))
+            ui.request(SaveLayout(name))
             cancelled = True
         if cancelled:
-            desk.naming_layout = False
+            ui.naming_layout = False
             imgui.close_current_popup()
         imgui.end_popup()

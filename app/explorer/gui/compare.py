@@ -20,7 +20,7 @@ GAP = 10.0
 
 
 @dataclass(frozen=True)
-class Box:
+class Rect:
     """A part of the screen, in pixels."""
 
     left: float
@@ -55,18 +55,18 @@ class Comparison:
         scene = self._session.history.scene
         return scene.compare if marked(scene, "B") is not None else "off"
 
-    def live(self, box: Box) -> Box:
+    def live(self, box: Rect) -> Rect:
         """The part of the viewport for the live picture."""
         return replace(box, right=(box.left + box.right - GAP) / 2) if self.how == "side" else box
 
-    def beside(self, box: Box) -> Box:
+    def beside(self, box: Rect) -> Rect:
         """The part for snapshot B when the two stand side by side."""
         return replace(box, left=(box.left + box.right + GAP) / 2)
 
     def texture(self) -> tuple[Texture, tuple[int, int]] | None:
         """Snapshot B and its (width, height); None while it is being rendered."""
         snapshot = marked(self._session.history.scene, "B")
-        pixels = None if snapshot is None else self._session.others.get(snapshot.request)
+        pixels = None if snapshot is None else self._session.comparison_pictures.get(snapshot.request)
         if pixels is None:
             return None
         if self._texture is None:
@@ -76,7 +76,7 @@ class Comparison:
             self._shown = pixels
         return self._texture, (int(pixels.shape[1]), int(pixels.shape[0]))
 
-    def line(self, history: History, picture: Box) -> bool:
+    def line(self, history: History, picture: Rect) -> bool:
         """The wipe's line over the picture, to be dragged. Whether the mouse is at it."""
         x = round(picture.left + history.scene.wipe * picture.area.x)
         imgui.set_cursor_screen_pos(ImVec2(x - GRIP / 2, picture.top))
@@ -97,14 +97,14 @@ class Comparison:
         draw_list.add_circle_filled(middle, 5.0, white)
         return at_it
 
-    def names(self, live: Box, other: Box) -> None:
+    def names(self, live: Rect, other: Rect) -> None:
         """What is what, in the upper corners."""
         snapshot = marked(self._session.history.scene, "B")
         assert snapshot is not None
         _name("now", live.left + 8, live.top + 8)
         text = f"B · {snapshot.name}"
-        if self._session.others.get(snapshot.request) is None:
-            text += "  ·  " + (self._session.others.problem(snapshot.request) or "rendering…")
+        if self._session.comparison_pictures.get(snapshot.request) is None:
+            text += "  ·  " + (self._session.comparison_pictures.problem(snapshot.request) or "rendering…")
         width = imgui.calc_text_size(text).x + 16
         _name(text, max(other.right - width - 8, other.left), other.top + 8)
 

@@ -13,12 +13,12 @@ from imgui_bundle import portable_file_dialogs as pfd
 
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import wrapped_text
-from app.explorer.session import DialogWish, Session
-from app.explorer.train.workspace import Place
+from app.explorer.session import DialogRequest, Session
+from app.explorer.train.controller import PathField
 
 log = logging.getLogger(__name__)
 
-TITLES: dict[DialogWish, str] = {
+TITLES: dict[DialogRequest, str] = {
     "open": "Open a checkpoint",
     "save_picture": "Save the picture as",
     "output_folder": "Folder for pictures and videos",
@@ -34,7 +34,7 @@ TITLES: dict[DialogWish, str] = {
     "train_start": "Folder of a run to start from",
     "train_out": "Folder of the run",
 }
-_TRAIN: dict[DialogWish, Place] = {
+_TRAIN: dict[DialogRequest, PathField] = {
     "train_data": "data",
     "train_clip": "clip",
     "train_start": "start",
@@ -43,7 +43,7 @@ _TRAIN: dict[DialogWish, Place] = {
 _CHECKPOINTS = ["Checkpoints", "*.safetensors *.pkl *.pt", "All files", "*"]
 _SCENES = "*.json *.take.jsonl *.png *.gif *.mp4 *.mkv *.mov *.webm"
 _VECTORS = ["Directions and latents", "*.npz", "All files", "*"]
-_FILTERS: dict[DialogWish, list[str]] = {
+_FILTERS: dict[DialogRequest, list[str]] = {
     "open": _CHECKPOINTS,
     "find_checkpoint": _CHECKPOINTS,
     "open_scene": ["Scenes, takes, pictures and videos", _SCENES, "All files", "*"],
@@ -54,76 +54,76 @@ _FILTERS: dict[DialogWish, list[str]] = {
 
 
 class Dialogs:
-    """Takes the session's wishes for a file, and answers them when the person has chosen."""
+    """Takes the requests for a file dialog, and answers them when the person has chosen."""
 
     def __init__(self, session: Session, *, native: bool | None = None) -> None:
         self._session = session
         self._native = native_available() if native is None else native
-        self._wish: DialogWish | None = None
+        self._request: DialogRequest | None = None
         self._dialog: pfd.open_file | pfd.save_file | pfd.select_folder | None = None
         self._text = ""
 
     def draw(self) -> None:
-        wish, self._session.dialog_wish = self._session.dialog_wish, None
-        if wish is not None and self._wish is None:
-            self._wish = wish
+        request, self._session.dialog_request = self._session.dialog_request, None
+        if request is not None and self._request is None:
+            self._request = request
             if self._native:
-                self._dialog = self._open_native(wish)
+                self._dialog = self._open_native(request)
             else:
-                self._text = self._suggestion(wish)
-                imgui.open_popup(TITLES[wish])
+                self._text = self._suggestion(request)
+                imgui.open_popup(TITLES[request])
         if self._dialog is not None:
             self._poll()
-        elif self._wish is not None:
-            self._ask(self._wish)
+        elif self._request is not None:
+            self._ask(self._request)
 
-    def _open_native(self, wish: DialogWish) -> pfd.open_file | pfd.save_file | pfd.select_folder:
-        start = self._suggestion(wish)
-        if wish in _FILTERS:
-            return pfd.open_file(TITLES[wish], start, _FILTERS[wish])
-        if wish == "save_scene":
-            return pfd.save_file(TITLES[wish], start, ["Scenes", "*.json"])
-        if wish == "export_vectors":
-            return pfd.save_file(TITLES[wish], start, _VECTORS)
-        if wish == "save_picture":
-            return pfd.save_file(TITLES[wish], start, ["PNG pictures", "*.png"])
-        return pfd.select_folder(TITLES[wish], start)
+    def _open_native(self, request: DialogRequest) -> pfd.open_file | pfd.save_file | pfd.select_folder:
+        start = self._suggestion(request)
+        if request in _FILTERS:
+            return pfd.open_file(TITLES[request], start, _FILTERS[request])
+        if request == "save_scene":
+            return pfd.save_file(TITLES[request], start, ["Scenes", "*.json"])
+        if request == "export_vectors":
+            return pfd.save_file(TITLES[request], start, _VECTORS)
+        if request == "save_picture":
+            return pfd.save_file(TITLES[request], start, ["PNG pictures", "*.png"])
+        return pfd.select_folder(TITLES[request], start)
 
-    def _suggestion(self, wish: DialogWish) -> str:
+    def _suggestion(self, request: DialogRequest) -> str:
         settings = self._session.settings
-        if wish in ("open", "library_folder", "find_checkpoint"):
+        if request in ("open", "library_folder", "find_checkpoint"):
             return str(Path(settings.recents[0]).parent) + "/" if settings.recents else str(Path.cwd()) + "/"
-        if wish == "save_picture":
+        if request == "save_picture":
             return str(Path(settings.output_dir) / "picture.png")
-        if wish == "save_scene":
+        if request == "save_scene":
             return str(Path(settings.output_dir) / "scene.json")
-        if wish == "export_vectors":
-            return str(Path(settings.output_dir) / f"{self._session.shelf.checkpoint.stem}.directions.npz")
-        if wish in _TRAIN:
-            return self._session.training.chosen(_TRAIN[wish]) or str(Path.cwd())
-        if wish == "open_autosave":
-            return str(self._session.keeper.newest())
-        return settings.output_dir + ("/" if wish == "open_scene" else "")
+        if request == "export_vectors":
+            return str(Path(settings.output_dir) / f"{self._session.vectors.store.checkpoint.stem}.directions.npz")
+        if request in _TRAIN:
+            return self._session.training.chosen(_TRAIN[request]) or str(Path.cwd())
+        if request == "open_autosave":
+            return str(self._session.crash_recovery.newest())
+        return settings.output_dir + ("/" if request == "open_scene" else "")
 
     def _poll(self) -> None:
-        dialog, wish = self._dialog, self._wish
+        dialog, request = self._dialog, self._request
         assert dialog is not None
-        assert wish is not None
+        assert request is not None
         if not dialog.ready(0):
             return
         result = dialog.result()
         chosen = result[0] if isinstance(result, list) and result else result
-        self._dialog = self._wish = None
+        self._dialog = self._request = None
         if isinstance(chosen, str) and chosen:
-            self._answer(wish, chosen)
+            self._answer(request, chosen)
 
-    def _ask(self, wish: DialogWish) -> None:
+    def _ask(self, request: DialogRequest) -> None:
         viewport = imgui.get_main_viewport()
         imgui.set_next_window_pos(viewport.get_center(), imgui.Cond_.appearing, ImVec2(0.5, 0.5))
         imgui.set_next_window_size(ImVec2(imgui.get_font_size() * 36, 0))
-        opened, _ = imgui.begin_popup_modal(TITLES[wish], None, imgui.WindowFlags_.always_auto_resize)
+        opened, _ = imgui.begin_popup_modal(TITLES[request], None, imgui.WindowFlags_.always_auto_resize)
         if not opened:
-            self._wish = None
+            self._request = None
             return
         wrapped_text("No file dialog here (zenity or kdialog would give one). Type or paste a path:", theme.colour.dim)
         if imgui.is_window_appearing():
@@ -132,36 +132,40 @@ class Dialogs:
         entered, self._text = imgui.input_text("##path", self._text, imgui.InputTextFlags_.enter_returns_true)
         if imgui.button("OK", ImVec2(imgui.get_font_size() * 6, 0)) or entered:
             imgui.close_current_popup()
-            self._wish = None
+            self._request = None
             if self._text.strip():
-                self._answer(wish, self._text.strip())
+                self._answer(request, self._text.strip())
         imgui.same_line()
         if imgui.button("Cancel", ImVec2(imgui.get_font_size() * 6, 0)) or imgui.is_key_pressed(imgui.Key.escape):
             imgui.close_current_popup()
-            self._wish = None
+            self._request = None
         imgui.end_popup()
 
-    def _answer(self, wish: DialogWish, text: str) -> None:
+    def _answer(self, request: DialogRequest, text: str) -> None:
         path = Path(text).expanduser()
-        if wish == "open":
+        if request == "open":
             self._session.models.open(path)
-        elif wish == "save_picture":
-            self._session.saving.picture(path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png"))
-        elif wish in ("open_scene", "open_autosave"):
-            self._session.restorer.open(path)
-        elif wish == "save_scene":
-            self._session.saving.scene(path if path.suffix.lower() == ".json" else path.with_name(path.name + ".json"))
-        elif wish == "find_checkpoint":
-            self._session.restorer.give_checkpoint(path)
-        elif wish == "import_vectors":
-            self._session.shelf.import_file(path)
-        elif wish == "export_vectors":
-            self._session.shelf.export_file(
+        elif request == "save_picture":
+            self._session.file_writer.picture(
+                path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png")
+            )
+        elif request in ("open_scene", "open_autosave"):
+            self._session.file_opener.open(path)
+        elif request == "save_scene":
+            self._session.file_writer.scene(
+                path if path.suffix.lower() == ".json" else path.with_name(path.name + ".json")
+            )
+        elif request == "find_checkpoint":
+            self._session.file_opener.give_checkpoint(path)
+        elif request == "import_vectors":
+            self._session.vectors.store.import_file(path)
+        elif request == "export_vectors":
+            self._session.vectors.store.export_file(
                 path if path.suffix.lower() == ".npz" else path.with_name(path.name + ".npz")
             )
-        elif wish in _TRAIN:
-            self._session.training.choose(_TRAIN[wish], path)
-        elif wish == "library_folder":
+        elif request in _TRAIN:
+            self._session.training.choose(_TRAIN[request], path)
+        elif request == "library_folder":
             self._session.models.add_folder(path)
         else:
             self._session.preferences.set_output_dir(path)

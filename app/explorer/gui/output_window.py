@@ -39,8 +39,8 @@ def letterbox(width: int, height: int, room_width: int, room_height: int, *, who
     return (room_width - shown_width) // 2, (room_height - shown_height) // 2, shown_width, shown_height
 
 
-class Output:
-    """Opens, draws and closes the output window as `session.desk` asks. `main` is the main window's GLFW handle."""
+class OutputWindow:
+    """Opens, draws and closes the output window as `session.ui` asks. `main` is the main window's GLFW handle."""
 
     def __init__(self, session: Session, main: Any) -> None:
         self._session = session
@@ -48,19 +48,19 @@ class Output:
         self._window: _Window | None = None
         self._frames = 0
 
-    def before_frame(self, wishes: list[ShowOutput]) -> None:
+    def before_frame(self, requests: list[ShowOutput]) -> None:
         """What was asked for, and which monitors there are."""
         if self._frames % LOOK_AGAIN_FRAMES == 0:
-            self._session.desk.monitors = _monitor_names()
+            self._session.ui.monitors = _monitor_names()
         self._frames += 1
-        for wish in wishes:
+        for request in requests:
             self.close()
-            if wish.place is None:
+            if request.place is None:
                 continue
             try:
-                place = self._other_monitor() if wish.place == OTHER_MONITOR else wish.place
+                place = self._other_monitor() if request.place == OTHER_MONITOR else request.place
                 self._window = _Window(place)
-                self._session.desk.output = place
+                self._session.ui.output = place
             except Exception as error:  # noqa: BLE001 (a driver's refusal must not take the main window with it)
                 self._fail(error)
             finally:
@@ -83,7 +83,7 @@ class Output:
     def close(self) -> None:
         """Take the window away, if there is one."""
         window, self._window = self._window, None
-        self._session.desk.output = None
+        self._session.ui.output = None
         if window is None:
             return
         try:
@@ -96,7 +96,7 @@ class Output:
     def _fail(self, error: Exception) -> None:
         log.error("output window", exc_info=error)
         window, self._window = self._window, None
-        self._session.desk.output = None
+        self._session.ui.output = None
         text = str(error) if isinstance(error, OutputError) else f"{type(error).__name__}: {error}"
         self._session.tell_error(f"The output window was closed: {text}")
         if window is not None:

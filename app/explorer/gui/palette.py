@@ -18,7 +18,7 @@ LINES = 12
 
 
 @dataclass(frozen=True)
-class Found:
+class PaletteMatch:
     """An action that fits what was typed."""
 
     action: Action
@@ -28,26 +28,26 @@ class Found:
     score: int
 
 
-def find(session: Session, query: str) -> list[Found]:
+def find(session: Session, query: str) -> list[PaletteMatch]:
     """What fits, best first: by the label, or by menu and label together."""
     found = []
     for action in for_palette(session):
         label = action.label(session)
         by_label = match(query, label)
         if by_label is not None:
-            found.append(Found(action, label, by_label.positions, by_label.score))
+            found.append(PaletteMatch(action, label, by_label.positions, by_label.score))
             continue
         menu = action.menu.replace("/", " ")
         by_menu = match(query, f"{menu} {label}")
         if by_menu is not None:
             # Behind anything that fits by its own name alike.
             inside = tuple(place - len(menu) - 1 for place in by_menu.positions if place > len(menu))
-            found.append(Found(action, label, inside, by_menu.score - 10))
+            found.append(PaletteMatch(action, label, inside, by_menu.score - 10))
     return sorted(found, key=lambda entry: -entry.score)
 
 
-class Palette:
-    """Draws the palette while `session.desk.palette` says so."""
+class CommandPalette:
+    """Draws the palette while `session.ui.palette` says so."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -55,8 +55,8 @@ class Palette:
         self._chosen = 0
 
     def draw(self) -> None:
-        desk = self._session.desk
-        if desk.palette and not imgui.is_popup_open(TITLE):
+        ui = self._session.ui
+        if ui.palette and not imgui.is_popup_open(TITLE):
             self._query, self._chosen = "", 0
             imgui.open_popup(TITLE)
         viewport = imgui.get_main_viewport()
@@ -67,9 +67,9 @@ class Palette:
         imgui.set_next_window_size(ImVec2(width, 0))
         flags = imgui.WindowFlags_.no_title_bar | imgui.WindowFlags_.no_move | imgui.WindowFlags_.no_resize
         if not imgui.begin_popup(TITLE, flags | imgui.WindowFlags_.no_saved_settings):
-            desk.palette = False  # a click beside it closes it
+            ui.palette = False  # a click beside it closes it
             return
-        if not desk.palette:
+        if not ui.palette:
             imgui.close_current_popup()
         self._inside()
         imgui.end_popup()
@@ -118,10 +118,10 @@ class Palette:
                 imgui.set_keyboard_focus_here(-1)
 
     def _close(self) -> None:
-        self._session.desk.palette = False
+        self._session.ui.palette = False
         imgui.close_current_popup()
 
-    def _line(self, index: int, entry: Found, height: float) -> bool:
+    def _line(self, index: int, entry: PaletteMatch, height: float) -> bool:
         """One action: its name, with the typed letters lit, where it is in the menus, and its shortcut."""
         session, action = self._session, entry.action
         enabled = action.enabled(session)

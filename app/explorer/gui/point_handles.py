@@ -9,7 +9,7 @@ from typing import Literal
 from imgui_bundle import ImVec2, imgui
 
 from app.explorer.gui import theme
-from app.explorer.gui.compare import Box
+from app.explorer.gui.compare import Rect
 from app.explorer.session import Session
 from core.edit.points import Point, Pull
 
@@ -29,7 +29,7 @@ class _Grip:
     end: End
 
 
-class PointHand:
+class PointHandles:
     """Follows the mouse on the picture's item, the last one drawn, and draws the points over the picture."""
 
     def __init__(self, session: Session) -> None:
@@ -38,9 +38,9 @@ class PointHand:
         self._corner: Point | None = None
         """Where a rectangle was begun."""
 
-    def follow(self, picture: Box, part: Box, width: int) -> None:
+    def follow(self, picture: Rect, part: Rect, width: int) -> None:
         """`picture` is where the whole picture is, `part` what of the screen it may cover, `width` its own pixels."""
-        points = self._session.points
+        drag = self._session.drag
         unit = picture.area.x / width
         height = round(picture.area.y / unit)
         em = imgui.get_font_size() / theme.FONT_SIZE
@@ -49,7 +49,7 @@ class PointHand:
             min(max((mouse.x - picture.left) / unit - 0.5, -0.5), width - 0.5),
             min(max((mouse.y - picture.top) / unit - 0.5, -0.5), height - 0.5),
         )
-        if not points.running:
+        if not drag.running:
             if imgui.is_item_hovered():
                 imgui.set_mouse_cursor(imgui.MouseCursor_.hand)
                 if imgui.is_mouse_clicked(1):
@@ -65,52 +65,52 @@ class PointHand:
         self._draw(picture, part, unit, em)
 
     def _press(self, place: Point, reach: float) -> None:
-        points = self._session.points
+        drag = self._session.drag
         self._corner = self._grip = None
         if imgui.get_io().key_shift:
             self._corner = place
         elif (grip := self._at(place, reach)) is not None:
             self._grip = grip
-        elif points.put(Pull(handle=place, target=place)):
-            self._grip = _Grip(len(points.pulls) - 1, "target")
+        elif drag.put(Pull(handle=place, target=place)):
+            self._grip = _Grip(len(drag.points) - 1, "target")
 
     def _pull(self, place: Point) -> None:
-        points = self._session.points
+        drag = self._session.drag
         if self._corner is not None:
             (x0, y0), (x1, y1) = self._corner, place
-            points.region = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+            drag.region = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
         elif self._grip is not None:
-            pull = points.pulls[self._grip.index]
+            pull = drag.points[self._grip.index]
             moved = replace(pull, handle=place) if self._grip.end == "handle" else replace(pull, target=place)
-            points.pulls[self._grip.index] = moved
+            drag.points[self._grip.index] = moved
 
     def _let_go(self) -> None:
         """A point that was not pulled anywhere, and a rectangle of nothing, were meant by nobody."""
-        points = self._session.points
-        if self._grip is not None and points.pulls[self._grip.index].distance < 1.0:
-            del points.pulls[self._grip.index]
-        if self._corner is not None and points.region is not None:
-            left, top, right, bottom = points.region
+        drag = self._session.drag
+        if self._grip is not None and drag.points[self._grip.index].distance < 1.0:
+            del drag.points[self._grip.index]
+        if self._corner is not None and drag.region is not None:
+            left, top, right, bottom = drag.region
             if min(right - left, bottom - top) < 1.0:
-                points.region = None
+                drag.region = None
         self._grip = self._corner = None
 
     def _remove(self, place: Point, reach: float) -> None:
-        points = self._session.points
+        drag = self._session.drag
         grip = self._at(place, reach)
         if grip is not None:
-            del points.pulls[grip.index]
-        elif points.region is not None:
-            left, top, right, bottom = points.region
+            del drag.points[grip.index]
+        elif drag.region is not None:
+            left, top, right, bottom = drag.region
             if left <= place[0] <= right and top <= place[1] <= bottom:
-                points.region = None
+                drag.region = None
 
     def _at(self, place: Point, reach: float) -> _Grip | None:
         """The end of a point that is nearest to a place, within a reach in the picture's pixels. Of equals a target,
         and the last, which are drawn on top.
         """
         ends: list[tuple[float, int, End]] = []
-        for index, pull in enumerate(self._session.points.pulls):
+        for index, pull in enumerate(self._session.drag.points):
             ends.append((math.dist(pull.target, place), index, "target"))
             ends.append((math.dist(pull.handle, place), index, "handle"))
         within = [end for end in ends if end[0] <= reach]
@@ -119,26 +119,26 @@ class PointHand:
         _, index, end = min(within, key=lambda found: (found[0], -found[1]))
         return _Grip(index, end)
 
-    def _draw(self, picture: Box, part: Box, unit: float, em: float) -> None:
-        points = self._session.points
+    def _draw(self, picture: Rect, part: Rect, unit: float, em: float) -> None:
+        drag = self._session.drag
 
         def on_screen(point: Point) -> ImVec2:
             return ImVec2(picture.left + (point[0] + 0.5) * unit, picture.top + (point[1] + 0.5) * unit)
 
         draw_list = imgui.get_window_draw_list()
         draw_list.push_clip_rect(part.origin, part.corner, True)
-        if points.region is not None:
-            left, top, right, bottom = points.region
+        if drag.region is not None:
+            left, top, right, bottom = drag.region
             low, high = on_screen((left, top)), on_screen((right, bottom))
-            if not points.running:  # then one looks at the picture
+            if not drag.running:  # then one looks at the picture
                 _shade_around(draw_list, picture, low, high)
             draw_list.add_rect(low, high, theme.u32(theme.faded(theme.WHITE, 0.8)))
-        for pull in points.pulls:
+        for pull in drag.points:
             _arrow(draw_list, on_screen(pull.handle), on_screen(pull.target), em)
         draw_list.pop_clip_rect()
 
 
-def _shade_around(draw_list: imgui.ImDrawList, picture: Box, low: ImVec2, high: ImVec2) -> None:
+def _shade_around(draw_list: imgui.ImDrawList, picture: Rect, low: ImVec2, high: ImVec2) -> None:
     """Darken the picture around a rectangle."""
     dark = theme.u32(theme.OUTSIDE)
     for left, top, right, bottom in (

@@ -19,14 +19,14 @@ WIDTH_EM = 54.0
 
 
 class ShortcutSheet:
-    """Drawn while `session.desk.shortcuts` says so; a click beside it, Escape, or the key again closes it."""
+    """Drawn while `session.ui.shortcuts` says so; a click beside it, Escape, or the key again closes it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def draw(self) -> None:
-        desk = self._session.desk
-        if desk.shortcuts and not imgui.is_popup_open(TITLE):
+        ui = self._session.ui
+        if ui.shortcuts and not imgui.is_popup_open(TITLE):
             imgui.open_popup(TITLE)
         viewport = imgui.get_main_viewport()
         em = imgui.get_font_size()
@@ -35,10 +35,10 @@ class ShortcutSheet:
         imgui.set_next_window_size_constraints(ImVec2(width, 0), ImVec2(width, viewport.work_size.y - em))
         flags = imgui.WindowFlags_.no_move | imgui.WindowFlags_.no_resize | imgui.WindowFlags_.no_saved_settings
         if not imgui.begin_popup(TITLE, flags):
-            desk.shortcuts = False
+            ui.shortcuts = False
             return
-        if not desk.shortcuts or imgui.is_key_pressed(imgui.Key.escape):
-            desk.shortcuts = False
+        if not ui.shortcuts or imgui.is_key_pressed(imgui.Key.escape):
+            ui.shortcuts = False
             imgui.close_current_popup()
         self._inside()
         imgui.end_popup()

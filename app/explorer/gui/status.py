@@ -31,7 +31,7 @@ def draw_status(session: Session) -> None:
         if imgui.is_item_hovered():
             imgui.set_mouse_cursor(imgui.MouseCursor_.hand)
         if imgui.is_item_clicked():
-            session.desk.wish(ShowPanel(panel, True))
+            session.ui.request(ShowPanel(panel, True))
         tooltip(f"This acts on the picture. Click for the panel {panel}.")
     frame = session.frame
     if frame is None:
@@ -49,8 +49,8 @@ def draw_status(session: Session) -> None:
 
 def _following(session: Session, right: float) -> None:
     """Which run the picture follows, as far as there is room."""
-    if session.follower.text:
+    if session.run_follower.text:
         imgui.same_line()
         room = right - imgui.get_cursor_pos_x() - imgui.get_font_size()
-        imgui.text_colored(theme.colour.dim, fitted(f"·  {session.follower.text}", room))
-        tooltip(f"{session.follower.run}\nEach new snapshot is shown by itself; File > Follow the run ends that.")
+        imgui.text_colored(theme.colour.dim, fitted(f"·  {session.run_follower.text}", room))
+        tooltip(f"{session.run_follower.run}\nEach new snapshot is shown by itself; File > Follow the run ends that.")

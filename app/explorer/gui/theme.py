@@ -30,7 +30,7 @@ def _rgb(code: str, alpha: float = 1.0) -> ImVec4:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Palette:
+class Colours:
     """The colours of a theme."""
 
     backdrop: ImVec4
@@ -73,8 +73,8 @@ HANDLE = _rgb("ed403a")
 TARGET = _rgb("3880fa")
 """Of dragged points, as in the paper: what is taken is red, where it goes is blue."""
 
-PALETTES: dict[Theme, Palette] = {
-    "dark": Palette(
+PALETTES: dict[Theme, Colours] = {
+    "dark": Colours(
         backdrop=_rgb("0e0f13"),
         panel=_rgb("16181e"),
         popup=_rgb("1c1f27"),
@@ -95,7 +95,7 @@ PALETTES: dict[Theme, Palette] = {
         red=_rgb("f2606a"),
         green=_rgb("5fce8e"),
     ),
-    "light": Palette(
+    "light": Colours(
         backdrop=_rgb("d9dce3"),
         panel=_rgb("f2f3f7"),
         popup=_rgb("ffffff"),
@@ -153,7 +153,7 @@ def apply(name: Theme) -> None:
         style.set_color_(key, value)
 
 
-def _style_colours(palette: Palette) -> dict[imgui.Col_, ImVec4]:
+def _style_colours(palette: Colours) -> dict[imgui.Col_, ImVec4]:
     key = imgui.Col_
     nothing = ImVec4(0, 0, 0, 0)
     return {

@@ -13,9 +13,9 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from app.document.history import History
 from app.explorer.actions import by_id
 from app.explorer.gui import theme
-from app.explorer.gui.compare import Box, Comparison
+from app.explorer.gui.compare import Comparison, Rect
 from app.explorer.gui.picture_drag import PictureDrag
-from app.explorer.gui.point_handles import PointHand
+from app.explorer.gui.point_handles import PointHandles
 from app.explorer.gui.texture import Region, Texture
 from app.explorer.gui.widgets import tooltip
 from app.explorer.messages import Message
@@ -25,7 +25,7 @@ ZOOMS = (0, 1, 2, 3, 4, 6, 8, 10, 12, 16)
 
 
 @dataclass(frozen=True)
-class Placement:
+class PictureRect:
     """Where the picture is, in framebuffer pixels from the top left of the window."""
 
     x: int
@@ -41,14 +41,14 @@ def fitting_zoom(width: int, height: int, available_width: float, available_heig
     return float(math.floor(fraction)) if fraction >= 1.0 else max(fraction, 1e-3)
 
 
-def _placed(size: tuple[int, int], zoom: float, part: Box, scale: float) -> Box:
+def _placed(size: tuple[int, int], zoom: float, part: Rect, scale: float) -> Rect:
     """A picture in the middle of a part of the screen: on whole framebuffer pixels, or its squares would not be of one
     size.
     """
     width, height = size[0] * zoom / scale, size[1] * zoom / scale
     x = math.floor((part.left + (part.area.x - width) / 2) * scale) / scale
     y = math.floor((part.top + (part.area.y - height) / 2) * scale) / scale
-    return Box(x, y, x + width, y + height)
+    return Rect(x, y, x + width, y + height)
 
 
 class Viewport:
@@ -69,8 +69,8 @@ class Viewport:
         self._open_folder = open_folder
         self._uploaded = 0
         self._drag = PictureDrag(session)
-        self._hand = PointHand(session)
-        self.placement: Placement | None = None
+        self._handles = PointHandles(session)
+        self.placement: PictureRect | None = None
         """Where the picture was drawn last; for the tests that compare pixels."""
 
     def draw(self, history: History) -> None:
@@ -125,7 +125,7 @@ class Viewport:
         """At the right end, what can be done on the picture: as much of it as there is room for."""
         info = self._session.info
         hints = ["drag the picture to walk through the seeds"]
-        if self._session.points.on:
+        if self._session.drag.on:
             hints = ["press and pull; right click removes; Shift: what may change", "press on the picture and pull"]
         elif info is not None and info.has_transform:
             hints.insert(0, f"{hints[0]}; Alt moves, Ctrl turns, Shift scales it")
@@ -145,7 +145,7 @@ class Viewport:
         assert frame is not None
         scale = max(imgui.get_io().display_framebuffer_scale.x, 1.0)
         margin = 12.0
-        whole = Box(origin.x, origin.y, origin.x + area.x, origin.y + area.y)
+        whole = Rect(origin.x, origin.y, origin.x + area.x, origin.y + area.y)
         how = self._comparison.how
         part = self._comparison.live(whole)
         if scene.zoom:
@@ -159,7 +159,7 @@ class Viewport:
             self._uploaded = session.frame_count
         size = frame.width, frame.height
         place = _placed(size, zoom, part, scale)
-        self.placement = Placement(
+        self.placement = PictureRect(
             round(place.left * scale),
             round(place.top * scale),
             round(place.area.x * scale),
@@ -188,8 +188,8 @@ class Viewport:
         if how == "wipe":
             imgui.set_next_item_allow_overlap()
         imgui.invisible_button("##canvas", ImVec2(max(right - left, 1.0), max(bottom - top, 1.0)))
-        if session.points.on:
-            self._hand.follow(place, part, frame.width)
+        if session.drag.on:
+            self._handles.follow(place, part, frame.width)
         else:
             self._drag.follow(history, place.origin, place.area)
         if how == "wipe":
@@ -198,7 +198,7 @@ class Viewport:
             self._comparison.names(place, other_place)
 
     def _pixels(
-        self, texture: Texture, size: tuple[int, int], place: Box, part: Box, zoom: float, smooth: bool
+        self, texture: Texture, size: tuple[int, int], place: Rect, part: Rect, zoom: float, smooth: bool
     ) -> None:
         """A picture of a size in its own pixels, at its place, as far as it is within a part of the screen."""
         if part.area.x < 1 or part.area.y < 1:

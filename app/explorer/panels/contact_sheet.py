@@ -226,7 +226,7 @@ class ContactSheetPanel:
             history.step("contact sheet", lambda scene: scene.with_request(request))
         hovered = imgui.is_item_hovered()
         if hovered and imgui.is_mouse_double_clicked(0):
-            session.desk.wish(ShowPanel("Picture", True))
+            session.ui.request(ShowPanel("Picture", True))
         problem = self._problems.get(request)
         row, column = self._labels["rows"][place[0]], self._labels["columns"][place[1]]
         tooltip(problem or f"{row}\n{column}\nDouble-click to see it large.")

@@ -24,7 +24,7 @@ from app.explorer.gui.widgets import (
 )
 from app.explorer.panels.vector_rows import LAYERS_HELP, VectorMenu, about, icon_button, layer_range, vector_row
 from app.explorer.session import Session
-from app.explorer.vectors.direction_search import Method, Search
+from app.explorer.vectors.direction_search import Method, SearchOptions
 from core.request import Push
 from core.vectors import Vector
 
@@ -51,12 +51,12 @@ class DirectionsPanel:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._menu = VectorMenu(session)
-        self._search = Search(method="sefa", text="snowy", minus="green", template="{}")
+        self._search = SearchOptions(method="sefa", text="snowy", minus="green", template="{}")
         self._chose = False
 
     def draw(self, history: History) -> None:
         session = self._session
-        if not session.shelf.is_open:
+        if not session.vectors.store.is_open:
             dim_text("Directions come with a model; none is open yet.")
             return
         for index, push in enumerate(history.scene.pushes):
@@ -67,11 +67,11 @@ class DirectionsPanel:
                 break  # the places of those behind it have changed
         if history.scene.pushes:
             imgui.separator()
-        if session.vectors.finder.running:
+        if session.vectors.search.running:
             self._progress()
         else:
             # Out of the way once there are some: the list is what one plays on.
-            imgui.set_next_item_open(not session.shelf.directions, imgui.Cond_.once)
+            imgui.set_next_item_open(not session.vectors.store.directions, imgui.Cond_.once)
             if imgui.tree_node_ex("Find and exchange###find section", imgui.TreeNodeFlags_.no_tree_push_on_open):
                 self._find(history)
                 imgui.separator()
@@ -79,7 +79,7 @@ class DirectionsPanel:
 
     def _push(self, history: History, index: int, push: Push) -> bool:
         """The slider and the layers of one direction in the picture; whether it was removed."""
-        vector = self._session.shelf.find(push.direction)
+        vector = self._session.vectors.store.find(push.direction)
         name = vector.name if vector is not None else push.direction.rpartition("@")[0]
         what = (
             about(self._session, vector)
@@ -118,7 +118,7 @@ class DirectionsPanel:
 
     def _list(self, history: History) -> None:
         """The saved directions; a click puts one on the picture."""
-        directions = self._session.shelf.directions
+        directions = self._session.vectors.store.directions
         if not directions:
             wrapped_text(
                 "No directions are saved for this model yet. Find some above, or drop a .npz file here.",
@@ -138,13 +138,13 @@ class DirectionsPanel:
 
     def _progress(self) -> None:
         """How far the search has come."""
-        stage = self._session.vectors.finder.stage
+        stage = self._session.vectors.search.stage
         done = stage[1] / stage[2] if stage is not None and stage[2] else 0.0
         text = stage[0] if stage is not None else "starting"
         imgui.progress_bar(done, (-reset_width() - 4, 0), f"Finding directions: {text}…")
         imgui.same_line(0, 4)
         if icon_button(icons.ICON_FA_XMARK, "cancel", "Stop looking"):
-            self._session.vectors.finder.cancel()
+            self._session.vectors.search.cancel()
 
     def _find(self, history: History) -> None:
         """The search for more."""
@@ -197,7 +197,7 @@ class DirectionsPanel:
                 imgui.same_line()
 
 
-def _text_fields(search: Search) -> Search:
+def _text_fields(search: SearchOptions) -> SearchOptions:
     """The two texts, and what they stand in."""
     row_label("towards", 'What the direction adds, such as "snowy".')
     imgui.set_next_item_width(-1)

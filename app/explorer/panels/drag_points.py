@@ -36,58 +36,58 @@ class DragPointsPanel:
         self._session = session
 
     def draw(self, history: History) -> None:
-        session, points = self._session, self._session.points
-        if not session.shelf.is_open:
+        session, drag = self._session, self._session.drag
+        if not session.vectors.store.is_open:
             dim_text("Points are dragged in a model's pictures; none is open yet.")
             return
         mode = by_id("drag_points")
         imgui.begin_disabled(not mode.enabled(session))
-        if imgui.checkbox("put points on the picture###mode", points.on)[0]:
+        if imgui.checkbox("put points on the picture###mode", drag.on)[0]:
             mode.run(session)
         imgui.end_disabled()
         tooltip(f"{mode.tooltip} ({mode.shortcut})")
         wrapped_text(
-            HELP if points.on else "Switch this on to put points; off, the mouse walks as usual.", theme.colour.dim
+            HELP if drag.on else "Switch this on to put points; off, the mouse walks as usual.", theme.colour.dim
         )
-        imgui.begin_disabled(points.running)
+        imgui.begin_disabled(drag.running)
         self._settings(session.info.num_ws)
         self._points()
         imgui.end_disabled()
         action = by_id("drag_run")
-        running = points.running
+        running = drag.running
         icon, word = (icons.ICON_FA_STOP, "Stop") if running else (icons.ICON_FA_PLAY, "Start")
         action_button(session, action, f"{icon}  {word}###run", accent=not running)
-        if points.told:
-            wrapped_text(points.told, theme.colour.dim)
+        if drag.status_text:
+            wrapped_text(drag.status_text, theme.colour.dim)
 
     def _settings(self, num_ws: int) -> None:
-        points = self._session.points
+        drag = self._session.drag
         row_label("layers", LAYERS_HELP)
         imgui.set_next_item_width(-1)
         flags = imgui.SliderFlags_.always_clamp
         shown = f"the first %d of {num_ws}"
-        changed, styles = imgui.slider_int("##styles", min(points.styles, num_ws), 1, num_ws, shown, flags)
+        changed, styles = imgui.slider_int("##styles", min(drag.styles, num_ws), 1, num_ws, shown, flags)
         if changed:
-            points.styles = min(max(styles, 1), num_ws)
+            drag.styles = min(max(styles, 1), num_ws)
         tooltip(LAYERS_HELP)
         row_label("step", STEP_HELP)
         imgui.set_next_item_width(-1)
         changed, step = imgui.slider_float(
-            "##step", points.step_size, *STEP_SIZES, "%.3f", flags | imgui.SliderFlags_.logarithmic
+            "##step", drag.step_size, *STEP_SIZES, "%.3f", flags | imgui.SliderFlags_.logarithmic
         )
         if changed and step == step:
-            points.step_size = min(max(step, STEP_SIZES[0]), STEP_SIZES[1])
+            drag.step_size = min(max(step, STEP_SIZES[0]), STEP_SIZES[1])
         tooltip(STEP_HELP)
 
     def _points(self) -> None:
-        points = self._session.points
-        count = len(points.pulls)
+        drag = self._session.drag
+        count = len(drag.points)
         row_label("points", POINTS_HELP)
         text = f"{count}" if count else "none yet"
-        imgui.text_unformatted(text + (" within a rectangle" if points.region is not None else ""))
+        imgui.text_unformatted(text + (" within a rectangle" if drag.region is not None else ""))
         tooltip(POINTS_HELP)
-        imgui.begin_disabled(not count and points.region is None)
+        imgui.begin_disabled(not count and drag.region is None)
         if wide_button(f"{icons.ICON_FA_ERASER}  Clear###clear"):
-            points.clear()
+            drag.clear()
         imgui.end_disabled()
         tooltip("Take all points and the rectangle away. The picture stays.")

@@ -11,7 +11,7 @@ from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.codecs import CODECS
 from app.document.history import History
-from app.explorer.export.queue import Job, JobState
+from app.explorer.export.queue import ExportJob, JobState
 from app.explorer.export.requests import add_export, takes_in
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import dim_text, fitted, quiet_button, row_label, tooltip, wide_button, wrapped_text
@@ -143,7 +143,7 @@ class ExportsPanel:
             imgui.pop_id()
         imgui.end_child()
 
-    def _job(self, job: Job) -> None:
+    def _job(self, job: ExportJob) -> None:
         queue = self._session.exports
         buttons = imgui.get_frame_height() * 2 + 10
         right = imgui.get_cursor_pos_x() + imgui.get_content_region_avail().x - buttons

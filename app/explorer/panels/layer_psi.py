@@ -55,10 +55,10 @@ class LayerPsi:
         count = info.num_ws if info is not None else 0
         own = sum(psi is not None for psi in history.scene.layer_psi[:count])
         icon = icons.ICON_FA_CHEVRON_DOWN if self._open else icons.ICON_FA_CHEVRON_RIGHT
-        says = f"{own} of {count} with their own psi" if own else "all follow psi"
+        caption = f"{own} of {count} with their own psi" if own else "all follow psi"
         imgui.push_style_var(imgui.StyleVar_.button_text_align, ImVec2(0.0, 0.5))
         width = imgui.get_content_region_avail().x - reset_width() - 4
-        if imgui.button(f"{icon}  {says}###layer psi", ImVec2(width, 0)):
+        if imgui.button(f"{icon}  {caption}###layer psi", ImVec2(width, 0)):
             self._open = self._opened = not self._open
         imgui.pop_style_var()
         tooltip(HELP)

@@ -15,7 +15,7 @@ from app.explorer.gui import theme
 from app.explorer.gui.texture import Region, Texture
 from app.explorer.gui.widgets import dim_text, fitted, quiet_button, tooltip, wrapped_text
 from app.explorer.rendering.feature_colours import LayerPicture, Pixels
-from app.explorer.rendering.feature_maps import LayerLook, Question
+from app.explorer.rendering.feature_maps import FeatureMapQuery, FeatureMapViewer
 from app.explorer.session import Session
 
 COUNTS = (9, 16, 25, 49, 100)
@@ -35,7 +35,7 @@ class LayersPanel:
 
     def __init__(self, session: Session, new_texture: Callable[[], Texture]) -> None:
         self._session = session
-        self._look = LayerLook(session)
+        self._look = FeatureMapViewer(session)
         self._layer: str | None = None
         self._channel: int | None = None
         self._count = 25
@@ -62,7 +62,7 @@ class LayersPanel:
         imgui.begin_child("##maps", ImVec2(0, 0), imgui.ChildFlags_.none, imgui.WindowFlags_.no_scrollbar)
         layer = layers[names.index(self._layer)]
         self._look.ask(
-            Question(request=session.frame.request, layer=layer.name, channel=self._channel, count=self._count)
+            FeatureMapQuery(request=session.frame.request, layer=layer.name, channel=self._channel, count=self._count)
         )
         self._choose(layer)
         if self._look.problem is not None:
@@ -139,8 +139,8 @@ class LayersPanel:
         origin, size = self._maps.draw("##feature maps", view.picture, box)
         if not alone and imgui.is_item_hovered():
             self._pick(view, origin, size)
-        says = f"values {view.low:.3g} to {view.high:.3g}, mean {view.mean:.3g}, deviation {view.deviation:.3g}"
-        dim_text(fitted(says, area.x))
+        caption = f"values {view.low:.3g} to {view.high:.3g}, mean {view.mean:.3g}, deviation {view.deviation:.3g}"
+        dim_text(fitted(caption, area.x))
         side = imgui.get_font_size() * SPECTRUM_EM
         corner = imgui.get_cursor_screen_pos()
         self._spectrum.draw("##spectrum", view.spectrum, ImVec2(side, side), fill=True)

@@ -15,7 +15,7 @@ from app.explorer.actions import by_id
 from app.explorer.gui import theme
 from app.explorer.gui.texture import Texture
 from app.explorer.gui.widgets import dim_text, fitted, flow, no_picture, tooltip, wrapped_text
-from app.explorer.rendering.library import Entry
+from app.explorer.rendering.library import LibraryEntry
 from app.explorer.session import Session
 
 TILE_EM = 7.0
@@ -57,7 +57,7 @@ class LibraryPanel:
         flow([side] * len(entries), lambda index: self._tile(index, entries[index], side))
         imgui.end_child()
 
-    def _tile(self, index: int, entry: Entry, side: float) -> None:
+    def _tile(self, index: int, entry: LibraryEntry, side: float) -> None:
         session = self._session
         shown = session.info is not None and session.models.path == entry.path
         imgui.begin_group()
@@ -79,7 +79,7 @@ class LibraryPanel:
         dim_text(fitted(entry.path.stem, side))
         imgui.end_group()
 
-    def _texture(self, entry: Entry) -> Texture | None:
+    def _texture(self, entry: LibraryEntry) -> Texture | None:
         """The picture on the graphics card, uploaded when it is first shown; None when it cannot be read."""
         if entry.picture is None:
             return None

@@ -145,7 +145,7 @@ class MixingPanel:
     def _kinds(self) -> tuple[Kind, ...]:
         conditioning = self._session.conditioning
         subject: dict[str, tuple[Kind, ...]] = {"text": ("prompt",), "class": ("class",)}
-        saved: tuple[Kind, ...] = ("latent",) if self._session.shelf.latents else ()
+        saved: tuple[Kind, ...] = ("latent",) if self._session.vectors.store.latents else ()
         return ("seed", *subject.get(conditioning, ()), *saved)
 
     def _buttons(self, history: History, index: int) -> None:
@@ -219,10 +219,10 @@ class MixingPanel:
 
     def _latent(self, history: History, index: int, mix: Mix, width: float) -> None:
         imgui.set_next_item_width(width)
-        shown = self._session.shelf.find(mix.latent)
+        shown = self._session.vectors.store.find(mix.latent)
         name = shown.name if shown is not None else f"{name_of(mix.latent)} (not saved here)"
         if imgui.begin_combo("##latent", fitted(name, width - 2 * imgui.get_frame_height())):
-            for vector in self._session.shelf.latents:
+            for vector in self._session.vectors.store.latents:
                 chosen = shown is not None and vector.id == shown.id
                 if imgui.selectable(f"{vector.name}###{vector.id}", chosen)[0] and not chosen:
                     history.step(
@@ -235,7 +235,7 @@ class MixingPanel:
         tooltip("A latent of the Saved latents panel.")
 
     def _latents(self) -> tuple[str, ...]:
-        return tuple(vector.id for vector in self._session.shelf.latents)
+        return tuple(vector.id for vector in self._session.vectors.store.latents)
 
     def _edit(self, history: History, index: int, name: str, change: Callable[[Mix], Mix]) -> None:
         """Within a gesture, one mix."""

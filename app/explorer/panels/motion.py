@@ -76,7 +76,7 @@ class MotionPanel:
         if changed:
             # A full turn is the start again; inside the loop the slider stays at its right end while it is held.
             transport.time = past + min(position, seconds * (1 - 1e-6))
-            session.lead.show_timeline()
+            session.timeline_follower.show_timeline()
         tooltip(
             "Where the picture is along the path; drag to scrub. Not a change of the scene, so undo leaves it alone."
         )

@@ -36,5 +36,5 @@ class OutputPanel:
             imgui.pop_style_color()
         imgui.same_line(0, gap)
         if square_button(f"{icons.ICON_FA_FOLDER_OPEN}###folder"):
-            session.dialog_wish = "output_folder"
+            session.dialog_request = "output_folder"
         tooltip(f"Pictures and videos go to {session.settings.output_dir}. Click to choose another folder.")

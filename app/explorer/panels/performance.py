@@ -38,7 +38,7 @@ class PerformancePanel:
         self._session = session
 
     def draw(self, history: History) -> None:
-        meter = self._session.meter
+        meter = self._session.latency
         now = meter.rate[-1][0] if meter.rate else 0.0
         newest = max((samples[-1][0] for samples in (meter.render_ms, meter.latency_ms) if samples), default=now)
         now = max(now, newest)

@@ -41,7 +41,7 @@ class SavedLatentsPanel:
 
     def draw(self, history: History) -> None:
         session = self._session
-        if not session.shelf.is_open:
+        if not session.vectors.store.is_open:
             dim_text("Latents come with a model; none is open yet.")
             return
         self._save()
@@ -52,7 +52,7 @@ class SavedLatentsPanel:
                 imgui.pop_id()
                 if removed:
                     break
-        latents = session.shelf.latents
+        latents = session.vectors.store.latents
         if not latents:
             wrapped_text(
                 "Nothing is saved yet. A latent is a place you can come back to, whatever the prompt says then.",
@@ -83,7 +83,7 @@ class SavedLatentsPanel:
 
     def _mix(self, history: History, index: int, mix: Mix) -> bool:
         """How much of a latent is in the picture, and in which layers; whether it was removed."""
-        vector = self._session.shelf.find(mix.latent)
+        vector = self._session.vectors.store.find(mix.latent)
         name = vector.name if vector is not None else mix.latent.rpartition("@")[0]
         what = f"{name}\n{about(self._session, vector)}" if vector is not None else name
         row_label(fitted(name, imgui.get_font_size() * 5.0), what)

@@ -100,7 +100,7 @@ class SweepPanel:
         history.step("play strip", lambda scene: with_strip(scene, requests))
         self._session.transport.rewind()
         self._session.transport.playing = True
-        self._session.lead.show_timeline()
+        self._session.timeline_follower.show_timeline()
 
     def _buttons(self, history: History, pairs: list[tuple[str, str]]) -> None:
         session = self._session
@@ -142,7 +142,7 @@ class SweepPanel:
         drawn = [self._sweep.picture(index) for index in range(len(pairs))]
         pictures = [pixels for pixels in drawn if pixels is not None]
         captions = [value for value, _ in pairs]
-        self._session.saving.sheet(lambda: contact_sheet(pictures, captions=captions), f"sweep {self._template}")
+        self._session.file_writer.sheet(lambda: contact_sheet(pictures, captions=captions), f"sweep {self._template}")
 
     def _tile(self, history: History, index: int, value: str, prompt: str, side: float) -> None:
         imgui.begin_group()

@@ -37,13 +37,13 @@ from app.explorer.panels.timeline import TimelinePanel
 from app.explorer.panels.train import TrainPanel
 from app.explorer.session import Session
 
-Place = Literal["prompt", "controls", "play", "save", "picture", "side", "below"]
+DockArea = Literal["prompt", "controls", "play", "save", "picture", "side", "below"]
 """A part of the default layout: four rows in the column on the left, the picture beside it, and at the picture's right
 and below it what is there only while a panel is shown. Panels in one place are tabs, in the table's order."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class PanelContext:
     """What panels are made of."""
 
     session: Session
@@ -57,8 +57,8 @@ class PanelEntry:
 
     title: str
     """In its tab and in the menu; also its key in saved layouts, so a new title is a new panel to them."""
-    make: Callable[[Parts], Panel]
-    place: Place
+    make: Callable[[PanelContext], Panel]
+    place: DockArea
     shown: bool = True
     """Whether it is there before anybody asked for it."""
     closable: bool = True

@@ -12,9 +12,9 @@ from app.explorer.gui.widgets import row_label, square_button, tooltip, wide_but
 from app.explorer.panels.path_field import path_field
 from app.explorer.panels.train_progress import draw_progress, problem_text
 from app.explorer.panels.train_sources import draw_sources
-from app.explorer.session import DialogWish, Session
+from app.explorer.session import DialogRequest, Session
+from app.explorer.train.controller import PathField
 from app.explorer.train.plan import RECIPES, typed
-from app.explorer.train.workspace import Place
 
 CLIP_HELP = "A run of `glissando train clip`, or open_clip:MODEL/TAG. Left empty, what the recipe says."
 FROM_HELP = "A run, or a checkpoint, whose model is trained further. Left empty, a new model."
@@ -46,87 +46,87 @@ class TrainPanel:
         self._session = session
 
     def draw(self, history: History) -> None:
-        desk = self._session.training
+        training = self._session.training
         self._plan()
         self._buttons()
-        if desk.problem is not None:
-            problem_text(desk.problem)
-        watch = desk.watch
-        if watch is not None and (desk.busy or watch.progress.images is not None):
+        if training.problem is not None:
+            problem_text(training.problem)
+        watch = training.watch
+        if watch is not None and (training.busy or watch.progress.images is not None):
             imgui.separator()
-            draw_progress(desk, watch)
+            draw_progress(training, watch)
 
     def _plan(self) -> None:
-        desk = self._session.training
-        imgui.begin_disabled(desk.resumes or desk.busy)
+        training = self._session.training
+        imgui.begin_disabled(training.resumes or training.busy)
         self._recipe()
         draw_sources(self._session)
         self._place("clip", "CLIP", CLIP_HELP, "train_clip", "the recipe's")
         self._place("start", "start from", FROM_HELP, "train_start", "nothing")
         imgui.end_disabled()
         # Beside a run that another process trains, one may well start another.
-        imgui.begin_disabled(desk.trainer.running)
-        self._place("out", "run", f"{RUN_HELP}: {desk.usual_run}.", "train_out", f"runs/{desk.plan.recipe}")
+        imgui.begin_disabled(training.process.running)
+        self._place("out", "run", f"{RUN_HELP}: {training.usual_run}.", "train_out", f"runs/{training.plan.recipe}")
         imgui.end_disabled()
-        imgui.begin_disabled(desk.busy)
+        imgui.begin_disabled(training.busy)
         row_label("settings", SETTINGS_HELP)
         imgui.set_next_item_width(-1)
-        changed, text = imgui.input_text_with_hint("##settings", "kimg=50 batch=16", desk.plan.settings)
+        changed, text = imgui.input_text_with_hint("##settings", "kimg=50 batch=16", training.plan.settings)
         if changed:
-            desk.plan = replace(desk.plan, settings=typed(text))
-        tooltip(f"{desk.plan.settings}\n{SETTINGS_HELP}" if desk.plan.settings else SETTINGS_HELP)
+            training.plan = replace(training.plan, settings=typed(text))
+        tooltip(f"{training.plan.settings}\n{SETTINGS_HELP}" if training.plan.settings else SETTINGS_HELP)
         imgui.end_disabled()
 
     def _recipe(self) -> None:
-        desk = self._session.training
-        help_text = f"How to train. {desk.plan.recipe}: {RECIPES[desk.plan.recipe]}"
+        training = self._session.training
+        help_text = f"How to train. {training.plan.recipe}: {RECIPES[training.plan.recipe]}"
         row_label("recipe", help_text)
         imgui.set_next_item_width(-1)
-        if imgui.begin_combo("###recipe", desk.plan.recipe):
+        if imgui.begin_combo("###recipe", training.plan.recipe):
             for name, about in RECIPES.items():
-                if imgui.selectable(f"{name}###{name}", name == desk.plan.recipe)[0]:
-                    desk.plan = replace(desk.plan, recipe=name)
+                if imgui.selectable(f"{name}###{name}", name == training.plan.recipe)[0]:
+                    training.plan = replace(training.plan, recipe=name)
                 tooltip(about)
             imgui.end_combo()
         tooltip(help_text)
 
-    def _place(self, place: Place, label: str, help_text: str, wish: DialogWish, hint: str) -> None:
+    def _place(self, place: PathField, label: str, help_text: str, request: DialogRequest, hint: str) -> None:
         """A field of the plan that is a file or a folder."""
-        desk = self._session.training
+        training = self._session.training
         row_label(label, help_text)
         imgui.set_next_item_width(-imgui.get_frame_height() - 4)
-        now = getattr(desk.plan, place)
+        now = getattr(training.plan, place)
         changed, text = path_field(f"##{place}", hint, now)
         if changed:
-            desk.plan = replace(desk.plan, **{place: typed(text)})
+            training.plan = replace(training.plan, **{place: typed(text)})
         tooltip(f"{now}\n{help_text}" if now else help_text)
         imgui.same_line(0, 4)
         if square_button(f"{icons.ICON_FA_FOLDER_OPEN}###choose {place}"):
-            self._session.dialog_wish = wish
+            self._session.dialog_request = request
         tooltip("Choose a folder; a file's path can be typed.")
 
     def _buttons(self) -> None:
-        desk = self._session.training
+        training = self._session.training
         half = (imgui.get_content_region_avail().x - imgui.get_style().item_spacing.x) / 2
-        if desk.busy:
-            imgui.begin_disabled(desk.stopping)
-            label = "Saving…" if desk.stopping else "Stop"
+        if training.busy:
+            imgui.begin_disabled(training.stopping)
+            label = "Saving…" if training.stopping else "Stop"
             if wide_button(f"{icons.ICON_FA_STOP}  {label}###stop", half):
-                desk.stop()
+                training.stop()
             imgui.end_disabled()
-            other = desk.other
+            other = training.other
             tooltip(STOP_HELP if other is None else STOP_OTHER_HELP.format(who=other.who))
         else:
-            ready = desk.resumes or desk.plan.ready
-            label = "Resume" if desk.resumes else "Start"
+            ready = training.resumes or training.plan.ready
+            label = "Resume" if training.resumes else "Start"
             imgui.begin_disabled(not ready)
             if wide_button(f"{icons.ICON_FA_PLAY}  {label}###start training", half, accent=True):
-                desk.start()
+                training.start()
             imgui.end_disabled()
             tooltip(START_HELP if ready else "Name the pictures to train on first.")
         imgui.same_line()
-        imgui.begin_disabled(not (desk.busy or desk.resumes))
+        imgui.begin_disabled(not (training.busy or training.resumes))
         if wide_button(f"{icons.ICON_FA_EYE}  Explore it###explore run", half):
-            desk.explore()
+            training.explore()
         imgui.end_disabled()
         tooltip("Show this run's newest snapshot in this window, and each one that comes.")

@@ -9,26 +9,26 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from app.explorer.gui import theme
 from app.explorer.gui.plots import FLAGS, plot_look
 from app.explorer.gui.widgets import dim_text, fitted, tooltip, wrapped_text
-from app.explorer.train.run_watch import Progress, Watch
-from app.explorer.train.workspace import TrainingDesk
+from app.explorer.train.controller import TrainingController
+from app.explorer.train.run_watch import Progress, RunWatch
 from app.runs import amount
 
 PLOT_EM = 6.5
 LOSSES = ("loss_d", "loss_g")
 
 
-def draw_progress(desk: TrainingDesk, watch: Watch) -> None:
+def draw_progress(training: TrainingController, watch: RunWatch) -> None:
     """The run that the panel is about."""
     progress = watch.progress
     width = imgui.get_content_region_avail().x
-    imgui.text_unformatted(fitted(_state(desk, watch), width))
+    imgui.text_unformatted(fitted(_state(training, watch), width))
     tooltip(str(watch.run))
-    other = desk.other
+    other = training.other
     if other is not None:
         dim_text(fitted(f"trained by {other.who}", width))
         tooltip("Not by this window: it goes on when this window is closed.")
-    ending = desk.ending
-    if ending not in (None, "finished", "stopped", desk.problem):
+    ending = training.ending
+    if ending not in (None, "finished", "stopped", training.problem):
         problem_text(f"It ended: {ending}")
     _plot(progress)
     rest = {name: value for name, value in progress.newest.items() if name not in LOSSES}
@@ -43,14 +43,14 @@ def problem_text(text: str) -> None:
     wrapped_text(f"{icons.ICON_FA_TRIANGLE_EXCLAMATION}  {text}", theme.colour.red)
 
 
-def _state(desk: TrainingDesk, watch: Watch) -> str:
+def _state(training: TrainingController, watch: RunWatch) -> str:
     """One line: which run, how far, and what is the matter with it."""
     progress, name = watch.progress, watch.run.name
     if progress.images is None:
-        return f"{name}: " + ("starting…" if desk.busy else "has not begun")
+        return f"{name}: " + ("starting…" if training.busy else "has not begun")
     state = f"{name}: {amount(progress.images)} images"
-    if not desk.busy:
-        return f"{state}  ·  {desk.ending}" if desk.ending in ("finished", "stopped") else state
+    if not training.busy:
+        return f"{state}  ·  {training.ending}" if training.ending in ("finished", "stopped") else state
     if progress.stopped is not None:  # the last word of the trainer before this one
         return f"{state}  ·  starting…"
     return state if progress.images_per_s is None else f"{state}  ·  {progress.images_per_s:.3g} images/s"

@@ -11,7 +11,7 @@ from app.explorer.gui.widgets import LABEL_EM, dim_text, row_label, square_butto
 from app.explorer.panels.path_field import path_field
 from app.explorer.panels.vector_rows import icon_button, to_the_right
 from app.explorer.session import Session
-from app.explorer.train.plan import MOST_SOURCES, WEIGHTS, Source, typed
+from app.explorer.train.plan import MOST_SOURCES, WEIGHTS, DataSource, typed
 
 HELP = "Captioned pictures: a folder, a .zip, shards, or a file of captions."
 ADD_HELP = "Mix in pictures from another place."
@@ -23,14 +23,14 @@ GAP = 4.0
 
 def draw_sources(session: Session) -> None:
     """A row for each source; while there is one, nothing of weights."""
-    desk = session.training
+    training = session.training
     row_label("data", HELP)
-    several = len(desk.plan.sources) > 1
+    several = len(training.plan.sources) > 1
     if several:
         dim_text("drawn by weight")
         to_the_right()
         _add(session)
-    for index, source in enumerate(desk.plan.sources):
+    for index, source in enumerate(training.plan.sources):
         if several:
             source = _weight(source, index)
         buttons = 2 * (imgui.get_frame_height() + GAP)
@@ -39,29 +39,29 @@ def draw_sources(session: Session) -> None:
         if changed:
             source = replace(source, place=typed(text))
         tooltip(f"{source.place}\n{HELP}" if source.place else HELP)
-        if source != desk.plan.sources[index]:
-            desk.set_source(index, source)
+        if source != training.plan.sources[index]:
+            training.set_source(index, source)
         imgui.same_line(0, GAP)
         if square_button(f"{icons.ICON_FA_FOLDER_OPEN}###choose data {index}"):
-            desk.choosing = index
-            session.dialog_wish = "train_data"
+            training.choosing = index
+            session.dialog_request = "train_data"
         tooltip("Choose a folder; a file's path can be typed.")
         imgui.same_line(0, GAP)
         if not several:
             _add(session)
         elif icon_button(icons.ICON_FA_XMARK, f"remove data {index}", "Leave these pictures out"):
-            desk.set_source(index, None)
+            training.set_source(index, None)
             break  # the places of those behind it have changed
 
 
 def _add(session: Session) -> None:
-    desk = session.training
-    full = len(desk.plan.sources) >= MOST_SOURCES
+    training = session.training
+    full = len(training.plan.sources) >= MOST_SOURCES
     if icon_button(icons.ICON_FA_PLUS, "add data", ADD_HELP, enabled=not full):
-        desk.set_source(len(desk.plan.sources), Source())
+        training.set_source(len(training.plan.sources), DataSource())
 
 
-def _weight(source: Source, index: int) -> Source:
+def _weight(source: DataSource, index: int) -> DataSource:
     """The number in the labels' column."""
     column = imgui.get_style().window_padding.x + imgui.get_font_size() * LABEL_EM
     imgui.set_next_item_width(column - imgui.get_cursor_pos_x() - imgui.get_style().item_spacing.x)

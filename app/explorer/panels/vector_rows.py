@@ -22,9 +22,9 @@ EARLIER = "Made for an earlier snapshot of this run: nearly right for this one."
 
 def vector_row(session: Session, vector: Vector, *, in_use: bool) -> None:
     """A saved vector's name in a list, marked where it was made for an earlier snapshot. The menu's dots come next."""
-    shelf = session.shelf
+    store = session.vectors.store
     width = imgui.get_content_region_avail().x - reset_width() - 4
-    earlier = shelf.is_earlier(vector)
+    earlier = store.is_earlier(vector)
     if earlier:
         width -= imgui.calc_text_size(icons.ICON_FA_CLOCK_ROTATE_LEFT).x + 8
     imgui.align_text_to_frame_padding()
@@ -39,7 +39,7 @@ def vector_row(session: Session, vector: Vector, *, in_use: bool) -> None:
 
 def about(session: Session, vector: Vector) -> str:
     """How a vector was made, and for what."""
-    return f"{vector.note}\n{EARLIER}" if session.shelf.is_earlier(vector) else vector.note
+    return f"{vector.note}\n{EARLIER}" if session.vectors.store.is_earlier(vector) else vector.note
 
 
 def icon_button(icon: str, name: str, help_text: str, *, enabled: bool = True) -> bool:
@@ -91,20 +91,20 @@ class VectorMenu:
         imgui.set_next_window_size(ImVec2(imgui.get_font_size() * 16, 0))
         if not imgui.begin_popup(popup):
             return
-        shelf = self._session.shelf
-        own = shelf.is_own(vector)
+        store = self._session.vectors.store
+        own = store.is_own(vector)
         if own:
             imgui.set_next_item_width(-1)
             flags = imgui.InputTextFlags_.enter_returns_true
             entered, self._name = imgui.input_text_with_hint("##rename", "name", self._name, flags)
             tooltip(f"Another name, up to {NAME_LENGTH} characters; Enter renames.")
             if (imgui.menu_item_simple("Rename") or entered) and self._name.strip():
-                shelf.rename(vector, self._name)
+                store.rename(vector, self._name)
                 imgui.close_current_popup()
         if imgui.menu_item_simple("Export…"):
             by_id("export_vectors").run(self._session)
-            shelf.to_export = (vector,)
-        if imgui.menu_item_simple("Delete", enabled=own) and shelf.delete(vector):
+            store.to_export = (vector,)
+        if imgui.menu_item_simple("Delete", enabled=own) and store.delete(vector):
             history.step(f"delete {vector.name}", lambda scene: without(scene, vector))
         if not own:
             tooltip("It came with the model.")

@@ -7,7 +7,7 @@ from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import dim_text, fitted, flow, square_button, tooltip
-from app.explorer.prompts.word_editor import WEIGHT_STEP, PromptWords
+from app.explorer.prompts.word_editor import WEIGHT_STEP, WordEditor
 from app.explorer.session import Session
 from core.prompts import Word
 
@@ -44,7 +44,7 @@ class WordRow:
         self._keys(self._session.prompts.words)
         self._choices(self._session.prompts.words)
 
-    def _keys(self, words: PromptWords) -> None:
+    def _keys(self, words: WordEditor) -> None:
         """Arrows without Alt, while the panel has the focus and nothing is typed."""
         if words.place is None or imgui.get_io().want_text_input:
             return
@@ -110,7 +110,7 @@ class WordRow:
             draw_list.add_text(ImVec2(speaker, y), theme.u32(theme.colour.amber if muted else theme.colour.dim), icon)
         self._menu(index, word, ImVec2(origin.x, corner.y + 4))
 
-    def _turn(self, words: PromptWords, word: Word, wheel: float) -> None:
+    def _turn(self, words: WordEditor, word: Word, wheel: float) -> None:
         """A notch of the wheel is a step; a touchpad's small ones add up."""
         self._wheel += wheel
         steps = int(self._wheel)
@@ -118,7 +118,7 @@ class WordRow:
             self._wheel -= steps
             words.weigh(word, steps * WEIGHT_STEP)
 
-    def _choices(self, words: PromptWords) -> None:
+    def _choices(self, words: WordEditor) -> None:
         """What Up and Down lead to, as far as it fits on a line."""
         if words.place is None:
             return

@@ -21,7 +21,7 @@ from app.document.playback import (
     with_duration,
 )
 from app.document.scene import BPM_LIMITS, Scene
-from app.explorer.playback.timeline_follow import Lead
+from app.explorer.playback.timeline_follower import TimelineFollower
 from app.explorer.playback.transport import Transport
 from core.request import RenderRequest
 from core.timeline import EasingName
@@ -101,8 +101,8 @@ def point_at(points: tuple[TrackPoint, ...], time: float) -> int | None:
 class TimelineEditor:
     """What the Timeline panel and its shortcuts do. Belongs to the UI thread."""
 
-    def __init__(self, history: History, transport: Transport, lead: Lead) -> None:
-        self._history, self._transport, self._lead = history, transport, lead
+    def __init__(self, history: History, transport: Transport, lead: TimelineFollower) -> None:
+        self._history, self._transport, self._follower = history, transport, lead
         self._selection: Selection | None = None
         self._taps: deque[float] = deque(maxlen=TAPS + 1)
 
@@ -116,7 +116,7 @@ class TimelineEditor:
         scene = self._history.scene
         seconds = snapped(scene, seconds)
         self._transport.time = min(seconds, scene.duration * (1 - 1e-9)) if scene.loop else seconds
-        self._lead.show_timeline()
+        self._follower.show_timeline()
 
     # Selection
 
@@ -182,7 +182,7 @@ class TimelineEditor:
         self._transport.playing = False
         self._transport.time = keyframe.time
         self._history.step("go to keyframe", lambda scene: scene.with_request(keyframe.request))
-        self._lead.show_timeline()
+        self._follower.show_timeline()
 
     def step(self, direction: int) -> None:
         """Go to the next keyframe (1) or the one before (-1); at the last it begins anew."""

@@ -30,7 +30,7 @@ class _Round:
     at: int
 
 
-class PromptWords:
+class WordEditor:
     """Belongs to the UI thread; `tick` it once a frame."""
 
     def __init__(self, history: History, neighbours: Neighbours, lists: Callable[[], Lists]) -> None:

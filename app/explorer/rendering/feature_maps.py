@@ -12,7 +12,7 @@ from core.request import RenderRequest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class FeatureMapQuery:
     """What to look at."""
 
     request: RenderRequest
@@ -23,7 +23,7 @@ class Question:
     """How many channels a sheet has."""
 
 
-class LayerLook:
+class FeatureMapViewer:
     """The newest question wins; the last picture stays until the next one is ready. Belongs to the UI thread."""
 
     def __init__(self, session: Session) -> None:
@@ -31,11 +31,11 @@ class LayerLook:
         self._model: Any = None
         self._maps: tuple[RenderRequest, str, Maps] | None = None
         self._fetching: tuple[RenderRequest, str, Future[Maps]] | None = None
-        self._looking: tuple[Question, Future[LayerPicture]] | None = None
+        self._looking: tuple[FeatureMapQuery, Future[LayerPicture]] | None = None
         self._types: Future[dict[str, str]] | None = None
         self._failed: tuple[RenderRequest, str] | None = None
         self._worker: ThreadPoolExecutor | None = None
-        self.shown: tuple[Question, LayerPicture] | None = None
+        self.shown: tuple[FeatureMapQuery, LayerPicture] | None = None
         """The last answer, and to what."""
         self.problem: str | None = None
         """Why there is none to the last question."""
@@ -46,7 +46,7 @@ class LayerLook:
         done = self._types is not None and self._types.done() and not self._types.cancelled()
         return self._types.result() if done and self._types is not None and self._types.exception() is None else {}
 
-    def ask(self, question: Question) -> None:
+    def ask(self, question: FeatureMapQuery) -> None:
         """Once a frame, while somebody looks."""
         session = self._session
         if session.info is not self._model:

@@ -16,7 +16,7 @@ Samples = deque[tuple[float, float]]
 """(when, value), oldest first."""
 
 
-class Meter:
+class LatencyMeter:
     """The last seconds, sample by sample. Times are seconds on the caller's clock."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ Draw = Callable[[Path, Path], str | None]
 
 
 @dataclass(frozen=True)
-class Entry:
+class LibraryEntry:
     """One model."""
 
     path: Path
@@ -67,13 +67,13 @@ class Library:
         self._cache, self._draw = cache, draw
         self._lock = threading.Condition()
         self._wanted: tuple[Sequence[Path], Sequence[Path], bool] | None = None
-        self._entries: tuple[Entry, ...] = ()
+        self._entries: tuple[LibraryEntry, ...] = ()
         self._closed = False
         self._busy = False
         self._thread: threading.Thread | None = None
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[LibraryEntry, ...]:
         """What was found by now: files that were named first, then those in folders by name."""
         with self._lock:
             return self._entries
@@ -122,22 +122,22 @@ class Library:
                 found[index] = self._drawn(entry.path)
                 self._publish(found)
 
-    def _publish(self, found: list[Entry]) -> None:
+    def _publish(self, found: list[LibraryEntry]) -> None:
         with self._lock:
             self._entries = tuple(found)
 
-    def _known(self, path: Path, retry: bool) -> Entry:
+    def _known(self, path: Path, retry: bool) -> LibraryEntry:
         picture, reason = self._kept(path)
         if picture.is_file():
-            return Entry(path, picture)
+            return LibraryEntry(path, picture)
         if retry:
-            return Entry(path)
+            return LibraryEntry(path)
         try:
-            return Entry(path, problem=reason.read_text(encoding="utf-8"))
+            return LibraryEntry(path, problem=reason.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return Entry(path)
+            return LibraryEntry(path)
 
-    def _drawn(self, path: Path) -> Entry:
+    def _drawn(self, path: Path) -> LibraryEntry:
         picture, reason = self._kept(path)
         try:
             picture.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ class Library:
                 reason.write_text(problem, encoding="utf-8")
         except OSError as error:
             problem = str(error)
-        return Entry(path, problem=problem) if problem is not None else Entry(path, picture)
+        return LibraryEntry(path, problem=problem) if problem is not None else LibraryEntry(path, picture)
 
     def _kept(self, path: Path) -> tuple[Path, Path]:
         """Where the picture of a file is kept, and the reason why there is none."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from app.document.scene import Scene
-from app.explorer.rendering.render_thread import Failed, Loaded, OpenEngine, Renderer, Report
+from app.explorer.rendering.render_thread import Failed, Loaded, OpenEngine, Renderer, StageCallback
 from app.explorer.services import EngineChoice, Services
 from core.vectors import Vector
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Models:
+class ModelLoader:
     """Belongs to a session."""
 
     def __init__(self, session: Session, services: Services) -> None:
@@ -73,7 +73,7 @@ class Models:
             self._load(str(path))
             return
         self._asked, self._choice = str(path), self._wanted_choice()
-        self._session.render.load(path, _telling(self.opener(), self._session.shelf.carry()))
+        self._session.render.load(path, _telling(self.opener(), self._session.vectors.store.carry()))
 
     def open_bundled(self) -> None:
         self._load("")
@@ -92,7 +92,7 @@ class Models:
         if self._wanted_choice() != self._choice:
             self._load_again()
 
-    def opener(self) -> Callable[[Path, Report], Renderer]:
+    def opener(self) -> Callable[[Path, StageCallback], Renderer]:
         """What loads a model on what was chosen last."""
         open_engine, choice = self._services.open_engine, self._choice
         return lambda path, report: open_engine(path, report, choice)
@@ -106,7 +106,7 @@ class Models:
             self._session.tell_error(str(error))
             return
         self._choice = self._wanted_choice()
-        self._session.shelf.opening()
+        self._session.vectors.store.opening()
         self._session.render.load(path, self.opener())
 
     def _load_again(self) -> None:
@@ -192,7 +192,7 @@ class Models:
 def _telling(opener: OpenEngine, vectors: tuple[Vector, ...]) -> OpenEngine:
     """What opens an engine that knows these before it draws."""
 
-    def open_engine(path: Path, report: Report) -> Renderer:
+    def open_engine(path: Path, report: StageCallback) -> Renderer:
         engine: Any = opener(path, report)
         engine.register({v.id: v.values for v in vectors if v.fits(engine.info.num_ws, engine.info.w_dim)})
         return cast("Renderer", engine)

@@ -67,9 +67,9 @@ class Answer:
     """Why there is no frame."""
 
 
-Report = Callable[[str, int, int], None]
+StageCallback = Callable[[str, int, int], None]
 """Called with (stage, how much is done, of how much)."""
-OpenEngine = Callable[[Path, Report], Renderer]
+OpenEngine = Callable[[Path, StageCallback], Renderer]
 
 REST_S = 0.15
 """How long the live picture must be at rest before another one is begun."""

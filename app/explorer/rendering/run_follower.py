@@ -26,7 +26,7 @@ Stamp = tuple[int, int, int]
 """Inode, size and time of change: another one is another file."""
 
 
-class Follower:
+class RunFollower:
     """Belongs to a session; `tick` it once a frame."""
 
     def __init__(self, session: Session, clock: Callable[[], float]) -> None:

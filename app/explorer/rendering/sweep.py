@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from app.document.scene import Scene
 from app.explorer.rendering.render_thread import RenderThread
-from app.explorer.rendering.thumbnails import Pictures, Pixels
+from app.explorer.rendering.thumbnails import Pixels, ThumbnailCache
 from core.prompts import escaped
 from core.request import RenderRequest
 
@@ -43,7 +43,7 @@ class Sweep:
     """The pictures of one template at the scene's other values. Belongs to the UI thread; `tick` it once a frame."""
 
     def __init__(self, render: RenderThread) -> None:
-        self._pictures = Pictures(render, side=None, limit=KEPT)
+        self._pictures = ThumbnailCache(render, side=None, limit=KEPT)
         self._model = ""
         self._base: RenderRequest | None = None
         self._since = 0.0

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 Pixels = NDArray[np.uint8]
 
 
-class Pictures:
+class ThumbnailCache:
     """Belongs to the UI thread. `side` is the longer side of what is kept, in pixels; None keeps all pixels."""
 
     def __init__(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from app.document.history import History
 from app.explorer.messages import Messages
-from app.explorer.storage.crash_recovery import Keeper
-from app.explorer.storage.settings import Store
+from app.explorer.storage.crash_recovery import CrashRecovery
+from app.explorer.storage.settings import SettingsStore
 
 PAUSE_S = 0.5
 
@@ -14,12 +14,19 @@ class Autosave:
     """Belongs to the UI thread; `tick` it once a frame, `close` it."""
 
     def __init__(
-        self, history: History, store: Store, keeper: Keeper, messages: Messages, now: float, *, kept: bool
+        self,
+        history: History,
+        store: SettingsStore,
+        keeper: CrashRecovery,
+        messages: Messages,
+        now: float,
+        *,
+        kept: bool,
     ) -> None:
         """`kept` says whether the history's first scene is the one that is kept already."""
         self._history = history
         self._store = store
-        self._keeper = keeper
+        self._crash_recovery = keeper
         self._messages = messages
         self._saved_revision = history.revision if kept else -1
         self._seen_revision = history.revision
@@ -44,4 +51,4 @@ class Autosave:
         if problem and problem != self._problem:
             self._messages.tell_error(problem)  # once, not at every change
         self._problem = problem
-        self._keeper.keep(self._history.scene)
+        self._crash_recovery.keep(self._history.scene)

@@ -24,7 +24,7 @@ PAUSE_S = 60.0
 _MARK = "running"
 
 
-class Keeper:
+class CrashRecovery:
     """Belongs to one session; `close` it when it ends well."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:

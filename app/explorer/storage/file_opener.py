@@ -29,7 +29,7 @@ Edit = Callable[[Scene], Scene]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class SavedState:
     """What a file gives back."""
 
     path: Path
@@ -41,7 +41,7 @@ class Kept:
     """Where play stood; None where the controls themselves were shown."""
 
 
-def read_kept(path: Path) -> Kept | None:
+def read_saved_state(path: Path) -> SavedState | None:
     """None for what is none of ours, perhaps a checkpoint. Raises `UserError` for a file that gives nothing back."""
     name = path.name.lower()
     if name.endswith(takes.SUFFIX):
@@ -49,10 +49,10 @@ def read_kept(path: Path) -> Kept | None:
         checkpoint = header.checkpoint
         made_with = MadeWith(name=checkpoint.name, family=checkpoint.family, sha256=checkpoint.sha256)
         restored = replace(_scene(path, scene), checkpoint=checkpoint.path)
-        return Kept(path=path, edit=lambda _: restored, made_with=made_with)
+        return SavedState(path=path, edit=lambda _: restored, made_with=made_with)
     if name.endswith(".json"):
         file = read_scene_file(path)
-        return Kept(path=path, edit=lambda _: file.scene, made_with=file.made_with)
+        return SavedState(path=path, edit=lambda _: file.scene, made_with=file.made_with)
     try:
         kind = kind_of(first_bytes(path))
     except UserError:
@@ -60,19 +60,19 @@ def read_kept(path: Path) -> Kept | None:
     return None if kind is None else _from_media(path)
 
 
-def _from_media(path: Path) -> Kept:
+def _from_media(path: Path) -> SavedState:
     picture = read_media(path)
     if picture.request is None:
         parameters = read_parameters(picture.parameters)
         if not parameters.prompt and parameters.place is None:
             raise UserError(f"{path}: it does not say how it was made")
-        return Kept(path=path, edit=lambda scene: with_parameters(scene, parameters))
+        return SavedState(path=path, edit=lambda scene: with_parameters(scene, parameters))
     made_with = None if picture.checkpoint is None else MadeWith(**picture.checkpoint)
     if picture.scene is not None:
         restored = _scene(path, picture.scene)
-        return Kept(path=path, edit=lambda _: restored, made_with=made_with, time=picture.time)
+        return SavedState(path=path, edit=lambda _: restored, made_with=made_with, time=picture.time)
     request = picture.request
-    return Kept(path=path, edit=lambda scene: scene.with_request(request), made_with=made_with)
+    return SavedState(path=path, edit=lambda scene: scene.with_request(request), made_with=made_with)
 
 
 def _scene(path: Path, data: dict[str, Any]) -> Scene:
@@ -92,7 +92,7 @@ def with_parameters(scene: Scene, parameters: Parameters) -> Scene:
     return replace(scene, **changes)
 
 
-class Restorer:
+class FileOpener:
     """Belongs to a session."""
 
     def __init__(self, session: Session, hashes: Path) -> None:
@@ -100,7 +100,7 @@ class Restorer:
         self._hashes = Hashes(hashes)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="restore")
         self._under_way: tuple[Future[Any], Callable[[Any], None]] | None = None
-        self._missing: Kept | None = None
+        self._missing: SavedState | None = None
 
     @property
     def busy(self) -> bool:
@@ -110,13 +110,13 @@ class Restorer:
         """Restore what a file holds, as one step to undo, or open it as a checkpoint."""
         path = path.expanduser().resolve()
 
-        def arrived(kept: Kept | None) -> None:
+        def arrived(kept: SavedState | None) -> None:
             if kept is None:
                 self._session.models.open(path)
             else:
                 self._restore(kept)
 
-        self._start(lambda: read_kept(path), arrived)
+        self._start(lambda: read_saved_state(path), arrived)
 
     def give_checkpoint(self, path: Path) -> None:
         """The person says where the missing checkpoint is."""
@@ -160,7 +160,7 @@ class Restorer:
             return
         self._under_way = self._thread.submit(work), then
 
-    def _restore(self, kept: Kept) -> None:
+    def _restore(self, kept: SavedState) -> None:
         session = self._session
         wanted, scene = kept.made_with, session.history.scene
         if wanted is None:
@@ -182,10 +182,10 @@ class Restorer:
 
         self._start(lambda: find_checkpoint(wanted.sha256, files, folders, self._hashes), looked)
 
-    def _ask(self, kept: Kept, wanted: MadeWith) -> None:
+    def _ask(self, kept: SavedState, wanted: MadeWith) -> None:
         session = self._session
         self._missing = kept
-        choices: list[tuple[str, Callable[[], None]]] = [("Find it…", self._wish_to_find)]
+        choices: list[tuple[str, Callable[[], None]]] = [("Find it…", self._ask_where)]
         if session.info is not None:
             choices.append((f"Use {session.info.name}", lambda: self._apply(kept, session.history.scene.checkpoint)))
         session.ask(
@@ -194,10 +194,10 @@ class Restorer:
             choices,
         )
 
-    def _wish_to_find(self) -> None:
-        self._session.dialog_wish = "find_checkpoint"
+    def _ask_where(self) -> None:
+        self._session.dialog_request = "find_checkpoint"
 
-    def _apply(self, kept: Kept, checkpoint: str) -> None:
+    def _apply(self, kept: SavedState, checkpoint: str) -> None:
         session = self._session
         self._missing = None
         session.history.step(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.explorer.messages import Messages
-from app.explorer.storage.settings import FRAME_LIMITS, Settings, Store, Theme
+from app.explorer.storage.settings import FRAME_LIMITS, Settings, SettingsStore, Theme
 from app.live.settings import LiveSettings
 
 TEXT_SCALES = (0.6, 2.5)
@@ -15,7 +15,7 @@ TEXT_SCALES = (0.6, 2.5)
 class Preferences:
     """Belongs to the UI thread. What cannot be read or written is told."""
 
-    def __init__(self, store: Store, messages: Messages) -> None:
+    def __init__(self, store: SettingsStore, messages: Messages) -> None:
         self._store = store
         self._messages = messages
         self.settings, problem = store.load_settings()

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 from app.document.scene import Scene, SceneError
 from app.document.seed_plane import COARSEST_STEP, FINEST_STEP, STEP
-from app.explorer.train.plan import Plan
+from app.explorer.train.plan import TrainingPlan
 from app.live.settings import LiveSettings
 from core import values
 
@@ -80,7 +80,7 @@ class Settings:
     """Seeds for each pixel of a drag across the picture."""
     snap_seeds: bool = False
     """Whether such a drag stops at whole seeds only."""
-    training: Plan = field(default_factory=Plan)
+    training: TrainingPlan = field(default_factory=TrainingPlan)
     """What the Train panel is to train."""
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class Settings:
         return replace(self, recents=(name, *(other for other in self.recents if other != name))[:RECENTS])
 
 
-class Store:
+class SettingsStore:
     """Reads and writes the files in one folder. Every method reports trouble by its return value, never by raising."""
 
     def __init__(self, folder: Path | None = None) -> None:

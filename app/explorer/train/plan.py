@@ -32,7 +32,7 @@ _ENDS_LIKE_A_WEIGHT = re.compile(r".+=\d+(\.\d+)?", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class DataSource:
     """Pictures to learn from. Raises `ValueError` for what cannot be."""
 
     place: str = ""
@@ -61,13 +61,13 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainingPlan:
     """What to train. Texts as they are typed: the trainer says what is wrong with them, this only what no text can be
     (`ValueError`).
     """
 
     recipe: str = "tiny"
-    sources: tuple[Source, ...] = field(default_factory=lambda: (Source(),))
+    sources: tuple[DataSource, ...] = field(default_factory=lambda: (DataSource(),))
     clip: str = ""
     start: str = ""
     out: str = ""

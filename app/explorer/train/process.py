@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from app.explorer.train.plan import Plan
+from app.explorer.train.plan import TrainingPlan
 from core.run_control import send
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ NICENESS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class TrainingResult:
     """How a training ended."""
 
     run: Path
@@ -42,7 +42,7 @@ class Ended:
     """Whether it was asked to."""
 
 
-class Trainer:
+class TrainingProcess:
     """One training at a time. Belongs to the UI thread; `close` it."""
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
@@ -57,7 +57,7 @@ class Trainer:
     def running(self) -> bool:
         return self._process is not None
 
-    def start(self, plan: Plan) -> str | None:
+    def start(self, plan: TrainingPlan) -> str | None:
         """Begin or resume a run; why that did not work, if so. Nothing while one goes on."""
         if self.running:
             return None
@@ -101,14 +101,14 @@ class Trainer:
             log.warning("%s: no command could be left: %s", run, error)
             process.terminate()
 
-    def poll(self) -> Ended | None:
+    def poll(self) -> TrainingResult | None:
         """How the training ended, once."""
         process = self._process
         if process is None or process.poll() is None:
             return None
         assert self.run is not None
         problem = None if process.returncode == 0 else self._why(process.returncode)
-        ended = Ended(run=self.run, problem=problem, stopped=self.stopping)
+        ended = TrainingResult(run=self.run, problem=problem, stopped=self.stopping)
         self._forget()
         return ended
 

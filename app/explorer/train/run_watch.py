@@ -18,7 +18,7 @@ BACK = 1 << 19
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stopped:
+class StopRecord:
     """How a trainer ended, in its own words."""
 
     time: float
@@ -39,7 +39,7 @@ class Progress:
     """(images, value) of the losses, oldest first."""
     evaluated: tuple[int, dict[str, float]] | None = None
     """The newest figures, and after how many images they were measured."""
-    stopped: Stopped | None = None
+    stopped: StopRecord | None = None
     """Where the log ends with that."""
 
     def take(self, row: Mapping[str, Any]) -> None:
@@ -54,7 +54,7 @@ class Progress:
         figures = {name: value for name, value in values.items() if name not in ("time", "images", "images_per_s")}
         if row["kind"] == "stop":
             problem = row.get("problem")
-            self.stopped = Stopped(
+            self.stopped = StopRecord(
                 time=values.get("time", 0.0),
                 finished=row.get("finished") is True,
                 problem=problem if isinstance(problem, str) else None,
@@ -80,7 +80,7 @@ class Progress:
             del curve[1::2]
 
 
-class Watch:
+class RunWatch:
     """One run's folder, which may be empty or not there yet. Belongs to the UI thread; `look` about once a second."""
 
     def __init__(self, run: Path) -> None:

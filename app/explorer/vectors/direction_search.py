@@ -23,7 +23,7 @@ Method = Literal["sefa", "ganspace", "styles", "text"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class SearchOptions:
     """What to look for."""
 
     method: Method
@@ -48,7 +48,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Result:
+class SearchResult:
     """How a search ended."""
 
     problem: str | None
@@ -58,7 +58,7 @@ class Result:
     """The file that it added to."""
 
 
-class Finder:
+class DirectionSearch:
     """One search at a time. Belongs to the UI thread; `close` it."""
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
@@ -66,7 +66,7 @@ class Finder:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._stage: tuple[str, int, int] | None = None
-        self._result: Result | None = None
+        self._result: SearchResult | None = None
         self._cancelled = False
 
     @property
@@ -80,7 +80,7 @@ class Finder:
         with self._lock:
             return self._stage
 
-    def start(self, checkpoint: Path, out: Path, search: Search) -> None:
+    def start(self, checkpoint: Path, out: Path, search: SearchOptions) -> None:
         """Look for directions of a model and add them to the file `out`. Nothing while a search is running."""
         if self.running:
             return
@@ -100,7 +100,7 @@ class Finder:
                 errors="replace",
             )
         except OSError as error:
-            self._result = Result(f"it did not start: {error}", checkpoint, out)
+            self._result = SearchResult(f"it did not start: {error}", checkpoint, out)
             return
         self._process = process
         threading.Thread(target=self._follow, args=(process, checkpoint, out), name="finder", daemon=True).start()
@@ -112,7 +112,7 @@ class Finder:
                 self._cancelled = True
                 self._process.terminate()
 
-    def take_result(self) -> Result | None:
+    def take_result(self) -> SearchResult | None:
         """How the search ended, once; None while it runs, and for one that was cancelled."""
         with self._lock:
             result, self._result = self._result, None
@@ -144,7 +144,7 @@ class Finder:
             problem = (said or [f"it ended with code {code}"])[-1]
         with self._lock:
             self._process = None
-            self._result = None if self._cancelled and code != 0 else Result(problem, checkpoint, out)
+            self._result = None if self._cancelled and code != 0 else SearchResult(problem, checkpoint, out)
 
 
 def _stage(line: str) -> tuple[str, int, int] | None:

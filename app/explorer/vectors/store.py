@@ -32,7 +32,7 @@ class Teller(Protocol):
     def tell_error(self, text: str) -> None: ...
 
 
-class Shelf:
+class VectorStore:
     """The vectors of one model after another. Belongs to the UI thread; `tick` it once a frame."""
 
     def __init__(self, folder: Path, call: Call, teller: Teller) -> None:
@@ -46,7 +46,7 @@ class Shelf:
         self._ids: dict[str, str] = {}
         """Digest to the id by which the engine knows it."""
         self._opening = False
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._sent: list[tuple[dict[str, str], Future[None]]] = []
         self._saving: list[tuple[str, Future[Any]]] = []
         self._carrying: tuple[Vector, ...] = ()
@@ -132,7 +132,7 @@ class Shelf:
         self._carried, self._carrying = self._carrying, ()
         fitting = [vector for vector in self._carried if vector.fits(info.num_ws, info.w_dim)]
         self._ids = {vector.digest: vector.id for vector in fitting}
-        self._sent, self._told = [], set()
+        self._sent, self._reported = [], set()
         self._saving = []
         self.refresh()
 
@@ -219,9 +219,9 @@ class Shelf:
         missing: dict[str, None] = {}
         result = self._fitted(request, {} if self._opening else self._ids, missing)
         if missing and self.is_open and not self._opening and not self._sent:
-            new = [name for name in missing if name not in self._told]
+            new = [name for name in missing if name not in self._reported]
             if new:
-                self._told.update(new)
+                self._reported.update(new)
                 names = _listed({name_of(name) for name in new})
                 it = "it" if len(new) == 1 else "them"
                 self._teller.tell_error(

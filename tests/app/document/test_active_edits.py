@@ -45,15 +45,15 @@ def test_a_click_opens_the_panel(tmp_path: Path) -> None:
         settle(ctx, session)
         session.history.step("mix", lambda scene: replace(scene, mixes=(Mix(seed_x=3.0, stop=2),)))
         settle(ctx, session)
-        assert not session.desk.panels["Style mixing"]
+        assert not session.ui.panels["Style mixing"]
         window = imgui.get_main_viewport().size
         for x in range(0, int(window.x) // 2, 8):  # it stands after the model's name, whatever the font makes of that
             ctx.mouse_teleport_to_pos((float(x), window.y - 12.0))
             ctx.mouse_click(0)
             ctx.yield_(2)
-            if session.desk.panels["Style mixing"]:
+            if session.ui.panels["Style mixing"]:
                 break
-        assert session.desk.panels["Style mixing"]
+        assert session.ui.panels["Style mixing"]
         assert not errors(session)
 
     drive(tmp_path, script)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from app.explorer.services import Services
 from app.explorer.session import Session
-from app.explorer.storage.settings import Store
+from app.explorer.storage.settings import SettingsStore
 from core.arithmetic import Arithmetic
 from core.model_info import ModelInfo
 from core.models.family import LayerInfo
@@ -145,7 +145,7 @@ def make_services(**changes: Any) -> Services:
 
 def make_session(folder: Path, checkpoint: Path | None = None, **changes: Any) -> Session:
     """A session that keeps its files in `folder`."""
-    session = Session(make_services(**changes), Store(folder / "config"), checkpoint)
+    session = Session(make_services(**changes), SettingsStore(folder / "config"), checkpoint)
     session.preferences.set_output_dir(folder / "out")
     return session
 

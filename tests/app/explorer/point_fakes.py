@@ -28,9 +28,10 @@ class FakeDrag:
             self.ws[: self.job.options.styles] += 1.0
         share = self.steps / self._ends_at
         handles = tuple(
-            tuple(h + (t - h) * share for h, t in zip(pull.handle, pull.target, strict=True)) for pull in self.job.pulls
+            tuple(h + (t - h) * share for h, t in zip(pull.handle, pull.target, strict=True))
+            for pull in self.job.points
         )
-        left = max(pull.distance for pull in self.job.pulls) * (1 - share)
+        left = max(pull.distance for pull in self.job.points) * (1 - share)
         return Progress(
             steps=self.steps,
             handles=handles,

@@ -61,27 +61,27 @@ def test_every_enabled_action_does_something(session: Session) -> None:
             session.history.scene,
             session.transport.playing,
             session.transport.time,
-            session.dialog_wish,
-            session.quit_wish,
+            session.dialog_request,
+            session.quit_requested,
             session.recorder,
             session.settings,
-            len(session.saving._under_way),
+            len(session.file_writer._under_way),
             session.models._asked,
-            repr(vars(session.desk)),
-            len(session.shelf._saving),
+            repr(vars(session.ui)),
+            len(session.vectors.store._saving),
             session.prompts.words.selected,
             session.prompts.words.waiting,
-            session.follower.on,
-            session.points.on,
-            session.points.running,
+            session.run_follower.on,
+            session.drag.on,
+            session.drag.running,
         )
 
-    session.shelf.add([Vector(name="snowy", kind="direction", values=np.ones(6))])
-    session.follower.follow(Path("run"))
-    session.follower.toggle()
-    session.points.put(Pull(handle=(1.0, 1.0), target=(5.0, 1.0)))
+    session.vectors.store.add([Vector(name="snowy", kind="direction", values=np.ones(6))])
+    session.run_follower.follow(Path("run"))
+    session.run_follower.toggle()
+    session.drag.put(Pull(handle=(1.0, 1.0), target=(5.0, 1.0)))
     for action in ACTIONS:
-        session.dialog_wish = None
+        session.dialog_request = None
         session.transport.time = 3.0
         scene = Scene(
             prompt="a",

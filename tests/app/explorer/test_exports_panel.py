@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("imgui_bundle")
 
-from app.explorer.export.queue import STOPPED, Job, Report
+from app.explorer.export.queue import STOPPED, ExportJob, ProgressCallback
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from tests.app.explorer.fakes import errors
@@ -24,7 +24,7 @@ def show(ctx: Context, session: Session) -> None:
     ctx.yield_(2)
 
 
-def half_done(job: Job, report: Report, stop: threading.Event) -> str | None:
+def half_done(job: ExportJob, report: ProgressCallback, stop: threading.Event) -> str | None:
     """Renders half of a video and then waits for the end; a GIF fails."""
     report(60, 120)
     if job.settings.codec == "gif":

@@ -71,7 +71,7 @@ def test_mixes_change_their_source_their_order_and_rest(tmp_path: Path) -> None:
     @with_mixing
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         face, hand = (Vector(name=name, kind="latent", values=np.full(6, n)) for n, name in enumerate(("face", "hand")))
-        session.shelf.add([face, hand])
+        session.vectors.store.add([face, hand])
         first, second = (
             Mix(first=0, stop=2, seed_x=4.0, seed_y=0.0, amount=0.5),
             Mix(first=5, latent=face.id, amount=0.0),

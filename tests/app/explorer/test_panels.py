@@ -394,7 +394,7 @@ def test_menus_name_the_step_and_act(tmp_path: Path) -> None:
         assert not ctx.item_exists(f"{PLAY}/##position")
         ctx.menu_click("//##MainMenuBar/View/Layouts/###layout_default")
         ctx.menu_click("//##MainMenuBar/File/###quit")
-        assert session.quit_wish
+        assert session.quit_requested
 
     drive(tmp_path, script)
 

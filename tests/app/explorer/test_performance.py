@@ -35,14 +35,14 @@ def open_chosen(path: Path, report: Any, choice: EngineChoice) -> SlowEngine:
 def test_pictures_and_latency_are_measured_and_drawn(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        session.desk.wish(ShowPanel("Performance", True))
+        session.ui.request(ShowPanel("Performance", True))
         session.transport.toggle()
-        until(ctx, lambda: len(session.meter.render_ms) > 20 and len(session.meter.rate) > 2)
+        until(ctx, lambda: len(session.latency.render_ms) > 20 and len(session.latency.rate) > 2)
         session.transport.toggle()
         settle(ctx, session)
         # Each picture that a change asked for was shown, and shown after it was asked for.
-        assert len(session.meter.latency_ms) > 10
-        assert all(value >= 0 for _, value in session.meter.latency_ms)
+        assert len(session.latency.latency_ms) > 10
+        assert all(value >= 0 for _, value in session.latency.latency_ms)
         assert not errors(session)
 
     drive(tmp_path, script)
@@ -51,7 +51,7 @@ def test_pictures_and_latency_are_measured_and_drawn(tmp_path: Path) -> None:
 def test_precision_is_chosen_and_what_does_not_load_is_told(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        session.desk.wish(ShowPanel("Performance", True))
+        session.ui.request(ShowPanel("Performance", True))
         ctx.yield_(4)
         choose(ctx, "##precision/bfloat16")
         until(ctx, lambda: session.info.precision == "bfloat16")
@@ -71,7 +71,7 @@ def test_frame_limit_and_vsync_reach_the_window(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
         explorer.params.fps_idling.fps_max = 60.0
-        session.desk.wish(ShowPanel("Performance", True))
+        session.ui.request(ShowPanel("Performance", True))
         ctx.yield_(4)
         ctx.item_input_value(f"{PANEL}/##frame_limit", 240)
         ctx.yield_(2)

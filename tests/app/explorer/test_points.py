@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.explorer.drag.session import KEPT
+from app.explorer.drag.controller import KEPT
 from app.explorer.session import Session
 from app.takes import read_take
 from app.vectors import let_know
@@ -50,57 +50,57 @@ def tick_until(session: Session, condition: Callable[[], bool]) -> None:
 def begin(session: Session, *pulls: Pull) -> RenderRequest:
     """The mode on, points put, started; gives what was on screen."""
     settle(session)
-    session.points.switch()
+    session.drag.switch()
     for pull in pulls or (PULL,):
-        session.points.put(pull)
+        session.drag.put(pull)
     before = session.wanted
-    session.points.start()
+    session.drag.start()
     return before
 
 
 def end(session: Session) -> None:
-    tick_until(session, lambda: not session.points.running)
+    tick_until(session, lambda: not session.drag.running)
     settle(session)
 
 
 def passing(session: Session) -> bool:
-    return session.frame is not None and session.points.is_passing(session.frame.request)
+    return session.frame is not None and session.drag.is_passing(session.frame.request)
 
 
 def test_a_drag_is_one_step_with_a_saved_latent(session: Session, drags: FakeDrags) -> None:
-    session.points.styles = 2
+    session.drag.styles = 2
     before = begin(session)
     tick_until(session, lambda: bool(drags.made))
     job = drags.made[0].job
     assert (job.path, job.sha256, job.device, job.threads) == (session.info.path, session.info.sha256, "cpu", 1)
-    assert (job.request, job.pulls, job.mask) == (before, (PULL,), None)
-    assert job.options == DragOptions(styles=2, step_size=session.points.step_size)
+    assert (job.request, job.points, job.mask) == (before, (PULL,), None)
+    assert job.options == DragOptions(styles=2, step_size=session.drag.step_size)
     steps = len(session.history)
     drags.let()
     end(session)
     assert len(session.history) == steps + 1
     assert session.history.undo_name == "drag points"
     (mix,) = session.history.scene.mixes
-    saved = session.shelf.find(mix.latent)
+    saved = session.vectors.store.find(mix.latent)
     assert saved is not None
-    assert session.shelf.is_own(saved)
+    assert session.vectors.store.is_own(saved)
     assert saved.name == f"dragged, {before.prompt}"
     assert (mix.first, mix.stop, mix.amount) == (0, 2, 1.0)
     assert np.allclose(saved.values[:2], job.ws[:2] + 10.0)
     assert np.array_equal(saved.values[2:], job.ws[2:])
     assert session.frame is not None
     assert session.frame.request == replace(before, mixes=(mix,))
-    assert session.points.pulls == [Pull(handle=PULL.target, target=PULL.target)]
-    assert session.points.told == "arrived after 10 steps, 0.0 pixels from the target"
+    assert session.drag.points == [Pull(handle=PULL.target, target=PULL.target)]
+    assert session.drag.status_text == "arrived after 10 steps, 0.0 pixels from the target"
     session.history.undo()
     settle(session)
     assert session.frame.request == before
     session.tick()
-    assert session.points.pulls == [PULL]  # back with what it was put on
+    assert session.drag.points == [PULL]  # back with what it was put on
     session.history.redo()
     settle(session)
     session.tick()
-    assert session.points.pulls == [Pull(handle=PULL.target, target=PULL.target)]
+    assert session.drag.points == [Pull(handle=PULL.target, target=PULL.target)]
     assert not errors(session)
 
 
@@ -121,7 +121,7 @@ def test_the_picture_follows_and_the_last_cut_is_not_seen(session: Session, drag
         tick_until(session, another)
         assert replace(seen[-1], mixes=()) == before
     drags.let()
-    tick_until(session, lambda: not session.points.running)
+    tick_until(session, lambda: not session.drag.running)
     tick_until(session, lambda: not passing(session))
     assert session.frame is not None
     assert session.frame.request == session.history.scene.controls_request()  # no fade from the picture before
@@ -130,13 +130,13 @@ def test_the_picture_follows_and_the_last_cut_is_not_seen(session: Session, drag
 def test_styles_on_their_way_do_not_pile_up(
     session: Session, drags: FakeDrags, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.explorer.drag.session.SHOW_EVERY_S", 0.0)
+    monkeypatch.setattr("app.explorer.drag.controller.SHOW_EVERY_S", 0.0)
     drags.ends_at = 3 * KEPT
     begin(session)
     for step in range(3 * KEPT):
         drags.let(1)
-        tick_until(session, lambda step=step: f"{step + 1} steps" in session.points.told)  # type: ignore[misc]
-        tick_until(session, lambda: session.points._drag is None or session.points._drag.sending is None)
+        tick_until(session, lambda step=step: f"{step + 1} steps" in session.drag.status_text)  # type: ignore[misc]
+        tick_until(session, lambda: session.drag._drag is None or session.drag._drag.sending is None)
     drags.let()
     end(session)
     known = session.render.call(lambda engine: dict(engine.vectors))
@@ -158,7 +158,7 @@ def test_directions_stay_sliders(session: Session, drags: FakeDrags, tmp_path: P
     added = engine.latent(before) - engine.latent(replace(before, pushes=()))
     assert np.array_equal(job.ws, engine.latent(before))
     (mix,) = session.history.scene.mixes
-    saved = session.shelf.find(mix.latent)
+    saved = session.vectors.store.find(mix.latent)
     assert saved is not None
     assert np.allclose(saved.values + added, job.ws + 10.0, atol=1e-5)
     assert session.history.scene.pushes == before.pushes
@@ -171,30 +171,30 @@ def test_another_drag_takes_the_place_of_the_last(session: Session, drags: FakeD
     begin(session)
     end(session)
     first = session.history.scene.mixes[-1]
-    session.points.clear()
-    session.points.put(PULL)
-    session.points.start()
+    session.drag.clear()
+    session.drag.put(PULL)
+    session.drag.start()
     end(session)
     assert session.history.scene.mixes[0] == other
     assert len(session.history.scene.mixes) == 2
     assert session.history.scene.mixes[1] != first
     assert drags.made[1].job.request.mixes == (other, first)
-    names = [latent.name for latent in session.shelf.latents]
+    names = [latent.name for latent in session.vectors.store.latents]
     assert names == [name_of(first.latent), f"{name_of(first.latent)} (2)"]
 
 
 def test_stop_keeps_what_was_reached(session: Session, drags: FakeDrags) -> None:
     begin(session)
     drags.let(4)
-    tick_until(session, lambda: "4 steps" in session.points.told)
-    session.points.stop()
+    tick_until(session, lambda: "4 steps" in session.drag.status_text)
+    session.drag.stop()
     drags.let(1)
     end(session)
     (mix,) = session.history.scene.mixes
-    saved = session.shelf.find(mix.latent)
+    saved = session.vectors.store.find(mix.latent)
     assert saved is not None
     assert np.allclose(saved.values[0], drags.made[0].job.ws[0] + 5.0)
-    assert session.points.told.startswith("stopped after 5 steps")
+    assert session.drag.status_text.startswith("stopped after 5 steps")
 
 
 @pytest.mark.parametrize("what", ["prompt", "seed", "psi", "undo"])
@@ -211,9 +211,9 @@ def test_another_picture_ends_it_and_nothing_is_kept(session: Session, drags: Fa
     drags.let()
     end(session)
     assert session.history.scene.mixes == ()
-    assert not session.shelf.latents
+    assert not session.vectors.store.latents
     assert not passing(session)
-    assert session.points.told == "stopped: the picture is another one"
+    assert session.drag.status_text == "stopped: the picture is another one"
     assert not errors(session)
 
 
@@ -235,7 +235,7 @@ def test_a_drag_waits_for_the_one_that_was_dropped(session: Session, drags: Fake
     tick_until(session, lambda: bool(drags.made))
     session.history.step("seed", lambda scene: replace(scene, seed_x=9.0))
     end(session)  # its thread is still in its step
-    session.points.start()
+    session.drag.start()
     for _ in range(50):
         session.tick()
         time.sleep(0.002)
@@ -253,7 +253,7 @@ def test_an_error_is_told_once(session: Session, drags: FakeDrags) -> None:
     assert errors(session) == ["Dragging points stopped: this model has no style layers"]
     assert session.history.scene.mixes == ()
     drags.fail = ""
-    session.points.start()  # and another one can be tried
+    session.drag.start()  # and another one can be tried
     drags.let()
     end(session)
     assert len(session.history.scene.mixes) == 1
@@ -263,13 +263,13 @@ def test_points_on_a_picture_of_the_play_make_it_the_controls(session: Session, 
     settle(session)
     session.transport.playing = True
     tick_until(session, lambda: session.transport.time > 0.05)
-    session.points.switch()
+    session.drag.switch()
     assert not session.transport.playing
     settle(session)
     assert session.frame is not None
     shown = session.frame.request
-    session.points.put(PULL)
-    session.points.start()
+    session.drag.put(PULL)
+    session.drag.start()
     drags.let()
     end(session)
     assert session.transport.time == 0.0
@@ -278,7 +278,7 @@ def test_points_on_a_picture_of_the_play_make_it_the_controls(session: Session, 
 
 
 def test_a_region_is_a_mask(session: Session, drags: FakeDrags) -> None:
-    session.points.region = (1.6, -0.5, 4.2, 2.4)
+    session.drag.region = (1.6, -0.5, 4.2, 2.4)
     begin(session)
     tick_until(session, lambda: bool(drags.made))
     mask = drags.made[0].job.mask
@@ -293,7 +293,7 @@ def test_no_recording_has_styles_on_their_way(session: Session, drags: FakeDrags
     session.recording.toggle()
     before = begin(session)
     drags.let(3)
-    tick_until(session, lambda: "3 steps" in session.points.told)
+    tick_until(session, lambda: "3 steps" in session.drag.status_text)
     for _ in range(20):
         session.tick()
     assert not passing(session)
@@ -315,14 +315,14 @@ def test_what_is_on_its_way_is_neither_recorded_nor_saved(session: Session, drag
     tick_until(session, lambda: passing(session))
     session.recording.toggle()
     assert session.recorder is None
-    session.saving.picture(tmp_path / "x.png")
+    session.file_writer.picture(tmp_path / "x.png")
     assert errors(session) == [
         f"The picture is being dragged. Stop that, or wait for its end, then {what}." for what in ("record", "save it")
     ]
-    assert not session.saving.busy
+    assert not session.file_writer.busy
     drags.let()
     end(session)
-    session.saving.picture(tmp_path / "x.png")
+    session.file_writer.picture(tmp_path / "x.png")
     tick_until(session, lambda: (tmp_path / "x.png").exists())
 
 
@@ -350,9 +350,9 @@ def test_a_take_and_a_scene_of_a_real_drag_render_again(
         settle(session)
         session.recording.toggle()
         first = begin(session, Pull(handle=(16.0, 16.0), target=(20.0, 16.0)))
-        wait_until(lambda: session.tick() or "steps" in session.points.told, timeout=60.0)
-        session.points.stop()
-        wait_until(lambda: session.tick() or not session.points.running, timeout=60.0)
+        wait_until(lambda: session.tick() or "steps" in session.drag.status_text, timeout=60.0)
+        session.drag.stop()
+        wait_until(lambda: session.tick() or not session.drag.running, timeout=60.0)
         settle(session)
         before = len(writers[0].frames)
         wait_until(lambda: len(writers[0].frames) > before + 1)

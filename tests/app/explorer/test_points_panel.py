@@ -53,41 +53,41 @@ def begin(ctx: Context, session: Session) -> None:
     settle(ctx, session)
     ctx.key_press(imgui.Key.d)
     ctx.yield_(4)
-    assert session.points.on
-    assert session.desk.panels["Drag points"]
+    assert session.drag.on
+    assert session.ui.panels["Drag points"]
     settle(ctx, session)
 
 
 def test_points_are_put_moved_and_removed_by_the_mouse(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         begin(ctx, session)
-        points = session.points
+        drag = session.drag
         scene = session.history.scene
         pull_from(ctx, (1.0, 1.0), (4.0, 2.0))
-        assert len(points.pulls) == 1
-        assert near(points.pulls[0], (1.0, 1.0), (4.0, 2.0))
+        assert len(drag.points) == 1
+        assert near(drag.points[0], (1.0, 1.0), (4.0, 2.0))
         pull_from(ctx, (6.0, 6.0), (6.0, 3.0))
-        assert len(points.pulls) == 2
+        assert len(drag.points) == 2
         pull_from(ctx, (4.0, 2.0), (3.0, 4.0))  # the first one's target, and then its handle
-        assert near(points.pulls[0], (1.0, 1.0), (3.0, 4.0))
+        assert near(drag.points[0], (1.0, 1.0), (3.0, 4.0))
         pull_from(ctx, (1.0, 1.0), (0.0, 2.0))
-        assert near(points.pulls[0], (0.0, 2.0), (3.0, 4.0))
+        assert near(drag.points[0], (0.0, 2.0), (3.0, 4.0))
         pull_from(ctx, (6.0, 3.0), (20.0, 3.0))  # no farther than the picture
-        assert near(points.pulls[1], (6.0, 6.0), (7.5, 3.0))
+        assert near(drag.points[1], (6.0, 6.0), (7.5, 3.0))
         right_click(ctx, 0.0, 2.0)
-        assert len(points.pulls) == 1
-        assert near(points.pulls[0], (6.0, 6.0), (7.5, 3.0))
+        assert len(drag.points) == 1
+        assert near(drag.points[0], (6.0, 6.0), (7.5, 3.0))
         ctx.mouse_teleport_to_pos(at(ctx, 2.0, 5.0))
         ctx.mouse_click(0)
         ctx.yield_(2)
-        assert len(points.pulls) == 1  # a click alone pulls nothing
+        assert len(drag.points) == 1  # a click alone pulls nothing
         pull_from(ctx, (1.0, 3.0), (5.0, 7.0), held=imgui.Key.mod_shift)
-        assert points.region == pytest.approx((1.0, 3.0, 5.0, 7.0), abs=0.1)
+        assert drag.region == pytest.approx((1.0, 3.0, 5.0, 7.0), abs=0.1)
         right_click(ctx, 2.0, 4.0)
-        assert points.region is None
+        assert drag.region is None
         assert session.history.scene == scene
         ctx.item_click(f"{PANEL}/###clear")
-        assert not points.pulls
+        assert not drag.points
         assert not errors(session)
 
     drive(tmp_path, script, open_drag=FakeDrags)
@@ -108,13 +108,13 @@ def test_start_moves_the_picture_in_one_step_and_undo_brings_it_back(tmp_path: P
         assert drags.made[0].job.options.styles == 2
         assert drags.made[0].job.options.step_size == pytest.approx(0.05)
         drags.let(5)
-        until(ctx, lambda: session.points.is_passing(session.frame.request))  # type: ignore[union-attr]
-        assert 1.0 < session.points.pulls[0].handle[0] < 5.0
+        until(ctx, lambda: session.drag.is_passing(session.frame.request))  # type: ignore[union-attr]
+        assert 1.0 < session.drag.points[0].handle[0] < 5.0
         pull_from(ctx, (6.0, 6.0), (2.0, 6.0))  # nothing is put while it runs
-        assert len(session.points.pulls) == 1
+        assert len(session.drag.points) == 1
         ctx.item_click(f"{PANEL}/###run")  # Stop
         drags.let()
-        until(ctx, lambda: not session.points.running)
+        until(ctx, lambda: not session.drag.running)
         settle(ctx, session)
         assert len(session.history) == steps + 1
         assert session.history.undo_name == "drag points"
@@ -124,11 +124,11 @@ def test_start_moves_the_picture_in_one_step_and_undo_brings_it_back(tmp_path: P
         ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.z)
         settle(ctx, session)
         assert session.frame.request == before  # type: ignore[union-attr]
-        until(ctx, lambda: near(session.points.pulls[0], (1.0, 1.0), (5.0, 1.0)))
+        until(ctx, lambda: near(session.drag.points[0], (1.0, 1.0), (5.0, 1.0)))
         ctx.key_press(imgui.Key.mod_shift | imgui.Key.d)  # and again, from the keyboard
         until(ctx, lambda: len(drags.made) == 2)
         drags.let()
-        until(ctx, lambda: not session.points.running)
+        until(ctx, lambda: not session.drag.running)
         assert len(session.history.scene.mixes) == 1
         assert not errors(session)
 
@@ -142,15 +142,15 @@ def test_without_the_mode_the_mouse_walks_as_ever(tmp_path: Path) -> None:
         here = session.history.scene
         ctx.key_press(imgui.Key.d)
         ctx.yield_(2)
-        assert not session.points.on
-        assert len(session.points.pulls) == 1  # they are there when one comes back
+        assert not session.drag.on
+        assert len(session.drag.points) == 1  # they are there when one comes back
         pull_from(ctx, (1.0, 1.0), (5.0, 3.0))
         scene = session.history.scene
         assert scene.seed_x > here.seed_x
         assert scene.seed_y > here.seed_y
         assert replace(scene, seed_x=0.0, seed_y=0.0) == replace(here, seed_x=0.0, seed_y=0.0)
         assert session.history.undo_name == "walk"
-        assert near(session.points.pulls[0], (1.0, 1.0), (5.0, 1.0))
+        assert near(session.drag.points[0], (1.0, 1.0), (5.0, 1.0))
         assert not errors(session)
 
     drive(tmp_path, script, open_drag=FakeDrags)
@@ -167,7 +167,7 @@ def test_a_model_that_cannot_is_one_message(tmp_path: Path) -> None:
         until(ctx, lambda: bool(errors(session)))
         ctx.yield_(5)
         assert errors(session) == [f"Dragging points stopped: {drags.fail}"]
-        assert not session.points.running
-        assert len(session.points.pulls) == 1
+        assert not session.drag.running
+        assert len(session.drag.points) == 1
 
     drive(tmp_path, script, open_drag=lambda: drags)

@@ -39,13 +39,13 @@ def test_escape_closes_lists_and_menus(tmp_path: Path) -> None:
                 ctx.key_press(imgui.Key.escape)
                 ctx.yield_(2)
             assert popups() == 0, opener
-        session.desk.palette = True
+        session.ui.palette = True
         ctx.yield_(2)
         assert popups() == 1
         ctx.key_press(imgui.Key.escape)
         ctx.yield_(3)
         assert popups() == 0
-        assert not session.desk.palette
+        assert not session.ui.palette
 
     drive(tmp_path, script)
 

@@ -15,7 +15,7 @@ from imgui_bundle import ImVec2, imgui
 
 from app.document.file import read_scene_file
 from app.document.scene import Scene
-from app.explorer.export.queue import STOPPED, Job
+from app.explorer.export.queue import STOPPED, ExportJob
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from app.images import read_png, save_png
@@ -429,7 +429,7 @@ def test_a_sweep_draws_its_pictures_and_a_click_adopts_one(tmp_path: Path) -> No
         assert ctx.item_exists("//Sweep/###strip")
         assert not errors(session)
 
-    def until_stopped(job: Job, report: object, stop: threading.Event) -> str:
+    def until_stopped(job: ExportJob, report: object, stop: threading.Event) -> str:
         stop.wait()
         return STOPPED
 

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("imgui_bundle")
 
 from app.explorer.session import Session
-from app.explorer.vectors.direction_search import Result
+from app.explorer.vectors.direction_search import SearchResult
 from app.explorer.window import Explorer
 from app.runs import LATEST, run_id
 from app.vectors import keep_for_run, kept_path, known_vectors, let_know, run_path
@@ -89,7 +89,7 @@ def pushed(session: Session, vector: Vector, amount: float) -> np.ndarray[Any, A
     """The picture with the slider of a direction somewhere."""
     pushes = (Push(direction=vector.id, amount=amount),)
     session.history.step("push", lambda scene: replace(scene, pushes=pushes))
-    wait_until(lambda: (session.tick(), session.settled and not session.shelf.busy)[1], timeout=60.0)
+    wait_until(lambda: (session.tick(), session.settled and not session.vectors.store.busy)[1], timeout=60.0)
     assert session.frame is not None
     assert len(session.frame.request.pushes) == 1
     return session.frame.pixels
@@ -98,21 +98,21 @@ def pushed(session: Session, vector: Vector, amount: float) -> np.ndarray[Any, A
 def test_made_at_one_snapshot_and_there_at_the_next(run: Run, opened: Open, tmp_path: Path) -> None:
     snowy = direction(run.write())
     session = opened()
-    assert session.shelf.add([snowy])
+    assert session.vectors.store.add([snowy])
     session.vectors.save_latent("home")
-    wait_until(lambda: (session.tick(), bool(session.shelf.latents))[1])
+    wait_until(lambda: (session.tick(), bool(session.vectors.store.latents))[1])
     pushed(session, snowy, 2.0)
-    assert not any(session.shelf.is_earlier(vector) for vector in session.shelf.vectors)
+    assert not any(session.vectors.store.is_earlier(vector) for vector in session.vectors.store.vectors)
 
     run.write()
     session = opened()
-    shelf = session.shelf
-    assert [vector.name for vector in shelf.vectors] == ["snowy", "home"]
-    assert all(shelf.is_earlier(vector) and shelf.is_own(vector) for vector in shelf.vectors)
+    store = session.vectors.store
+    assert [vector.name for vector in store.vectors] == ["snowy", "home"]
+    assert all(store.is_earlier(vector) and store.is_own(vector) for vector in store.vectors)
     assert not np.array_equal(pushed(session, snowy, 0.0), pushed(session, snowy, 3.0))
     # What is saved now is this snapshot's, and stands before what is not.
-    assert shelf.add([direction(run.write(), "misty", seed=1)])
-    assert [(vector.name, shelf.is_earlier(vector)) for vector in shelf.vectors] == [
+    assert store.add([direction(run.write(), "misty", seed=1)])
+    assert [(vector.name, store.is_earlier(vector)) for vector in store.vectors] == [
         ("misty", False),
         ("snowy", True),
         ("home", True),
@@ -123,29 +123,29 @@ def test_made_at_one_snapshot_and_there_at_the_next(run: Run, opened: Open, tmp_
 def test_renamed_and_deleted_for_good(run: Run, opened: Open) -> None:
     engine = run.write()
     snowy, misty = direction(engine, "snowy"), direction(engine, "misty", seed=1)
-    assert opened().shelf.add([snowy, misty])
+    assert opened().vectors.store.add([snowy, misty])
     run.write()
     session = opened()
     pushed(session, snowy, 1.0)
-    assert session.shelf.rename(snowy, "white")
-    assert session.shelf.delete(misty)
-    assert [vector.name for vector in session.shelf.vectors] == ["white"]
+    assert session.vectors.store.rename(snowy, "white")
+    assert session.vectors.store.delete(misty)
+    assert [vector.name for vector in session.vectors.store.vectors] == ["white"]
     for _ in range(2):  # also while the window stays open
         run.write()
         shown = session.info.sha256
         wait_until(lambda: (session.tick(), session.info.sha256 != shown)[1], timeout=60.0)  # noqa: B023
         settle(session)
-        assert [vector.name for vector in session.shelf.vectors] == ["white"]
-        assert session.shelf.is_earlier(session.shelf.vectors[0])
+        assert [vector.name for vector in session.vectors.store.vectors] == ["white"]
+        assert session.vectors.store.is_earlier(session.vectors.store.vectors[0])
     assert session.frame is not None
     assert session.frame.request.pushes[0].direction == f"white@{snowy.digest}"
-    assert [vector.name for vector in opened().shelf.vectors] == ["white"]
+    assert [vector.name for vector in opened().vectors.store.vectors] == ["white"]
     assert not errors(session)
 
 
 def test_another_run_and_another_model_have_none_of_it(run: Run, opened: Open, tmp_path: Path) -> None:
     snowy = direction(run.write())
-    assert opened().shelf.add([snowy])
+    assert opened().vectors.store.add([snowy])
     run.write()
     # A copy elsewhere is no run's snapshot; it is known by its hash alone, and this one has nothing saved.
     copy = tmp_path / "elsewhere" / LATEST
@@ -155,7 +155,7 @@ def test_another_run_and_another_model_have_none_of_it(run: Run, opened: Open, t
     # Another run in the same folder.
     run.begin(2)
     session = opened()
-    assert session.shelf.vectors == ()
+    assert session.vectors.store.vectors == ()
     assert not errors(session)
     # Another run's file under this one's name.
     first, second = run_path_of(run, tmp_path), tmp_path / "config" / "vectors" / "run-0.npz"
@@ -166,11 +166,11 @@ def test_another_run_and_another_model_have_none_of_it(run: Run, opened: Open, t
     second.rename(first)
     run.begin(2)
     session = opened()
-    assert session.shelf.vectors == ()
+    assert session.vectors.store.vectors == ()
     assert len(errors(session)) == 1
     assert "they are of another" in errors(session)[0]
     before = first.read_bytes()
-    assert not session.shelf.add([snowy])
+    assert not session.vectors.store.add([snowy])
     assert first.read_bytes() == before
 
 
@@ -183,26 +183,26 @@ def run_path_of(run: Run, folder: Path) -> Path:
 def test_what_no_longer_fits_is_left_out(run: Run, opened: Open, tmp_path: Path) -> None:
     engine = run.write()
     latent = Vector(name="home", kind="latent", values=np.zeros((engine.info.num_ws, engine.info.w_dim)))
-    assert opened().shelf.add([latent])
+    assert opened().vectors.store.add([latent])
     grown = run.write(resolution=64)
     assert grown.info.num_ws != engine.info.num_ws
     session = opened()
-    assert session.shelf.vectors == ()
+    assert session.vectors.store.vectors == ()
     assert errors(session) == [f"Left out, because {session.info.name} has other styles: 'home'."]
 
 
 def test_what_is_found_while_a_snapshot_comes(run: Run, opened: Open) -> None:
     engine = run.write()
     session = opened()
-    out = session.shelf.path
+    out = session.vectors.store.path
     run.write()
     wait_until(lambda: (session.tick(), session.info.sha256 != engine.info.sha256)[1], timeout=60.0)
     save_vectors(out, [direction(engine)], engine.info.sha256)  # as the search does when it ends
-    session.vectors.finder.take_result = lambda: Result(None, run.latest, out)  # type: ignore[method-assign]
+    session.vectors.search.take_result = lambda: SearchResult(None, run.latest, out)  # type: ignore[method-assign]
     session.tick()
-    session.vectors.finder.take_result = lambda: None  # type: ignore[method-assign]
-    (found,) = session.shelf.directions
-    assert session.shelf.is_earlier(found)
+    session.vectors.search.take_result = lambda: None  # type: ignore[method-assign]
+    (found,) = session.vectors.store.directions
+    assert session.vectors.store.is_earlier(found)
     assert session.messages[-1].text == "Found directions: there are 1 now, 0 before"
     assert not errors(session)
 
@@ -230,7 +230,7 @@ def test_saved_before_there_was_a_file_for_the_run(run: Run, opened: Open, tmp_p
     save_vectors(kept_path(engine.info.sha256, config), [direction(engine)], engine.info.sha256)
     opened()
     run.write()
-    assert [vector.name for vector in opened().shelf.vectors] == ["snowy"]
+    assert [vector.name for vector in opened().vectors.store.vectors] == ["snowy"]
     assert keep_for_run(tmp_path / "no-run.safetensors", [direction(engine)], config) is None
     assert len(list((config / "vectors").iterdir())) == 2
 
@@ -238,7 +238,7 @@ def test_saved_before_there_was_a_file_for_the_run(run: Run, opened: Open, tmp_p
 def settle_window(ctx: Context, session: Session) -> None:
     """Let the window draw until the picture is the scene's; the engine is the real one, and takes its time."""
     ctx.yield_(2)
-    until(ctx, lambda: session.settled and not session.shelf.busy, frames=100_000)
+    until(ctx, lambda: session.settled and not session.vectors.store.busy, frames=100_000)
 
 
 def test_the_slider_is_there_and_moves_the_picture(run: Run, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_the_slider_is_there_and_moves_the_picture(run: Run, tmp_path: Path) -> 
 
     def first(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle_window(ctx, session)
-        assert session.shelf.add([snowy])
+        assert session.vectors.store.add([snowy])
         ctx.menu_click("//##MainMenuBar/View/Panels/###panel Directions")
         ctx.yield_(3)
         ctx.item_click(f"//Directions/###add {snowy.digest}")

@@ -14,7 +14,7 @@ from app.explorer.export.file_writer import file_stem
 from app.explorer.messages import ERROR_TOAST_S
 from app.explorer.services import EngineChoice
 from app.explorer.session import Session, first_scene
-from app.explorer.storage.settings import Store
+from app.explorer.storage.settings import SettingsStore
 from app.provenance import read_document
 from core.request import Frame, RenderRequest
 from tests.app.explorer.fakes import ListWriter, SlowEngine, errors, make_session, settle, wait_until
@@ -124,7 +124,7 @@ def test_closing_keeps_the_last_change(open_session: Callable[..., Session], tmp
     session = open_session()
     session.history.step("prompt", lambda scene: replace(scene, prompt="at the last moment"))
     session.close()
-    scene, problem = Store(tmp_path / "config").load_scene()
+    scene, problem = SettingsStore(tmp_path / "config").load_scene()
     assert problem is None
     assert scene is not None
     assert scene.prompt == "at the last moment"
@@ -270,12 +270,12 @@ def test_save_picture_writes_what_is_shown_under_a_fresh_name(
     open_session: Callable[..., Session], tmp_path: Path
 ) -> None:
     session = open_session()
-    session.saving.picture()
+    session.file_writer.picture()
     assert errors(session) == ["There is no picture to save yet."]
     settle(session)
     assert session.frame is not None
     for _ in range(3):
-        session.saving.picture()
+        session.file_writer.picture()
     tick_until(session, lambda: sum("Saved" in m.text for m in session.messages) == 3)
     files = sorted((tmp_path / "out").iterdir())
     assert [file.name for file in files] == [f"snowy-mountains-at-sunset-watercolor-seed0-00{i}.png" for i in (1, 2, 3)]
@@ -287,7 +287,7 @@ def test_an_output_folder_that_cannot_be_is_told(open_session: Callable[..., Ses
     settle(session)
     (tmp_path / "file").write_text("")
     session.preferences.set_output_dir(tmp_path / "file" / "below")
-    session.saving.picture()
+    session.file_writer.picture()
     session.recording.toggle()
     assert session.recorder is None
     told = errors(session)
@@ -302,7 +302,7 @@ def test_a_picture_that_cannot_be_written_is_told(open_session: Callable[..., Se
 
     session = open_session(write_image=refuse)
     settle(session)
-    session.saving.picture(tmp_path / "x.png")
+    session.file_writer.picture(tmp_path / "x.png")
     tick_until(session, lambda: bool(errors(session)))
     assert "not saved" in errors(session)[0]
     assert "Permission denied" in errors(session)[0]
@@ -410,7 +410,7 @@ def test_files_are_named_after_what_the_model_takes(open_session: Callable[..., 
         session = open_session(open_engine=lambda path, report, engine=engine: engine)
         session.history.step("class", lambda scene: replace(scene, label=1 if scene.prompt else 0))
         tick_until(session, lambda session=session: session.settled)
-        session.saving.picture()
+        session.file_writer.picture()
         tick_until(session, lambda session=session: session.messages and "Saved" in session.messages[-1].text)
         assert f"{expected}-seed0-001.png" in session.messages[-1].text
 
@@ -517,7 +517,7 @@ def test_latency_is_measured_from_the_frame_that_took_the_input(open_session: Ca
     session = open_session(clock=lambda: now[0])
     settle(session)
     session.tick()
-    assert not session.meter.latency_ms  # loading is not counted
+    assert not session.latency.latency_ms  # loading is not counted
     # As the window does it: collect, draw, dispatch.
     session.collect()
     session.history.step("psi", lambda scene: replace(scene, psi=0.1))
@@ -528,8 +528,8 @@ def test_latency_is_measured_from_the_frame_that_took_the_input(open_session: Ca
     session.collect()
     now[0] += 0.005
     session.dispatch()
-    assert [value for _, value in session.meter.latency_ms] == [pytest.approx(65.0)]
+    assert [value for _, value in session.latency.latency_ms] == [pytest.approx(65.0)]
     now[0] += 1.0
     session.collect()
     session.dispatch()
-    assert len(session.meter.latency_ms) == 1
+    assert len(session.latency.latency_ms) == 1

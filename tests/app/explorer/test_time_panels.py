@@ -141,7 +141,7 @@ def test_comparing_draws_the_other_and_the_line_can_be_dragged(tmp_path: Path) -
         alone = explorer.viewport.placement
         ctx.item_click("//Snapshots/###compare_side")
         other = session.history.scene.snapshots[1].request
-        until(ctx, lambda: session.others.get(other) is not None)
+        until(ctx, lambda: session.comparison_pictures.get(other) is not None)
         ctx.yield_(2)
         assert explorer.viewport.placement.x + explorer.viewport.placement.width < alone.x + alone.width
         assert explorer.viewport._comparison.texture() is not None
@@ -325,7 +325,12 @@ def test_a_snapshot_that_cannot_be_rendered_says_so(tmp_path: Path) -> None:
         history = session.history
         history.step("bad", lambda scene: snapshots.with_mark(snapshots.added(scene, bad), 0, "B"))
         history.step("compare", lambda scene: replace(scene, compare="wipe"))
-        until(ctx, lambda: session.thumbnails.problem(bad) is not None and session.others.problem(bad) is not None)
+        until(
+            ctx,
+            lambda: (
+                session.thumbnails.problem(bad) is not None and session.comparison_pictures.problem(bad) is not None
+            ),
+        )
         ctx.yield_(3)
         assert not errors(session)
 

@@ -18,11 +18,11 @@ pytest.importorskip("imgui_bundle")
 from imgui_bundle import imgui
 
 from app.explorer.session import Session
-from app.explorer.storage.settings import Settings, Store
-from app.explorer.train.plan import Plan, Source
-from app.explorer.train.process import Ended, Trainer
-from app.explorer.train.run_watch import Watch
-from app.explorer.train.workspace import WITHOUT_A_WORD
+from app.explorer.storage.settings import Settings, SettingsStore
+from app.explorer.train.controller import WITHOUT_A_WORD
+from app.explorer.train.plan import DataSource, TrainingPlan
+from app.explorer.train.process import TrainingProcess, TrainingResult
+from app.explorer.train.run_watch import RunWatch
 from app.explorer.window import Explorer
 from tests.app.explorer import fake_trainer
 from tests.app.explorer.fakes import errors, make_session, wait_until
@@ -38,12 +38,12 @@ def command(checkpoint: Path) -> tuple[str, ...]:
     return sys.executable, str(Path(fake_trainer.__file__)), str(checkpoint)
 
 
-def planned(data: str, out: Path | str = "", **fields: Any) -> Plan:
-    return Plan(sources=(Source(place=data),), out=str(out), **fields)
+def planned(data: str, out: Path | str = "", **fields: Any) -> TrainingPlan:
+    return TrainingPlan(sources=(DataSource(place=data),), out=str(out), **fields)
 
 
-def wait_for_end(trainer: Trainer) -> Ended:
-    ended: list[Ended] = []
+def wait_for_end(trainer: TrainingProcess) -> TrainingResult:
+    ended: list[TrainingResult] = []
 
     def over() -> bool:
         found = trainer.poll()
@@ -56,14 +56,14 @@ def wait_for_end(trainer: Trainer) -> Ended:
     return ended[0]
 
 
-def wait_for_evaluation(run: Path) -> Watch:
-    watch = Watch(run)
+def wait_for_evaluation(run: Path) -> RunWatch:
+    watch = RunWatch(run)
     wait_until(lambda: (watch.look(), watch.progress.evaluated is not None)[1], timeout=60.0)
     return watch
 
 
 def test_stopped_and_resumed(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    trainer, run = Trainer(command(tiny_checkpoint)), tmp_path / "faces"
+    trainer, run = TrainingProcess(command(tiny_checkpoint)), tmp_path / "faces"
     plan = planned("-pictures = mine", f" {run} ", clip=" ")
     assert trainer.start(plan) is None
     assert trainer.running
@@ -75,7 +75,7 @@ def test_stopped_and_resumed(tmp_path: Path, tiny_checkpoint: Path) -> None:
     assert progress.evaluated == (3000, {"fid": 12.5})
     trainer.stop()
     trainer.stop()  # a second signal would end it at once
-    assert wait_for_end(trainer) == Ended(run=run, problem=None, stopped=True)
+    assert wait_for_end(trainer) == TrainingResult(run=run, problem=None, stopped=True)
     assert (run / "state.pt").exists()
     assert json.loads((run / "words.json").read_text()) == ["--recipe=tiny", f"--out={run}", "--data=-pictures = mine"]
 
@@ -89,15 +89,15 @@ def test_stopped_and_resumed(tmp_path: Path, tiny_checkpoint: Path) -> None:
 
 
 def test_what_goes_wrong_is_one_message(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    trainer = Trainer(command(tiny_checkpoint))
+    trainer = TrainingProcess(command(tiny_checkpoint))
     trainer.start(planned("bad", tmp_path / "run"))
     assert wait_for_end(trainer).problem == "bad: expected captioned pictures, got nothing"
 
-    crashes = Trainer((sys.executable, "-c", "print('one'); raise RuntimeError('two')"))
+    crashes = TrainingProcess((sys.executable, "-c", "print('one'); raise RuntimeError('two')"))
     crashes.start(planned("x", tmp_path / "run"))
     assert wait_for_end(crashes).problem == "RuntimeError: two"
 
-    missing = Trainer((str(tmp_path / "no-program"),))
+    missing = TrainingProcess((str(tmp_path / "no-program"),))
     problem = missing.start(planned("x", tmp_path / "run"))
     assert problem is not None
     assert problem.startswith("it did not start: ")
@@ -105,7 +105,7 @@ def test_what_goes_wrong_is_one_message(tmp_path: Path, tiny_checkpoint: Path) -
 
 
 def test_the_real_command_says_what_is_missing(tmp_path: Path) -> None:
-    trainer = Trainer()
+    trainer = TrainingProcess()
     trainer.start(planned(str(tmp_path / "none"), tmp_path / "run"))
     assert wait_for_end(trainer).problem == "a new run needs --clip; to go on with one, give --resume RUN"
 
@@ -117,38 +117,38 @@ def test_clicked_from_start_to_stop(tmp_path: Path, tiny_checkpoint: Path) -> No
         settle(ctx, session)
         ctx.menu_click("//##MainMenuBar/View/Panels/###panel Train")
         ctx.yield_(2)
-        desk = session.training
+        training = session.training
         ctx.item_click(f"{PANEL}/###start training")  # greyed: no data are named
         ctx.yield_(2)
-        assert not desk.trainer.running
+        assert not training.process.running
 
         ctx.item_click(f"{PANEL}/###recipe")
         ctx.item_click("//$FOCUSED/###postcards-32")
         ctx.item_input_value(f"{PANEL}/##data 0", "bad")
         ctx.item_input_value(f"{PANEL}/##out", str(run))
         ctx.item_click(f"{PANEL}/###start training")
-        until(ctx, lambda: desk.problem is not None, 3000)
+        until(ctx, lambda: training.problem is not None, 3000)
         assert errors(session) == ["Training faces ended: bad: expected captioned pictures, got nothing"]
 
         ctx.item_click(f"{PANEL}/###choose data 0")
         ctx.yield_(3)
         ctx.item_input_value("//$FOCUSED/##path", "good")
         ctx.yield_(2)
-        assert desk.plan == planned("good", run, recipe="postcards-32")
+        assert training.plan == planned("good", run, recipe="postcards-32")
         ctx.item_click(f"{PANEL}/###start training")
-        until(ctx, lambda: desk.watch is not None and desk.watch.progress.evaluated is not None, 3000)
-        assert desk.problem is None
+        until(ctx, lambda: training.watch is not None and training.watch.progress.evaluated is not None, 3000)
+        assert training.problem is None
         ctx.yield_(3)
         ctx.item_click(f"{PANEL}/###Newest")
         ctx.item_click(f"{PANEL}/###Evaluated")
         ctx.item_click(f"{PANEL}/###explore run")
         until(ctx, lambda: session.history.scene.checkpoint == str(run / "latest.safetensors"), 3000)
-        assert session.follower.text == "following faces: 1 k images"
+        assert session.run_follower.text == "following faces: 1 k images"
         ctx.item_click(f"{PANEL}/###stop")
-        until(ctx, lambda: not desk.trainer.running, 3000)
+        until(ctx, lambda: not training.process.running, 3000)
         assert session.messages[-1].text == "faces: stopped and saved after 3 k images."
         ctx.yield_(3)
-        assert desk.resumes
+        assert training.resumes
         assert len(errors(session)) == 1
 
     drive(tmp_path, script, train=command(tiny_checkpoint))
@@ -171,10 +171,10 @@ def outlive(checkpoint: Path, run: Path) -> int:
     """Start a training in a process that is killed, as a window may be; the process number of the training."""
     script = (
         "import os, signal, sys\n"
-        "from app.explorer.train.process import Trainer\n"
-        "from app.explorer.train.plan import Plan, Source\n"
-        "trainer = Trainer(sys.argv[2:])\n"
-        "assert trainer.start(Plan(sources=(Source(place='good'),), out=sys.argv[1])) is None\n"
+        "from app.explorer.train.process import TrainingProcess\n"
+        "from app.explorer.train.plan import DataSource, TrainingPlan\n"
+        "trainer = TrainingProcess(sys.argv[2:])\n"
+        "assert trainer.start(TrainingPlan(sources=(DataSource(place='good'),), out=sys.argv[1])) is None\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(run), *command(checkpoint)], check=False)
@@ -186,7 +186,7 @@ def outlive(checkpoint: Path, run: Path) -> int:
 
 def named_before(folder: Path, run: Path) -> None:
     """An earlier window's settings, which name a run."""
-    store = Store(folder / "config")
+    store = SettingsStore(folder / "config")
     assert store.prepare() is None
     store.save_settings(Settings(training=planned("good", run)))
 
@@ -198,36 +198,36 @@ def test_a_run_that_outlived_its_window_is_followed_and_stopped(tmp_path: Path, 
     named_before(tmp_path, run)
 
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
-        desk = session.training
+        training = session.training
         assert session.messages[-1].text == "faces is being trained; View > Panels > Train follows it."
         settle(ctx, session)
         ctx.menu_click("//##MainMenuBar/View/Panels/###panel Train")
         ctx.yield_(3)
         assert not ctx.item_exists(f"{PANEL}/###start training")
-        desk.start()
-        assert not desk.trainer.running
-        assert desk.busy
-        assert desk.watch is not None
-        assert desk.watch.progress.curves["loss_g"] == [(1000, 0.5), (3000, 0.5)]
+        training.start()
+        assert not training.process.running
+        assert training.busy
+        assert training.watch is not None
+        assert training.watch.progress.curves["loss_g"] == [(1000, 0.5), (3000, 0.5)]
         ctx.item_click(f"{PANEL}/###explore run")
         until(ctx, lambda: session.history.scene.checkpoint == str(run / "latest.safetensors"), 3000)
 
         # Another run can be named beside it, and is offered; this one shows again when its name is back.
         ctx.item_input_value(f"{PANEL}/##out", str(tmp_path / "another"))
         ctx.yield_(3)
-        assert not desk.busy
+        assert not training.busy
         assert ctx.item_exists(f"{PANEL}/###start training")
         ctx.item_input_value(f"{PANEL}/##out", str(run))
         ctx.yield_(3)
-        assert desk.busy
+        assert training.busy
 
         ctx.item_click(f"{PANEL}/###stop")
-        assert desk.stopping
-        until(ctx, lambda: not desk.busy, 3000)
-        assert not desk.stopping
+        assert training.stopping
+        until(ctx, lambda: not training.busy, 3000)
+        assert not training.stopping
         ctx.yield_(3)
         assert session.messages[-1].text == "faces: stopped and saved after 3 k images."
-        assert desk.ending == "stopped"
+        assert training.ending == "stopped"
         assert ctx.item_exists(f"{PANEL}/###start training")
         assert (run / "state.pt").exists()
         assert not errors(session)
@@ -241,13 +241,13 @@ def test_a_run_that_vanishes_is_told(tmp_path: Path, tiny_checkpoint: Path) -> N
     process = outlive(tiny_checkpoint, run)
     named_before(tmp_path, run)
     session = make_session(tmp_path, train=command(tiny_checkpoint))
-    desk = session.training
-    assert desk.busy
-    assert desk.ending is None
+    training = session.training
+    assert training.busy
+    assert training.ending is None
     os.kill(process, signal.SIGKILL)
-    wait_until(lambda: (session.tick(), not desk.busy)[1], timeout=60.0)
+    wait_until(lambda: (session.tick(), not training.busy)[1], timeout=60.0)
     assert errors(session) == [f"Training faces ended: {WITHOUT_A_WORD}"]
-    assert desk.ending == desk.problem == WITHOUT_A_WORD
+    assert training.ending == training.problem == WITHOUT_A_WORD
     session.close()
 
     # A window that was not there when it happened says so too.
@@ -294,8 +294,8 @@ def test_several_sources_and_settings_by_hand(tmp_path: Path, tiny_checkpoint: P
         settle(ctx, session)
         ctx.menu_click("//##MainMenuBar/View/Panels/###panel Train")
         ctx.yield_(2)
-        desk = session.training
-        desk.plan = Plan(clip=LONG)
+        training = session.training
+        training.plan = TrainingPlan(clip=LONG)
         ctx.yield_(2)
         ctx.item_input_value(f"{PANEL}/##data 0", "cats")
         assert not ctx.item_exists(f"{PANEL}/##weight 0")
@@ -311,7 +311,11 @@ def test_several_sources_and_settings_by_hand(tmp_path: Path, tiny_checkpoint: P
         ctx.item_input_value(f"{PANEL}/##weight 2", 1000.0)
         ctx.item_input_value(f"{PANEL}/##data 2", "birds")
         ctx.yield_(2)
-        assert [(s.place, s.weight) for s in desk.plan.sources] == [("cats", 1.0), ("dogs.zip", 2.5), ("birds", 100.0)]
+        assert [(s.place, s.weight) for s in training.plan.sources] == [
+            ("cats", 1.0),
+            ("dogs.zip", 2.5),
+            ("birds", 100.0),
+        ]
         ctx.item_click(f"{PANEL}/###remove data 2")
         ctx.yield_(2)
         # A field that shows the end of its path has the whole of it when it is clicked.
@@ -320,16 +324,16 @@ def test_several_sources_and_settings_by_hand(tmp_path: Path, tiny_checkpoint: P
         ctx.key_chars_append("2")
         ctx.key_press(imgui.Key.enter)
         ctx.yield_(2)
-        assert desk.plan.clip == LONG + "2"
+        assert training.plan.clip == LONG + "2"
         ctx.item_input_value(f"{PANEL}/##settings", "kimg=2 'mirror=maybe'")
         ctx.item_input_value(f"{PANEL}/##out", str(run))
         ctx.item_click(f"{PANEL}/###start training")
         ctx.yield_(2)
-        assert desk.problem == "mirror: expected a value like true, got 'maybe'"
-        assert not desk.busy
+        assert training.problem == "mirror: expected a value like true, got 'maybe'"
+        assert not training.busy
         ctx.item_input_value(f"{PANEL}/##settings", "kimg=2 mirror=true")
         ctx.item_click(f"{PANEL}/###start training")
-        until(ctx, lambda: desk.watch is not None and desk.watch.progress.evaluated is not None, 3000)
+        until(ctx, lambda: training.watch is not None and training.watch.progress.evaluated is not None, 3000)
         words = ["--recipe=tiny", f"--out={run}", "--data=cats", "--data=dogs.zip=2.5", f"--clip={LONG}2"]
         assert json.loads((run / "words.json").read_text()) == [*words, "--set=kimg=2", "--mirror"]
         assert not errors(session)
@@ -337,15 +341,17 @@ def test_several_sources_and_settings_by_hand(tmp_path: Path, tiny_checkpoint: P
     drive(tmp_path, script, train=command(tiny_checkpoint))
     # The next window has it all again, and goes on with the run.
     session = make_session(tmp_path, train=command(tiny_checkpoint))
-    sources = (Source(place="cats"), Source(place="dogs.zip", weight=2.5))
-    assert session.training.plan == Plan(sources=sources, clip=f"{LONG}2", out=str(run), settings="kimg=2 mirror=true")
+    sources = (DataSource(place="cats"), DataSource(place="dogs.zip", weight=2.5))
+    assert session.training.plan == TrainingPlan(
+        sources=sources, clip=f"{LONG}2", out=str(run), settings="kimg=2 mirror=true"
+    )
     assert session.training.resumes
     assert session.training.ending == "stopped"
     session.close()
 
 
 def test_the_trainer_says_what_is_wrong_with_a_setting(tmp_path: Path) -> None:
-    trainer = Trainer()
+    trainer = TrainingProcess()
     trainer.start(planned(str(tmp_path), tmp_path / "run", settings="bach=3"))
     problem = wait_for_end(trainer).problem
     assert problem is not None

@@ -167,7 +167,7 @@ def test_directions_that_came_with_the_model_are_only_read(tmp_path: Path) -> No
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
         show(ctx, "Directions")
-        assert session.shelf.directions[0].id == given.id
+        assert session.vectors.store.directions[0].id == given.id
         ctx.item_click(f"{DIRECTIONS}/###more {given.digest}")
         ctx.yield_(2)
         ctx.set_ref("//$FOCUSED")
@@ -204,17 +204,17 @@ def test_finding_goes_on_beside_the_window(tmp_path: Path) -> None:
         ctx.item_input_value(f"{DIRECTIONS}/##text", "wait")
         ctx.item_click(f"{DIRECTIONS}/###find")
         ctx.yield_(2)
-        assert session.vectors.finder.running
-        until(ctx, lambda: session.vectors.finder.stage == ("samples", 3, 10), frames=100_000)
+        assert session.vectors.search.running
+        until(ctx, lambda: session.vectors.search.stage == ("samples", 3, 10), frames=100_000)
         # The window draws on, and the controls work.
         session.surprise()
         settle(ctx, session)
-        assert session.vectors.finder.running
+        assert session.vectors.search.running
         ctx.item_click(f"{DIRECTIONS}/###cancel")
-        until(ctx, lambda: not session.vectors.finder.running, frames=100_000)
+        until(ctx, lambda: not session.vectors.search.running, frames=100_000)
         ctx.yield_(2)
         assert not errors(session)
-        assert session.shelf.directions == ()
+        assert session.vectors.store.directions == ()
 
         ctx.item_input_value(f"{DIRECTIONS}/##text", "fail")
         ctx.item_click(f"{DIRECTIONS}/###find")
@@ -226,8 +226,8 @@ def test_finding_goes_on_beside_the_window(tmp_path: Path) -> None:
         ctx.item_input_value(f"{DIRECTIONS}/##minus", "")
         ctx.item_input_value(f"{DIRECTIONS}/##template", "{} hills")
         ctx.item_click(f"{DIRECTIONS}/###find")
-        until(ctx, lambda: bool(session.shelf.directions), frames=100_000)
-        (found,) = session.shelf.directions
+        until(ctx, lambda: bool(session.vectors.store.directions), frames=100_000)
+        (found,) = session.vectors.store.directions
         for word in ("'--method=text'", "'--text=-snowy'", "'--minus='", "'--template={} hills'", "'--background'"):
             assert word in found.note
         assert "/bundled.safetensors" in found.note
@@ -266,8 +266,8 @@ def test_latents_are_saved_and_gone_to(tmp_path: Path) -> None:
         show(ctx, "Saved latents")
         ctx.item_input_value(f"{LATENTS}/##name", "home")
         ctx.item_click(f"{LATENTS}/###save latent")
-        until(ctx, lambda: len(session.shelf.latents) == 1)
-        (home,) = session.shelf.latents
+        until(ctx, lambda: len(session.vectors.store.latents) == 1)
+        (home,) = session.vectors.store.latents
         assert home.name == "home"
         assert home.values.shape == (3, 6)
         assert load_vectors(kept_path(SHA, tmp_path / "config")).vectors[0].id == home.id
@@ -303,8 +303,8 @@ def test_latents_are_saved_and_gone_to(tmp_path: Path) -> None:
         assert session.frame.request.mixes == (mix,)  # type: ignore[union-attr]
         # Without a name, and by the keys.
         ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.l)
-        until(ctx, lambda: len(session.shelf.latents) == 2)
-        assert session.shelf.latents[1].name == "snowy-mountains-at-sunset-watercolor-seed0.71_0.29"
+        until(ctx, lambda: len(session.vectors.store.latents) == 2)
+        assert session.vectors.store.latents[1].name == "snowy-mountains-at-sunset-watercolor-seed0.71_0.29"
         assert not errors(session)
 
     drive(tmp_path, script)
@@ -338,10 +338,10 @@ def test_files_are_exported_and_dropped(tmp_path: Path) -> None:
         ctx.yield_(3)
         assert [v.id for v in load_vectors(tmp_path / "two.npz").vectors] == [two.id]
         for vector in (one, two):
-            session.shelf.delete(vector)
-        assert session.shelf.directions == ()
+            session.vectors.store.delete(vector)
+        assert session.vectors.store.directions == ()
         explorer.drop([str(tmp_path / "two.npz")])
-        assert [v.id for v in session.shelf.directions] == [two.id]
+        assert [v.id for v in session.vectors.store.directions] == [two.id]
         assert session.messages[-1].text == "Imported 1 direction from two.npz"
         assert not errors(session)
         (tmp_path / "bad.npz").write_bytes(b"no")

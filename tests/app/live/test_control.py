@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.explorer.session import Session
-from app.explorer.storage.settings import Store
+from app.explorer.storage.settings import SettingsStore
 from app.live.control import Learn
 from app.live.mapping import Mapping, Source, Trigger
 from app.live.settings import AudioSettings, MidiSettings
@@ -169,7 +169,7 @@ def test_pickup_in_the_window(rig: Rig) -> None:
 
 def test_mappings_are_kept_between_starts(rig: Rig, tmp_path: Path) -> None:
     rig.live.add(PSI)
-    store = Store(tmp_path / "config")
+    store = SettingsStore(tmp_path / "config")
     assert store.load_settings()[0].live.mappings == ()
     rig.frames(60)
     assert store.load_settings()[0].live.mappings == (PSI,)
@@ -238,7 +238,7 @@ def test_sound_is_added_to_the_timeline_too_and_does_not_take_it_over(loud: tupl
     wait_until(sound.play(10))
     wait_until(lambda: rig.live.heard.level > 0.9)
     rig.frames(3)
-    assert session.lead.follows_timeline(session.history.scene)
+    assert session.timeline_follower.follows_timeline(session.history.scene)
     settle(session)
     assert session.frame is not None
     assert session.wanted.psi == pytest.approx(0.4)

@@ -122,8 +122,10 @@ def test_a_control_is_set(remote: Remote) -> None:
 
 def test_every_control_has_an_address_that_sets_it(remote: Remote) -> None:
     session = remote.session
-    session.shelf.add([Vector(name=name, kind="direction", values=np.ones(6) * scale) for name, scale in DIRECTIONS])
-    pushes = tuple(Push(direction=vector.id) for vector in session.shelf.directions)
+    session.vectors.store.add(
+        [Vector(name=name, kind="direction", values=np.ones(6) * scale) for name, scale in DIRECTIONS]
+    )
+    pushes = tuple(Push(direction=vector.id) for vector in session.vectors.store.directions)
     session.history.step("push", lambda scene: replace(scene, pushes=pushes))
     session.tick()
     wanted = {control.id: control.low + 0.25 * (control.high - control.low) for control in CONTROLS}

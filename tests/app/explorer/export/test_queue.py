@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from app.document.file import read_scene_file, save_scene_file
-from app.explorer.export.queue import STOPPED, ExportQueue, Job, Report, command_of, run_in_a_process
+from app.explorer.export.queue import STOPPED, ExportJob, ExportQueue, ProgressCallback, command_of, run_in_a_process
 from app.explorer.export.requests import add_export, takes_in
 from app.rendering import ExportSettings
 from app.vectors import kept_path
@@ -26,12 +26,12 @@ class Runs:
     """Stands in for the processes: each job runs until it is told how it ends."""
 
     def __init__(self) -> None:
-        self.jobs: list[Job] = []
-        self.report: Report = lambda done, total: None
+        self.jobs: list[ExportJob] = []
+        self.report: ProgressCallback = lambda done, total: None
         self._end = threading.Event()
         self._outcome: str | None = None
 
-    def __call__(self, job: Job, report: Report, stop: threading.Event) -> str | None:
+    def __call__(self, job: ExportJob, report: ProgressCallback, stop: threading.Event) -> str | None:
         self.jobs.append(job)
         self.report = report
         while not self._end.wait(0.005):
@@ -45,8 +45,8 @@ class Runs:
         self._end.set()
 
 
-def job(name: str, **settings: Any) -> Job:
-    return Job(title=name, source=f"/{name}.take.jsonl", out=f"/{name}.mp4", settings=ExportSettings(**settings))
+def job(name: str, **settings: Any) -> ExportJob:
+    return ExportJob(title=name, source=f"/{name}.take.jsonl", out=f"/{name}.mp4", settings=ExportSettings(**settings))
 
 
 def states(queue: ExportQueue) -> list[tuple[str, str]]:
@@ -135,7 +135,7 @@ def test_a_damaged_queue_starts_afresh_and_says_so(tmp_path: Path, text: str) ->
 
 
 def test_a_fault_of_the_runner_ends_the_job_not_the_queue(tmp_path: Path) -> None:
-    def broken(job: Job, report: Report, stop: threading.Event) -> str | None:
+    def broken(job: ExportJob, report: ProgressCallback, stop: threading.Event) -> str | None:
         raise RuntimeError("out of ideas")
 
     queue = ExportQueue(tmp_path, broken)
@@ -213,7 +213,7 @@ def test_a_process_renders_reports_and_ends(
     monkeypatch.setenv("GLISSANDO_CONFIG_DIR", str(tmp_path / "config"))
     session_scene = make_scene(tmp_path, tiny_checkpoint)
     said: list[tuple[int, int]] = []
-    made = Job(
+    made = ExportJob(
         title="x",
         source=str(session_scene),
         out=str(tmp_path / "x.mkv"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from app.explorer.export import video_recorder as recorder_module
-from app.explorer.export.video_recorder import Pixels, Recorder, scaled, video_size
+from app.explorer.export.video_recorder import Pixels, VideoRecorder, scaled, video_size
 from tests.app.explorer.fakes import ListWriter, wait_until
 
 
@@ -36,7 +36,7 @@ class Writers:
 
 def test_frames_stand_where_their_times_say() -> None:
     clock, writers = Clock(), Writers()
-    recorder = Recorder(Path("x.mp4"), writers, fps=10, clock=clock)
+    recorder = VideoRecorder(Path("x.mp4"), writers, fps=10, clock=clock)
     recorder.offer(picture(1))
     clock.now += 0.25
     recorder.offer(picture(2))
@@ -58,7 +58,7 @@ def test_frames_stand_where_their_times_say() -> None:
 
 def test_a_still_picture_keeps_being_written() -> None:
     clock, writers = Clock(), Writers()
-    recorder = Recorder(Path("x.mp4"), writers, fps=10, clock=clock)
+    recorder = VideoRecorder(Path("x.mp4"), writers, fps=10, clock=clock)
     recorder.offer(picture(1))
     clock.now += 2.0
     wait_until(lambda: bool(writers.all) and len(writers.all[0].frames) == 20)  # without stopping
@@ -69,7 +69,7 @@ def test_a_still_picture_keeps_being_written() -> None:
 
 def test_the_shortest_recording_has_a_frame() -> None:
     clock, writers = Clock(), Writers()
-    recorder = Recorder(Path("x.mp4"), writers, fps=10, clock=clock)
+    recorder = VideoRecorder(Path("x.mp4"), writers, fps=10, clock=clock)
     recorder.offer(picture(7))
     recorder.stop()
     recorder.join(10.0)
@@ -77,7 +77,7 @@ def test_the_shortest_recording_has_a_frame() -> None:
 
 
 def test_no_picture_is_an_error() -> None:
-    recorder = Recorder(Path("x.mp4"), Writers())
+    recorder = VideoRecorder(Path("x.mp4"), Writers())
     recorder.stop()
     result = recorder.join(10.0)
     assert result is not None
@@ -102,7 +102,7 @@ def test_a_slow_encoder_never_blocks_the_window_and_is_told(monkeypatch: pytest.
         made.append(SlowWriter(path, fps, size, comment))
         return made[-1]
 
-    recorder = Recorder(Path("x.mp4"), open_writer, fps=8, clock=clock)
+    recorder = VideoRecorder(Path("x.mp4"), open_writer, fps=8, clock=clock)
     recorder.offer(picture(1))
     clock.now += 0.125
     assert writing.wait(10.0)
@@ -133,7 +133,7 @@ def test_an_error_of_the_writer_ends_the_recording_with_its_message() -> None:
         return made[-1]
 
     clock = Clock()
-    recorder = Recorder(Path("x.mp4"), open_writer, fps=10, clock=clock)
+    recorder = VideoRecorder(Path("x.mp4"), open_writer, fps=10, clock=clock)
     recorder.offer(picture(1))
     clock.now += 5.0
     wait_until(lambda: recorder.result is not None)
@@ -148,7 +148,7 @@ def test_an_error_of_the_writer_ends_the_recording_with_its_message() -> None:
 
 def test_a_checkpoint_of_another_size_is_stretched_to_the_video() -> None:
     clock, writers = Clock(), Writers()
-    recorder = Recorder(Path("x.mp4"), writers, fps=10, clock=clock)
+    recorder = VideoRecorder(Path("x.mp4"), writers, fps=10, clock=clock)
     recorder.offer(picture(1, size=64))
     clock.now += 0.1
     recorder.offer(picture(2, size=128))

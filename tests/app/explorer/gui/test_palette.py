@@ -25,8 +25,8 @@ CTRL_K = imgui.Key.mod_ctrl | imgui.Key.k
 def test_everything_is_found_by_its_name(tmp_path: Path) -> None:
     session = make_session(tmp_path)
     try:
-        session.desk.panels = {"Log": False}
-        session.desk.layouts = ("Live",)
+        session.ui.panels = {"Log": False}
+        session.ui.layouts = ("Live",)
         session.preferences.keep(replace(session.settings, recents=("/models/faces.pkl",)))
         offered = for_palette(session)
         assert len({action.id for action in offered}) == len(offered)
@@ -47,12 +47,12 @@ def test_typing_arrows_and_enter_do_it(tmp_path: Path) -> None:
         settle(ctx, session)
         ctx.key_press(CTRL_K)
         ctx.yield_(3)
-        assert session.desk.palette
+        assert session.ui.palette
         ctx.key_chars("surprise")
         ctx.key_press(imgui.Key.enter)
         ctx.yield_(3)
         assert session.history.undo_name == "random seed"
-        assert not session.desk.palette
+        assert not session.ui.palette
         session.history.step("zoom", lambda scene: replace(scene, zoom=5))
         # The palette begins anew each time; up and down go round.
         ctx.key_press(CTRL_K)
@@ -81,16 +81,16 @@ def test_what_cannot_be_done_now_is_not_done_and_escape_closes(tmp_path: Path) -
         ctx.key_chars("redo")
         ctx.key_press(imgui.Key.enter)
         ctx.yield_(3)
-        assert session.desk.palette
+        assert session.ui.palette
         ctx.key_press(imgui.Key.escape)
         ctx.yield_(3)
-        assert not session.desk.palette
+        assert not session.ui.palette
         assert session.history.scene == scene
         ctx.key_press(CTRL_K)
         ctx.yield_(3)
         ctx.key_press(CTRL_K)
         ctx.yield_(3)
-        assert not session.desk.palette
+        assert not session.ui.palette
         assert not errors(session)
 
     drive(tmp_path, script)
@@ -99,7 +99,7 @@ def test_what_cannot_be_done_now_is_not_done_and_escape_closes(tmp_path: Path) -
 def test_it_opens_panels_and_takes_clicks(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        assert not session.desk.panels["Log"]
+        assert not session.ui.panels["Log"]
         ctx.key_press(CTRL_K)
         ctx.yield_(3)
         ctx.key_chars("show log")
@@ -108,8 +108,8 @@ def test_it_opens_panels_and_takes_clicks(tmp_path: Path) -> None:
         ctx.item_click("**/###show Log")
         ctx.set_ref("")
         ctx.yield_(4)
-        assert session.desk.panels["Log"]
-        assert not session.desk.palette
+        assert session.ui.panels["Log"]
+        assert not session.ui.palette
         assert ctx.window_info("//Log").window is not None
         assert not errors(session)
 
@@ -121,21 +121,21 @@ def test_the_list_of_shortcuts_opens_by_both_keys(tmp_path: Path) -> None:
         settle(ctx, session)
         ctx.key_press(imgui.Key.f1)
         ctx.yield_(3)
-        assert session.desk.shortcuts
+        assert session.ui.shortcuts
         ctx.key_press(imgui.Key.f1)
         ctx.yield_(3)
-        assert not session.desk.shortcuts
+        assert not session.ui.shortcuts
         ctx.key_chars("?")
         ctx.yield_(3)
-        assert session.desk.shortcuts
+        assert session.ui.shortcuts
         ctx.key_press(imgui.Key.escape)
         ctx.yield_(3)
-        assert not session.desk.shortcuts
+        assert not session.ui.shortcuts
         # In a text field it is a letter.
         ctx.item_click("//Prompt/##prompt")
         ctx.key_chars("?")
         ctx.yield_(3)
-        assert not session.desk.shortcuts
+        assert not session.ui.shortcuts
         assert "?" in session.history.scene.prompt
         assert not errors(session)
 

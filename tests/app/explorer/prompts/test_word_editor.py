@@ -15,9 +15,9 @@ from app.document.history import History
 from app.document.scene import Scene, SceneError
 from app.explorer.prompts.neighbours import NEAREST, Neighbours
 from app.explorer.prompts.recent import PAST_PROMPTS, PAUSE_S, TypingPause, matching, remembered
-from app.explorer.prompts.word_editor import PromptWords
+from app.explorer.prompts.word_editor import WordEditor
 from app.explorer.session import Session
-from app.explorer.storage.settings import Settings, Store
+from app.explorer.storage.settings import Settings, SettingsStore
 from core.request import Mix
 from tests.app.explorer.fakes import SlowEngine, make_session, settle, wait_until
 
@@ -66,8 +66,8 @@ def neighbours(calls: Calls) -> Neighbours:
     return found
 
 
-def words_on(prompt: str, neighbours: Neighbours, lists: dict[str, tuple[str, ...]] | None = None) -> PromptWords:
-    return PromptWords(History(Scene(prompt=prompt)), neighbours, lambda: lists or {})
+def words_on(prompt: str, neighbours: Neighbours, lists: dict[str, tuple[str, ...]] | None = None) -> WordEditor:
+    return WordEditor(History(Scene(prompt=prompt)), neighbours, lambda: lists or {})
 
 
 def test_neighbours_are_computed_in_small_calls_once(neighbours: Neighbours, calls: Calls) -> None:
@@ -264,7 +264,7 @@ def test_the_past_is_kept_in_the_settings(session: Session, clock: Clock, tmp_pa
         clock.now += PAUSE_S + 1.0
         session.tick()
     assert session.settings.past_prompts == ("a castle", "a sea")
-    assert Store(tmp_path / "config").load_settings()[0].past_prompts == ("a castle", "a sea")
+    assert SettingsStore(tmp_path / "config").load_settings()[0].past_prompts == ("a castle", "a sea")
     session.prompts.forget_past()
     assert session.settings.past_prompts == ()
 
@@ -272,7 +272,7 @@ def test_the_past_is_kept_in_the_settings(session: Session, clock: Clock, tmp_pa
 def test_own_lists_are_kept_in_the_settings(session: Session, tmp_path: Path) -> None:
     session.prompts.set_list("Snowy", [" foggy ", "", "rainy", "foggy"])
     session.prompts.set_list("sea", ["lake"])
-    kept = Store(tmp_path / "config").load_settings()[0]
+    kept = SettingsStore(tmp_path / "config").load_settings()[0]
     assert kept.word_lists == {"snowy": ("foggy", "rainy"), "sea": ("lake",)}
     session.prompts.set_list("sea", [])
     assert set(session.settings.word_lists) == {"snowy"}
@@ -281,7 +281,7 @@ def test_own_lists_are_kept_in_the_settings(session: Session, tmp_path: Path) ->
 @pytest.mark.parametrize("text", ['{"word_lists": ["a"]}', '{"word_lists": {"a": "b"}}', '{"past_prompts": [1]}'])
 def test_settings_of_a_wrong_kind_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "settings.json").write_text(text)
-    settings, problem = Store(tmp_path).load_settings()
+    settings, problem = SettingsStore(tmp_path).load_settings()
     assert settings == Settings()
     assert problem is not None
     assert ("word_lists" if "word" in text else "past_prompts") in problem
@@ -300,17 +300,17 @@ def test_the_selected_word_is_swapped_in_a_running_session(session: Session) -> 
 
 
 def test_quick_prompts_are_part_of_the_scene(session: Session) -> None:
-    desk = session.prompts
-    desk.use_quick(3)
+    prompts = session.prompts
+    prompts.use_quick(3)
     assert session.history.undo_name is None
-    desk.store_quick(3, "a sea")
+    prompts.store_quick(3, "a sea")
     assert session.history.scene.quick_prompts == ("", "", "", "a sea")
     assert Scene.from_json(session.history.scene.to_json()) == session.history.scene
     session.history.step("typing", lambda scene: replace(scene, prompt="x"))
-    desk.use_quick(3)
+    prompts.use_quick(3)
     assert session.history.scene.prompt == "a sea"
     assert session.history.undo_name == "quick prompt 4"
-    desk.store_quick(3, "")
+    prompts.store_quick(3, "")
     assert session.history.scene.quick_prompts == ()
     with pytest.raises(SceneError, match="at most 9"):
         Scene(quick_prompts=("a",) * 10)

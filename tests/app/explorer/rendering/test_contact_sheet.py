@@ -74,7 +74,7 @@ def panel(explorer: Explorer) -> Any:
 
 def show(ctx: Context, session: Session, explorer: Explorer) -> Any:
     settle(ctx, session)
-    session.desk.wish(ShowPanel("Contact sheet", True))
+    session.ui.request(ShowPanel("Contact sheet", True))
     ctx.yield_(4)
     return complete(ctx, session, explorer)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from app.explorer.rendering.latency import KEPT_S, Meter, median
+from app.explorer.rendering.latency import KEPT_S, LatencyMeter, median
 from core.request import RenderRequest
 
 
@@ -9,7 +9,7 @@ def request(seed: float) -> RenderRequest:
 
 
 def test_latency_is_from_the_change_to_the_picture_that_answers_it() -> None:
-    meter = Meter()
+    meter = LatencyMeter()
     meter.changed(request(1), 10.0)
     meter.arrived(30.0, 10.05)
     meter.shown(request(1), 10.06)
@@ -18,7 +18,7 @@ def test_latency_is_from_the_change_to_the_picture_that_answers_it() -> None:
 
 
 def test_changes_that_were_replaced_do_not_count() -> None:
-    meter = Meter()
+    meter = LatencyMeter()
     for step in range(5):
         meter.changed(request(step), float(step))
     meter.shown(request(3), 4.5)
@@ -32,7 +32,7 @@ def test_changes_that_were_replaced_do_not_count() -> None:
 
 
 def test_going_back_and_forth_counts_from_the_last_change() -> None:
-    meter = Meter()
+    meter = LatencyMeter()
     meter.changed(request(1), 1.0)
     meter.changed(request(2), 2.0)
     meter.changed(request(1), 3.0)
@@ -43,13 +43,13 @@ def test_going_back_and_forth_counts_from_the_last_change() -> None:
 
 
 def test_what_nobody_asked_for_is_not_measured() -> None:
-    meter = Meter()
+    meter = LatencyMeter()
     meter.shown(request(1), 1.0)
     assert not meter.latency_ms
 
 
 def test_the_rate_is_that_of_the_last_second() -> None:
-    meter = Meter()
+    meter = LatencyMeter()
     for i in range(30):
         meter.arrived(1.0, i / 30)
     meter.tick(1.0)
@@ -66,7 +66,7 @@ def test_the_rate_is_that_of_the_last_second() -> None:
 
 
 def test_old_samples_go_and_memory_stays_bounded() -> None:
-    meter = Meter()
+    meter = LatencyMeter()
     for i in range(20_000):
         meter.changed(request(i), i * 0.001)
         meter.arrived(1.0, i * 0.001)
@@ -78,7 +78,7 @@ def test_old_samples_go_and_memory_stays_bounded() -> None:
 
 
 def test_the_middle_of_some_samples() -> None:
-    meter = Meter()
+    meter = LatencyMeter()
     assert median(meter.render_ms) is None
     for value in (5.0, 1.0, 100.0):
         meter.arrived(value, 0.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.explorer.rendering.library import Entry, Library, draw_in_a_process
+from app.explorer.rendering.library import Library, LibraryEntry, draw_in_a_process
 from tests.app.explorer.fakes import draw_thumbnail, wait_until
 
 
@@ -48,7 +48,7 @@ def models(folder: Path, *names: str) -> Path:
     return folder
 
 
-def seen(library: Library) -> dict[str, Entry]:
+def seen(library: Library) -> dict[str, LibraryEntry]:
     wait_until(lambda: not library.busy)
     return {entry.path.name: entry for entry in library.entries}
 

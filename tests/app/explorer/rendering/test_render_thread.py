@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.explorer.rendering.render_thread import Answer, Failed, Loaded, RenderThread, Report
+from app.explorer.rendering.render_thread import Answer, Failed, Loaded, RenderThread, StageCallback
 from core.request import Frame, RenderRequest
 from tests.app.explorer.fakes import SlowEngine, open_slow_engine, wait_until
 
@@ -148,7 +148,7 @@ def test_a_waiting_load_is_replaced_by_a_newer_one() -> None:
     opened: list[Path] = []
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(path: Path, report: Report) -> SlowEngine:
+    def slow(path: Path, report: StageCallback) -> SlowEngine:
         opened.append(path)
         begun.set()
         assert go_on.wait(10.0)
@@ -193,7 +193,7 @@ def test_document_and_render_thread_import_neither_torch_nor_a_gui() -> None:
 def test_how_far_loading_has_come_can_be_seen() -> None:
     go = threading.Event()
 
-    def open_engine(path: Path, report: Report) -> SlowEngine:
+    def open_engine(path: Path, report: StageCallback) -> SlowEngine:
         report("hashing", 40, 100)
         go.wait(10.0)
         return SlowEngine(path)

@@ -102,7 +102,7 @@ def test_each_new_snapshot_is_shown_and_the_scene_stays(trainer: Trainer, tmp_pa
     session = trainer.session(tmp_path, trainer.folder)
     settle(session, trainer.clock)
     assert session.history.scene.checkpoint == str(trainer.latest)
-    assert session.follower.text == "following faces: 104 k images"
+    assert session.run_follower.text == "following faces: 104 k images"
     session.history.step("prompt", lambda scene: replace(scene, prompt="a house", seed_x=3.0, psi=0.4))
     settle(session, trainer.clock)
     scene, steps = session.history.scene, len(session.history)
@@ -121,7 +121,7 @@ def test_each_new_snapshot_is_shown_and_the_scene_stays(trainer: Trainer, tmp_pa
     settle(session, trainer.clock)
     assert len(trainer.opened) == 2
     assert session.info.images_seen == 208_000
-    assert session.follower.text == "following faces: 208 k images"
+    assert session.run_follower.text == "following faces: 208 k images"
     assert session.history.scene == scene
     assert len(session.history) == steps
     assert session.history.undo_name == "prompt"
@@ -138,16 +138,16 @@ def test_half_a_snapshot_and_one_that_vanishes_are_waited_for(trainer: Trainer, 
     for size in (0, 5, len(whole) // 2, len(whole) - 1):
         trainer.latest.write_bytes(whole[:size])
         trainer.look(session)
-    assert session.follower.text == "following faces: 104 k images, waiting for a whole snapshot"
+    assert session.run_follower.text == "following faces: 104 k images, waiting for a whole snapshot"
     trainer.latest.unlink()
     trainer.look(session)
     trainer.look(session)
-    assert session.follower.text == "following faces: 104 k images, the snapshot has gone"
+    assert session.run_follower.text == "following faces: 104 k images, the snapshot has gone"
     assert len(trainer.opened) == 1
     assert not errors(session)
     trainer.write()
     trainer.look(session)
-    assert session.follower.text == "following faces: 208 k images"
+    assert session.run_follower.text == "following faces: 208 k images"
 
 
 def test_a_snapshot_that_does_not_load_leaves_the_picture_and_one_line(
@@ -167,12 +167,12 @@ def test_a_snapshot_that_does_not_load_leaves_the_picture_and_one_line(
         trainer.look(session)
     assert errors(session) == ["it holds values that are not finite"]
     assert not any(toast.level == "error" for toast in session.toasts)
-    assert session.follower.text == "following faces: 104 k images, the newest snapshot did not load"
+    assert session.run_follower.text == "following faces: 104 k images, the newest snapshot did not load"
     assert session.models.failed is None
     monkeypatch.setattr(session.models, "opener", lambda: opens)
     trainer.write()
     trainer.look(session)
-    assert session.follower.text == "following faces: 312 k images"
+    assert session.run_follower.text == "following faces: 312 k images"
 
 
 def test_a_run_without_a_snapshot_is_waited_for(trainer: Trainer, tmp_path: Path) -> None:
@@ -180,20 +180,20 @@ def test_a_run_without_a_snapshot_is_waited_for(trainer: Trainer, tmp_path: Path
     settle(session, trainer.clock)
     assert session.history.scene.checkpoint == ""  # the bundled model meanwhile
     trainer.look(session)
-    assert session.follower.text == "following faces: waiting for its first snapshot"
+    assert session.run_follower.text == "following faces: waiting for its first snapshot"
     assert [message.text for message in session.messages] == [
         "faces has no snapshot yet; the first one is shown when it comes."
     ]
     trainer.write()
     trainer.look(session)
     assert session.history.scene.checkpoint == str(trainer.latest)
-    assert session.follower.text == "following faces: 104 k images"
+    assert session.run_follower.text == "following faces: 104 k images"
     assert not errors(session)
     session.history.undo()  # back to the model before
     trainer.look(session)
     trainer.look(session)
     assert session.info.images_seen == 5
-    assert not session.follower.on
+    assert not session.run_follower.on
 
 
 def test_it_is_switched_off_and_on_and_ends_with_another_model(trainer: Trainer, tmp_path: Path) -> None:
@@ -214,14 +214,14 @@ def test_it_is_switched_off_and_on_and_ends_with_another_model(trainer: Trainer,
     follow.run(session)
     trainer.write()
     trainer.look(session)
-    assert (follow.checked(session), session.info.images_seen, session.follower.text) == (False, 208_000, "")
+    assert (follow.checked(session), session.info.images_seen, session.run_follower.text) == (False, 208_000, "")
     follow.run(session)
     trainer.look(session)
     assert session.info.images_seen == 312_000
 
     session.models.open_bundled()
     settle(session, trainer.clock)
-    wait_until(lambda: (trainer.look(session), not session.follower.on)[1])
+    wait_until(lambda: (trainer.look(session), not session.run_follower.on)[1])
     assert session.history.scene.checkpoint == ""
     assert session.messages[-1].text == "Another model is open: faces is followed no longer."
     assert not errors(session)
@@ -232,7 +232,7 @@ def test_directions_in_use_stay_in_use(trainer: Trainer, tmp_path: Path) -> None
     session = trainer.session(tmp_path, trainer.folder)
     settle(session, trainer.clock)
     vector = Vector(name="snowy", kind="direction", values=np.arange(6, dtype=np.float32))
-    assert session.shelf.add([vector])
+    assert session.vectors.store.add([vector])
     push = Push(direction=vector.id, amount=2.0)
     session.history.step("push", lambda scene: replace(scene, pushes=(push,)))
     settle(session, trainer.clock)
@@ -245,7 +245,7 @@ def test_directions_in_use_stay_in_use(trainer: Trainer, tmp_path: Path) -> None
         assert np.array_equal(trainer.opened[-1].vectors[vector.id], vector.values)
         assert session.frame.request.pushes == (push,)
     assert len(trainer.opened) == 3
-    assert session.shelf.find(vector.id) is not None
+    assert session.vectors.store.find(vector.id) is not None
     assert not errors(session)
 
 
@@ -253,11 +253,11 @@ def test_folders_that_are_no_runs(
     trainer: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = trainer.session(tmp_path)
-    session.follower.open(tmp_path)
+    session.run_follower.open(tmp_path)
     assert "expected a file, or the folder of a training run" in errors(session)[0]
-    assert not session.follower.on
-    session.follower.open(trainer.folder)
-    assert session.follower.on
+    assert not session.run_follower.on
+    session.run_follower.open(trainer.folder)
+    assert session.run_follower.on
     assert cli.main(["explore", str(tmp_path / "config")]) == 2
     assert "or the folder of a training run, which holds log.jsonl; got another folder" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ import pytest
 
 from app.document.parts import Track, TrackPoint
 from app.document.scene import Scene
-from app.explorer.export.queue import Job
+from app.explorer.export.queue import ExportJob
 from app.explorer.export.requests import add_strip
 from app.explorer.rendering.strip import FPS, SECONDS_A_PROMPT, with_strip
 from app.explorer.rendering.sweep import MOST, REST_S, Sweep, filled, lines_of, template_of
@@ -105,7 +105,7 @@ def test_a_strip_glides_through_all_and_back_as_the_scene_s_timeline() -> None:
 
 
 def test_a_strip_is_exported_by_the_queue(tmp_path: Path) -> None:
-    jobs: list[Job] = []
+    jobs: list[ExportJob] = []
     session = make_session(tmp_path, run_export=lambda job, report, stop: jobs.append(job))
     try:
         settle(session)

@@ -14,12 +14,12 @@ import pytest
 from app.document.file import read_scene_file
 from app.document.scene import Scene
 from app.explorer.session import first_scene
-from app.explorer.storage.crash_recovery import KEPT, PAUSE_S, Keeper
+from app.explorer.storage.crash_recovery import KEPT, PAUSE_S, CrashRecovery
 from tests.app.explorer.fakes import make_session, settle
 
 LEAVE_A_MARK = (
-    "import sys, os, pathlib; from app.explorer.storage.crash_recovery import Keeper; "
-    "Keeper(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    "import sys, os, pathlib; from app.explorer.storage.crash_recovery import CrashRecovery; "
+    "CrashRecovery(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"
 )
 
 
@@ -29,31 +29,31 @@ def crash(folder: Path) -> None:
 
 
 def test_a_clean_exit_and_a_crash(tmp_path: Path) -> None:
-    first = Keeper(tmp_path)
+    first = CrashRecovery(tmp_path)
     assert not first.ended_badly
     # A second window beside it is no crash, and leaves the first one's mark alone.
-    second = Keeper(tmp_path)
+    second = CrashRecovery(tmp_path)
     assert not second.ended_badly
     second.close()
     assert (tmp_path / "running").exists()
     first.close()
     assert not (tmp_path / "running").exists()
     crash(tmp_path)
-    after = Keeper(tmp_path)
+    after = CrashRecovery(tmp_path)
     assert after.ended_badly
     after.close()
-    assert not Keeper(tmp_path).ended_badly
+    assert not CrashRecovery(tmp_path).ended_badly
 
 
 def test_a_folder_that_is_not_there_is_no_trouble(tmp_path: Path) -> None:
-    keeper = Keeper(tmp_path / "absent" / "folder")
+    keeper = CrashRecovery(tmp_path / "absent" / "folder")
     assert not keeper.ended_badly
     keeper.close()
 
 
 def test_scenes_are_kept_one_a_minute_and_twenty_in_all(tmp_path: Path) -> None:
     now = [0.0]
-    keeper = Keeper(tmp_path, lambda: now[0])
+    keeper = CrashRecovery(tmp_path, lambda: now[0])
     for minute in range(25):
         for second in (0.0, 20.0, 40.0):
             now[0] = minute * PAUSE_S + second
@@ -86,7 +86,7 @@ def test_after_a_crash_the_last_scene_is_there_and_one_may_start_afresh(tmp_path
         assert "did not end well last time; this is its last scene" in toast.text
         dict(toast.choices)["Start afresh"]()
         assert again.history.scene == first_scene()
-        assert read_scene_file(again.keeper.newest()).scene.prompt == "nearly lost"
+        assert read_scene_file(again.crash_recovery.newest()).scene.prompt == "nearly lost"
         again.history.undo()
         assert again.history.scene.prompt == "nearly lost"
     finally:
@@ -109,8 +109,8 @@ def test_every_autosave_is_kept_beside_the_scene(tmp_path: Path) -> None:
         session.tick()
         now[0] += 1.0
         session.tick()
-        assert read_scene_file(session.keeper.newest()).scene.psi == 0.3
-        assert time.strftime("%Y") in session.keeper.newest().name
+        assert read_scene_file(session.crash_recovery.newest()).scene.psi == 0.3
+        assert time.strftime("%Y") in session.crash_recovery.newest().name
     finally:
         session.close()
         assert session.render.close(timeout=10.0)

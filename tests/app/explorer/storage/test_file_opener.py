@@ -60,14 +60,14 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
 
 
 def drop(session: Session, path: Path) -> None:
-    session.restorer.open(path)
+    session.file_opener.open(path)
     wait(session)
 
 
 def wait(session: Session) -> None:
     def done() -> bool:
         session.tick()
-        return not session.restorer.busy
+        return not session.file_opener.busy
 
     wait_until(done)
     settle(session)
@@ -131,8 +131,8 @@ def test_what_the_window_saves_it_restores(tmp_path: Path, session: Session) -> 
     settle(session)
     shown = session.frame
     assert shown is not None
-    session.saving.picture(tmp_path / "x.png")
-    wait_until(lambda: session.tick() or not session.saving.busy)  # type: ignore[func-returns-value]
+    session.file_writer.picture(tmp_path / "x.png")
+    wait_until(lambda: session.tick() or not session.file_writer.busy)  # type: ignore[func-returns-value]
     session.history.step("away", lambda scene: Scene(checkpoint=scene.checkpoint, crossfade=0.0))
     session.transport.rewind()
     settle(session)
@@ -201,14 +201,14 @@ def missing(tmp_path: Path, session: Session) -> dict[str, Callable[[], None]]:
 def test_a_missing_model_is_named_and_one_may_find_it(tmp_path: Path, session: Session) -> None:
     choices = missing(tmp_path, session)
     choices["Find it…"]()
-    assert session.dialog_wish == "find_checkpoint"
-    session.restorer.give_checkpoint(tmp_path / "one.safetensors")
+    assert session.dialog_request == "find_checkpoint"
+    session.file_opener.give_checkpoint(tmp_path / "one.safetensors")
     wait(session)
     assert "is another model: x.json was made with faces" in errors(session)[-1]
-    session.restorer.give_checkpoint(tmp_path / "absent.safetensors")
+    session.file_opener.give_checkpoint(tmp_path / "absent.safetensors")
     wait(session)
     assert "absent.safetensors" in errors(session)[-1]
-    session.restorer.give_checkpoint(tmp_path / "other.pkl")
+    session.file_opener.give_checkpoint(tmp_path / "other.pkl")
     wait(session)
     wait_until(lambda: session.tick() or session.models.path == tmp_path / "other.pkl")  # type: ignore[func-returns-value]
     assert session.history.scene.psi == SCENE.psi
@@ -273,11 +273,11 @@ def test_a_checkpoint_is_opened_as_before(tmp_path: Path, session: Session) -> N
 
 
 def test_saved_scenes_say_what_they_were_made_with(tmp_path: Path, session: Session) -> None:
-    session.saving.scene(tmp_path / "deep" / "x.json")
-    wait_until(lambda: session.tick() or not session.saving.busy)  # type: ignore[func-returns-value]
+    session.file_writer.scene(tmp_path / "deep" / "x.json")
+    wait_until(lambda: session.tick() or not session.file_writer.busy)  # type: ignore[func-returns-value]
     data = json.loads((tmp_path / "deep" / "x.json").read_text())
     assert data["scene"] == 2
     assert data["made_with"]["sha256"] == session.info.sha256
-    session.saving.scene(tmp_path / "one.safetensors" / "x.json")
+    session.file_writer.scene(tmp_path / "one.safetensors" / "x.json")
     wait_until(lambda: session.tick() or bool(errors(session)))  # type: ignore[func-returns-value]
     assert "cannot write the scene" in errors(session)[-1]

@@ -82,7 +82,7 @@ def test_a_layout_is_saved_changed_and_used_in_the_window(tmp_path: Path) -> Non
         settle(ctx, session)
         start = rectangle(ctx, "Play")
         # A layout with the log, and with "Play" to the right of "Save".
-        session.desk.wish(ShowPanel("Log", True))
+        session.ui.request(ShowPanel("Log", True))
         ctx.yield_(3)
         play, save = ctx.window_info("//Play").window, ctx.window_info("//Save").window
         context = imgui.get_current_context()
@@ -95,21 +95,21 @@ def test_a_layout_is_saved_changed_and_used_in_the_window(tmp_path: Path) -> Non
         ctx.set_ref("//$FOCUSED")
         ctx.item_input_value("##name", "a/b")  # Enter saves nothing
         ctx.yield_(3)
-        assert session.desk.layouts == ()
+        assert session.ui.layouts == ()
         ctx.item_input_value("##name", "mine")
         ctx.set_ref("")
         ctx.yield_(3)
-        assert session.desk.layouts == ("mine",)
-        assert not session.desk.naming_layout
+        assert session.ui.layouts == ("mine",)
+        assert not session.ui.naming_layout
 
         ctx.menu_click("//##MainMenuBar/View/Layouts/###layout_default")
         ctx.yield_(6)
-        assert not session.desk.panels["Log"]
+        assert not session.ui.panels["Log"]
         assert rectangle(ctx, "Play") == start
 
         ctx.menu_click("//##MainMenuBar/View/Layouts/###layout mine")
         ctx.yield_(6)
-        assert session.desk.panels["Log"]
+        assert session.ui.panels["Log"]
         assert rectangle(ctx, "Play") == moved
 
         # A damaged file is a message, and the panels stay.
@@ -123,11 +123,11 @@ def test_a_layout_is_saved_changed_and_used_in_the_window(tmp_path: Path) -> Non
         (tmp_path / "layouts" / "mine.json").write_text(json.dumps(nonsense))
         ctx.menu_click("//##MainMenuBar/View/Layouts/###layout mine")
         ctx.yield_(4)
-        assert session.desk.panels == dict.fromkeys(session.desk.panels, False)
+        assert session.ui.panels == dict.fromkeys(session.ui.panels, False)
 
         ctx.menu_click("//##MainMenuBar/View/Layouts/###delete layout mine")
         ctx.yield_(3)
-        assert session.desk.layouts == ()
+        assert session.ui.layouts == ()
         ctx.menu_click("//##MainMenuBar/View/Layouts/###layout_default")
         ctx.yield_(6)
         assert rectangle(ctx, "Play") == start
@@ -148,11 +148,11 @@ def test_a_panel_without_a_place_is_docked_beside_its_neighbours(tmp_path: Path)
 
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        session.desk.wish(ShowPanel("Timeline", True))
+        session.ui.request(ShowPanel("Timeline", True))
         ctx.yield_(5)
         # As a layout from before there was a log knows it: not at all.
         imgui.internal.clear_window_settings("Log")
-        session.desk.wish(ShowPanel("Log", True))
+        session.ui.request(ShowPanel("Log", True))
         ctx.yield_(5)
         log, neighbour = ctx.window_info("//Log").window, ctx.window_info("//Timeline").window
         assert log.dock_id == neighbour.dock_id != 0
@@ -178,10 +178,10 @@ def test_a_panel_that_comes_and_goes_has_a_tab_even_alone(tmp_path: Path) -> Non
         settle(ctx, session)
         for titles in (("Directions",), ("Live", "Directions"), ("Timeline",)):
             for title in titles:
-                session.desk.wish(ShowPanel(title, True))
+                session.ui.request(ShowPanel(title, True))
             ctx.yield_(6)
             for title in titles[1:]:
-                session.desk.wish(ShowPanel(title, False))
+                session.ui.request(ShowPanel(title, False))
             ctx.yield_(6)
             assert has_tab(titles[0])
         assert not has_tab("Prompt")

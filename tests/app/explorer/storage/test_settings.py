@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from app.document.scene import Scene
-from app.explorer.storage.settings import Settings, Store, config_dir, write_atomically
+from app.explorer.storage.settings import Settings, SettingsStore, config_dir, write_atomically
 
 
 def test_settings_round_trip(tmp_path: Path) -> None:
-    store = Store(tmp_path / "config")
+    store = SettingsStore(tmp_path / "config")
     assert store.load_settings() == (Settings(), None)
     assert store.prepare() is None
     settings = Settings(
@@ -30,7 +30,7 @@ def test_settings_round_trip(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    store = Store(tmp_path / "file" / "config")
+    store = SettingsStore(tmp_path / "file" / "config")
     problem = store.prepare()
     assert problem is not None
     assert "will not be kept" in problem
@@ -78,7 +78,7 @@ def test_recents_are_unique_newest_first_and_bounded() -> None:
 )
 def test_damaged_settings_give_defaults_and_a_message(tmp_path: Path, text: str) -> None:
     (tmp_path / "settings.json").write_text(text)
-    settings, problem = Store(tmp_path).load_settings()
+    settings, problem = SettingsStore(tmp_path).load_settings()
     assert settings == Settings()
     assert problem is not None
     assert "settings.json" in problem
@@ -86,11 +86,11 @@ def test_damaged_settings_give_defaults_and_a_message(tmp_path: Path, text: str)
 
 def test_settings_of_another_version_keep_what_both_have(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text('{"theme": "light", "from_the_future": 1}')
-    assert Store(tmp_path).load_settings() == (Settings(theme="light"), None)
+    assert SettingsStore(tmp_path).load_settings() == (Settings(theme="light"), None)
 
 
 def test_a_scene_with_a_lone_surrogate_is_kept(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = SettingsStore(tmp_path)
     assert store.save_scene(Scene(prompt="broken \ud800 key", psi=0.5)) is None
     scene, problem = store.load_scene()
     assert problem is None

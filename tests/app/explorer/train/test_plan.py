@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from app import cli
-from app.explorer.storage.settings import Settings, Store
-from app.explorer.train.plan import RECIPES, Plan, Source, pairs
+from app.explorer.storage.settings import Settings, SettingsStore
+from app.explorer.train.plan import RECIPES, DataSource, TrainingPlan, pairs
 from training.datasets.config import SourceSpec
 
 
 def words(**fields: Any) -> list[str]:
-    return Plan(recipe="tiny", out="/runs/new", **fields).arguments()[2:]
+    return TrainingPlan(recipe="tiny", out="/runs/new", **fields).arguments()[2:]
 
 
 def test_the_recipes_are_the_trainers() -> None:
@@ -26,11 +26,11 @@ def test_the_recipes_are_the_trainers() -> None:
 
 def test_one_source_is_what_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
-    assert words(sources=(Source(place=" ~/cats=2 "),)) == ["--data=/home/ada/cats=2"]
-    assert words(sources=(Source(), Source(place="cats", weight=3.0), Source(place=" "))) == ["--data=cats"]
+    assert words(sources=(DataSource(place=" ~/cats=2 "),)) == ["--data=/home/ada/cats=2"]
+    assert words(sources=(DataSource(), DataSource(place="cats", weight=3.0), DataSource(place=" "))) == ["--data=cats"]
     # A folder of nobody is a folder's name.
-    assert Plan(out="~nobody-of-that-name/run").run == Path("~nobody-of-that-name/run")
-    assert not Plan(out="/" + "x" * 5000).resumes
+    assert TrainingPlan(out="~nobody-of-that-name/run").run == Path("~nobody-of-that-name/run")
+    assert not TrainingPlan(out="/" + "x" * 5000).resumes
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_one_source_is_what_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_trainer_reads_a_source_as_it_was_meant(place: str, weight: float) -> None:
-    source = Source(place=place, weight=weight)
-    assert words(sources=(source, Source(place="dogs")))[0] == f"--data={source.argument}"
+    source = DataSource(place=place, weight=weight)
+    assert words(sources=(source, DataSource(place="dogs")))[0] == f"--data={source.argument}"
     assert SourceSpec.parse(source.argument) == SourceSpec(place=place, weight=weight)
 
 
 def test_an_address_that_takes_no_weight() -> None:
     with pytest.raises(ValueError, match="an address with a query takes no weight"):
-        words(sources=(Source(place="https://example.org/a.tar?key=7", weight=2.0), Source(place="dogs")))
+        words(sources=(DataSource(place="https://example.org/a.tar?key=7", weight=2.0), DataSource(place="dogs")))
 
 
 def test_settings_are_words(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_settings_are_words(tmp_path: Path) -> None:
     assert words(settings=text) == [*settings, "--mirror", "--crop=random", "--set=features=C:\\nets"]
     (tmp_path / "config.toml").touch()
     # What says how pictures are read was settled when the run began.
-    assert Plan(out=str(tmp_path), settings=text).arguments() == [
+    assert TrainingPlan(out=str(tmp_path), settings=text).arguments() == [
         f"--resume={tmp_path}",
         *settings,
         "--set=features=C:\\nets",
@@ -76,9 +76,9 @@ def test_settings_are_words(tmp_path: Path) -> None:
 
 
 def test_the_command_line_takes_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan(
+    plan = TrainingPlan(
         recipe="lite-64",
-        sources=(Source(place="-cats", weight=2.0), Source(place="dogs=1")),
+        sources=(DataSource(place="-cats", weight=2.0), DataSource(place="dogs=1")),
         clip="open_clip:A/b",
         start="/runs/old",
         out="-new",
@@ -104,7 +104,7 @@ def test_the_command_line_takes_the_words(monkeypatch: pytest.MonkeyPatch) -> No
     [
         {"recipe": "none"},
         {"sources": ()},
-        {"sources": (Source(),) * 101},
+        {"sources": (DataSource(),) * 101},
         {"clip": "\0"},
         {"out": "\ud800"},
         {"settings": "\0"},
@@ -112,25 +112,25 @@ def test_the_command_line_takes_the_words(monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_what_can_be_no_plan(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected"):
-        Plan(**fields)
+        TrainingPlan(**fields)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, 101.0, float("nan"), float("inf")])
 def test_what_can_be_no_weight(weight: float) -> None:
     with pytest.raises(ValueError, match="weight: expected"):
-        Source(place="cats", weight=weight)
+        DataSource(place="cats", weight=weight)
 
 
 def test_it_is_kept_with_the_settings(tmp_path: Path) -> None:
-    plan = Plan(
+    plan = TrainingPlan(
         recipe="grow",
-        sources=(Source(place="/cats 🐈"), Source(place="dogs", weight=2.0)),
+        sources=(DataSource(place="/cats 🐈"), DataSource(place="dogs", weight=2.0)),
         clip="c",
         start="s",
         out="o",
         settings="kimg=1",
     )
-    store = Store(tmp_path)
+    store = SettingsStore(tmp_path)
     assert store.save_settings(Settings(theme="light", training=plan)) is None
     assert store.load_settings() == (Settings(theme="light", training=plan), None)
 
@@ -154,7 +154,7 @@ def test_it_is_kept_with_the_settings(tmp_path: Path) -> None:
 )
 def test_a_damaged_plan_costs_nothing_else(tmp_path: Path, training: object) -> None:
     (tmp_path / "settings.json").write_text(json.dumps({"theme": "light", "training": training}))
-    settings, problem = Store(tmp_path).load_settings()
+    settings, problem = SettingsStore(tmp_path).load_settings()
     assert settings == Settings(theme="light")
     assert problem is not None
     assert problem.startswith("Some settings start afresh: ")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from app.explorer.train.run_watch import CURVE, Progress, Stopped, Watch
+from app.explorer.train.run_watch import CURVE, Progress, RunWatch, StopRecord
 from app.runs import holder_of, run_id
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="the trainer holds no lock there")
@@ -65,21 +65,21 @@ def test_how_it_stopped() -> None:
     progress = Progress()
     progress.take({"kind": "train", "images": 1000, "images_per_s": 45.0})
     progress.take({"kind": "stop", "images": 1000, "time": 7.5, "finished": True})
-    assert progress.stopped == Stopped(time=7.5, finished=True, problem=None)
+    assert progress.stopped == StopRecord(time=7.5, finished=True, problem=None)
     assert progress.images_per_s == 45.0
     progress.take({"kind": "start", "images": 1000})
     assert progress.stopped is None
     assert progress.images_per_s is None
     progress.take({"kind": "stop", "images": 1000, "finished": "yes", "problem": "no memory"})
-    assert progress.stopped == Stopped(time=0.0, finished=False, problem="no memory")
+    assert progress.stopped == StopRecord(time=0.0, finished=False, problem="no memory")
     progress.take({"kind": "stop", "images": 1000, "problem": ["no memory"]})
-    assert progress.stopped == Stopped(time=0.0, finished=False, problem=None)
+    assert progress.stopped == StopRecord(time=0.0, finished=False, problem=None)
 
 
 @POSIX
 def test_a_trainer_is_seen_as_long_as_it_lives(tmp_path: Path) -> None:
     run = tmp_path / "faces"
-    watch = Watch(run)  # not there yet
+    watch = RunWatch(run)  # not there yet
     assert watch.holder is None
     with trainer_in(run) as process:
         assert watch.look() is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.explorer.vectors.direction_search import Finder, Search
+from app.explorer.vectors.direction_search import DirectionSearch, SearchOptions
 from core.checkpoints import load
 from core.vectors import load_vectors
 from tests.app.explorer.fakes import wait_until
@@ -13,15 +13,15 @@ from tests.app.explorer.fakes import wait_until
 PATIENCE_S = 300.0
 
 
-def finish(finder: Finder) -> None:
+def finish(finder: DirectionSearch) -> None:
     wait_until(lambda: not finder.running, timeout=PATIENCE_S)
 
 
 def test_the_real_command(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    finder, out = Finder(), tmp_path / "folder" / "found.npz"
-    finder.start(tiny_checkpoint, out, Search(method="sefa", first=1, stop=3, count=2, prompt="-sea, at night"))
+    finder, out = DirectionSearch(), tmp_path / "folder" / "found.npz"
+    finder.start(tiny_checkpoint, out, SearchOptions(method="sefa", first=1, stop=3, count=2, prompt="-sea, at night"))
     assert finder.running
-    finder.start(tiny_checkpoint, tmp_path / "second.npz", Search(method="sefa"))  # one at a time
+    finder.start(tiny_checkpoint, tmp_path / "second.npz", SearchOptions(method="sefa"))  # one at a time
     finish(finder)
     result = finder.take_result()
     assert result is not None
@@ -34,12 +34,12 @@ def test_the_real_command(tiny_checkpoint: Path, tmp_path: Path) -> None:
     assert "'-sea, at night'" in found.vectors[0].note
     assert not (tmp_path / "second.npz").exists()
 
-    search = Search(method="text", text="-snowy=1", minus="", template="{} hills, @")
+    search = SearchOptions(method="text", text="-snowy=1", minus="", template="{} hills, @")
     finder.start(tiny_checkpoint, out, search)
     finish(finder)
     assert [v.name for v in load_vectors(out).vectors][2] == "-snowy=1 - any"
 
-    finder.start(tiny_checkpoint, out, Search(method="sefa", first=60, stop=62))
+    finder.start(tiny_checkpoint, out, SearchOptions(method="sefa", first=60, stop=62))
     finish(finder)
     result = finder.take_result()
     assert result is not None
@@ -48,16 +48,16 @@ def test_the_real_command(tiny_checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_cancel_and_what_does_not_start(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    finder = Finder()
-    finder.start(tiny_checkpoint, tmp_path / "x.npz", Search(method="ganspace"))
+    finder = DirectionSearch()
+    finder.start(tiny_checkpoint, tmp_path / "x.npz", SearchOptions(method="ganspace"))
     finder.cancel()
     finish(finder)
     assert finder.take_result() is None
     assert not (tmp_path / "x.npz").exists()
     finder.close()
 
-    missing = Finder([str(tmp_path / "no-program")])
-    missing.start(tiny_checkpoint, tmp_path / "x.npz", Search(method="sefa"))
+    missing = DirectionSearch([str(tmp_path / "no-program")])
+    missing.start(tiny_checkpoint, tmp_path / "x.npz", SearchOptions(method="sefa"))
     assert not missing.running
     result = missing.take_result()
     assert result is not None

@@ -84,7 +84,7 @@ def test_what_is_missing_is_left_out_and_said_once(session: Session, tmp_path: P
     assert len(errors(session)) == 1
     # The scene still names them: once they are there, they are in the picture.
     assert len(session.history.scene.pushes) == 2
-    assert session.shelf.add([gone, latent])
+    assert session.vectors.store.add([gone, latent])
     settle(session)
     wait_until(lambda: (session.tick(), len(session.frame.request.pushes) == 2)[1])  # type: ignore[union-attr]
     assert session.frame.request.mixes[0].latent == latent.id
@@ -95,11 +95,11 @@ def test_a_fade_from_what_is_missing(session: Session) -> None:
     gone = vector("gone")
     settle(session)
     request = RenderRequest(prompt="sea", origin=RenderRequest(pushes=(Push(direction=gone.id),)), arrived=0.5)
-    fitted = session.shelf.fitting(request)
+    fitted = session.vectors.store.fitting(request)
     assert fitted.origin is not None
     assert fitted.origin.pushes == ()
     plain = RenderRequest(prompt="sea")
-    assert session.shelf.fitting(plain) is plain
+    assert session.vectors.store.fitting(plain) is plain
 
 
 def test_thumbnails_have_what_is_there(session: Session, tmp_path: Path) -> None:
@@ -112,9 +112,9 @@ def test_thumbnails_have_what_is_there(session: Session, tmp_path: Path) -> None
     )
     # What was sent to the engine counts for calls, which come after it.
     late = vector("late", 3)
-    session.shelf.add([late])
+    session.vectors.store.add([late])
     with_late = replace(request, pushes=(Push(direction=late.id),))
-    assert session.shelf.fitting_call(with_late).pushes == with_late.pushes
+    assert session.vectors.store.fitting_call(with_late).pushes == with_late.pushes
     assert not errors(session)
 
 
@@ -133,11 +133,11 @@ def test_models_have_their_own(session: Session, tmp_path: Path) -> None:
     keep(tmp_path, two, sha256=OTHER)
     push(session, one)
     settle(session)
-    assert [v.name for v in session.shelf.directions] == ["one"]
+    assert [v.name for v in session.vectors.store.directions] == ["one"]
     session.models.open(tmp_path / "other.safetensors")
     wait_until(lambda: (session.tick(), session.info.sha256 == OTHER)[1])
     settle(session)
-    assert [v.name for v in session.shelf.directions] == ["two"]
+    assert [v.name for v in session.vectors.store.directions] == ["two"]
     assert session.frame.request.pushes == ()  # type: ignore[union-attr]
     # The engine was never asked for what it does not know; the one message is ours.
     assert len(errors(session)) == 1
@@ -169,7 +169,7 @@ def test_files_that_cannot_be_read_are_kept(session: Session, tmp_path: Path) ->
     settle(session)
     assert len(errors(session)) == 1
     assert "expected a .npz file of directions" in errors(session)[0]
-    assert not session.shelf.add([vector("one")])
+    assert not session.vectors.store.add([vector("one")])
     assert errors(session)[1].startswith("Nothing was changed: ")
     assert path.read_bytes() == b"damaged"
 
@@ -177,10 +177,10 @@ def test_files_that_cannot_be_read_are_kept(session: Session, tmp_path: Path) ->
 def test_vectors_of_other_shapes_are_left_out(session: Session, tmp_path: Path) -> None:
     keep(tmp_path, vector("fits"), vector("wide", width=7))
     settle(session)
-    assert [v.name for v in session.shelf.vectors] == ["fits"]
+    assert [v.name for v in session.vectors.store.vectors] == ["fits"]
     assert errors(session) == ["Left out, because bundled has other styles: 'wide'."]
     save_vectors(tmp_path / "a.npz", [vector("wide", width=7)], OTHER)
-    session.shelf.import_file(tmp_path / "a.npz")
+    session.vectors.store.import_file(tmp_path / "a.npz")
     assert "nothing in it fits bundled, which has 3 styles of 6 numbers" in errors(session)[1]
 
 
@@ -190,12 +190,12 @@ def test_importing_for_another_model_of_the_same_shape(session: Session, tmp_pat
     settle(session)
     theirs = (vector("same name", 2), vector("place", 3, kind="latent"), vector("wide", width=7))
     save_vectors(tmp_path / "a.npz", theirs, OTHER)
-    session.shelf.import_file(tmp_path / "a.npz")
+    session.vectors.store.import_file(tmp_path / "a.npz")
     text = "Imported 1 direction and 1 latent from a.npz, made for another model; 1 did not fit"
     assert session.messages[-1].text == text
     assert [v.name for v in load_vectors(path).vectors] == ["same name", "same name (2)", "place"]
     # Again: nothing is there twice.
-    session.shelf.import_file(tmp_path / "a.npz")
+    session.vectors.store.import_file(tmp_path / "a.npz")
     assert len(load_vectors(path).vectors) == 3
     assert not errors(session)
 
@@ -205,11 +205,11 @@ def test_what_the_command_line_added_meanwhile_stays(session: Session, tmp_path:
     path = keep(tmp_path, one)
     settle(session)
     save_vectors(path, [one, two], SHA)
-    session.shelf.add([three])
+    session.vectors.store.add([three])
     assert [v.name for v in load_vectors(path).vectors] == ["one", "two", "three"]
-    assert session.shelf.rename(one, "two")
-    assert [v.name for v in session.shelf.directions] == ["two (2)", "two", "three"]
-    assert not session.shelf.rename(two, "a@b")
+    assert session.vectors.store.rename(one, "two")
+    assert [v.name for v in session.vectors.store.directions] == ["two (2)", "two", "three"]
+    assert not session.vectors.store.rename(two, "a@b")
     assert 'without "@"' in errors(session)[0]
 
 
@@ -219,8 +219,8 @@ def test_a_latent_is_of_the_picture_that_was_shown(session: Session) -> None:
     settle(session)
     session.vectors.save_latent("home")
     request = session.history.scene.request()
-    wait_until(lambda: (session.tick(), bool(session.shelf.latents))[1])
-    (home,) = session.shelf.latents
+    wait_until(lambda: (session.tick(), bool(session.vectors.store.latents))[1])
+    (home,) = session.vectors.store.latents
     expected = SlowEngine(Path("x")).latent(request)
     assert np.array_equal(home.values, expected)
     session.vectors.save_latent("bad@name")

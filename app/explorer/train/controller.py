@@ -13,17 +13,17 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Literal
 
-from app.explorer.train.plan import Source
-from app.explorer.train.process import Ended, Trainer
-from app.explorer.train.run_watch import Watch
+from app.explorer.train.plan import DataSource
+from app.explorer.train.process import TrainingProcess, TrainingResult
+from app.explorer.train.run_watch import RunWatch
 from app.runs import Holder, amount
 from core.run_control import send
 
 if TYPE_CHECKING:
     from app.explorer.session import Session
 
-Place = Literal["data", "clip", "start", "out"]
-"""The fields of a `Plan` that are files or folders."""
+PathField = Literal["data", "clip", "start", "out"]
+"""The fields of a `TrainingPlan` that are files or folders."""
 
 LOOK_S = 1.0
 TOLD = 200
@@ -33,7 +33,7 @@ WITHOUT_A_WORD = (
 )
 
 
-class TrainingDesk:
+class TrainingController:
     """Belongs to a session; `tick` it once a frame, `close` it."""
 
     def __init__(self, session: Session, command: tuple[str, ...], clock: Callable[[], float]) -> None:
@@ -41,13 +41,13 @@ class TrainingDesk:
         self._clock = clock
         self._looked = -float("inf")
         self._resumes: tuple[str, bool] = ("", False)
-        self._watch: Watch | None = None
+        self._watch: RunWatch | None = None
         self._asked: Holder | None = None
         """The other process that was asked to stop."""
         self.plan = session.settings.training
         self.choosing = 0
         """Which source a dialog is about."""
-        self.trainer = Trainer(command)
+        self.process = TrainingProcess(command)
         self.problem: str | None = None
         """Why the last training did not go well."""
         if self.watch is not None and self.watch.holder is not None:
@@ -55,13 +55,13 @@ class TrainingDesk:
 
     # The plan
 
-    def chosen(self, place: Place) -> str:
+    def chosen(self, place: PathField) -> str:
         """What a dialog begins with."""
         if place == "data":
             return self.plan.sources[min(self.choosing, len(self.plan.sources) - 1)].place
         return str(getattr(self.plan, place))
 
-    def choose(self, place: Place, path: Path) -> None:
+    def choose(self, place: PathField, path: Path) -> None:
         """The person chose a file or a folder."""
         if place == "data":
             index = min(self.choosing, len(self.plan.sources) - 1)
@@ -69,7 +69,7 @@ class TrainingDesk:
         else:
             self.plan = replace(self.plan, **{place: str(path)})
 
-    def set_source(self, index: int, source: Source | None) -> None:
+    def set_source(self, index: int, source: DataSource | None) -> None:
         """Change a source, add one behind the last, or remove one."""
         sources = self.plan.sources
         put = () if source is None else (source,)
@@ -90,32 +90,32 @@ class TrainingDesk:
     # The run
 
     @property
-    def watch(self) -> Watch | None:
+    def watch(self) -> RunWatch | None:
         """The run that this window trains, or else the one that is named; None where none is."""
-        run = self.trainer.run if self.trainer.running else None
+        run = self.process.run if self.process.running else None
         if run is None and self.plan.out.strip():
             run = self.plan.run.absolute()
         if run is None:
             self._watch = None
         elif self._watch is None or self._watch.run != run:
-            self._watch = Watch(run)
+            self._watch = RunWatch(run)
         return self._watch
 
     @property
     def other(self) -> Holder | None:
         """Who trains this run, where that is not this window's own child."""
         watch = self.watch
-        return None if self.trainer.running or watch is None else watch.holder
+        return None if self.process.running or watch is None else watch.holder
 
     @property
     def busy(self) -> bool:
         """Whether somebody trains this run now."""
-        return self.trainer.running or self.other is not None
+        return self.process.running or self.other is not None
 
     @property
     def stopping(self) -> bool:
         """Whether the trainer was asked to stop."""
-        return self.trainer.stopping or (self._asked is not None and self._asked == self.other)
+        return self.process.stopping or (self._asked is not None and self._asked == self.other)
 
     def start(self) -> None:
         """Begin the run, or go on with the one that the folder holds."""
@@ -127,14 +127,14 @@ class TrainingDesk:
             self.plan = replace(self.plan, out=str(_free(self.usual_run)))
         # Before the child is there: whatever becomes of this window, the next one finds the run.
         self._keep()
-        self.problem = self.trainer.start(self.plan)
+        self.problem = self.process.start(self.plan)
         self._looked = self._clock()
 
     def stop(self) -> None:
         """Let whoever trains save and end."""
         other, watch = self.other, self.watch
-        if self.trainer.running:
-            self.trainer.stop()
+        if self.process.running:
+            self.process.stop()
         elif other is not None and watch is not None and not self.stopping:
             try:
                 send(watch.run, "stop")
@@ -146,7 +146,7 @@ class TrainingDesk:
     def explore(self) -> None:
         """Show the run's snapshots in this window."""
         if self.watch is not None:
-            self._session.follower.follow(self.watch.run.resolve())
+            self._session.run_follower.follow(self.watch.run.resolve())
 
     def tick(self) -> None:
         """About once a second: see how far the training has come."""
@@ -156,17 +156,17 @@ class TrainingDesk:
         self._looked = now
         self._keep()
         self._resumes = self.plan.out, self.plan.resumes
-        watch, own = self.watch, self.trainer.running
+        watch, own = self.watch, self.process.running
         if watch is None:
             return
-        ended = self.trainer.poll() if own else None
+        ended = self.process.poll() if own else None
         gone = watch.look()
         if ended is not None:
             self._tell_of(ended, watch)
         elif gone is not None and not own:
             self._tell_of_other(gone, watch)
 
-    def _tell_of(self, ended: Ended, watch: Watch) -> None:
+    def _tell_of(self, ended: TrainingResult, watch: RunWatch) -> None:
         """How this window's own training ended."""
         if watch.progress.images is None and ended.stopped:
             self._session.tell(f"{watch.run.name}: stopped before it began.")
@@ -175,7 +175,7 @@ class TrainingDesk:
         else:
             self._tell_end(watch, finished=not ended.stopped)
 
-    def _tell_of_other(self, gone: Holder, watch: Watch) -> None:
+    def _tell_of_other(self, gone: Holder, watch: RunWatch) -> None:
         """How another process' training ended, as the log has it."""
         said = watch.progress.stopped
         if said is None or said.time < gone.since:  # from before this one began
@@ -185,12 +185,12 @@ class TrainingDesk:
         else:
             self._tell_end(watch, finished=said.finished)
 
-    def _tell_problem(self, watch: Watch, problem: str) -> None:
+    def _tell_problem(self, watch: RunWatch, problem: str) -> None:
         self.problem = problem
         # The panel has the whole of it, which may be all settings by name.
         self._session.tell_error(f"Training {watch.run.name} ended: {shorten(problem, TOLD, placeholder='…')}")
 
-    def _tell_end(self, watch: Watch, *, finished: bool) -> None:
+    def _tell_end(self, watch: RunWatch, *, finished: bool) -> None:
         images = amount(watch.progress.images or 0)
         how = f"trained, {images} images." if finished else f"stopped and saved after {images} images."
         self._session.tell(f"{watch.run.name}: {how}")
@@ -210,7 +210,7 @@ class TrainingDesk:
     def close(self) -> None:
         """Keep the plan, and let this window's own training save and end. Another's goes on."""
         self._keep()
-        self.trainer.close()
+        self.process.close()
 
     def _keep(self) -> None:
         """The plan is there again when the window is opened the next time."""

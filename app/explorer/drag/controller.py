@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.document.direction_edits import DRAGGED, with_dragged
-from app.explorer.drag.worker import DragJob, OpenDrag, PointWorker, Report
+from app.explorer.drag.worker import DragJob, DragReport, OpenDrag, PointWorker
 from core.edit.points import MOST_POINTS, STEP_SIZE, STEP_SIZES, STYLES, DragOptions, Pull
 from core.request import LAYER_LIMIT, Mix, RenderRequest
 from core.vectors import NAME_LENGTH, Vector
@@ -61,7 +61,7 @@ class _Drag:
     """What it came to, until the engine knows it."""
 
 
-class PointDesk:
+class DragController:
     """Belongs to a session; `tick` it once a frame, `close` it."""
 
     def __init__(self, session: Session, open_drag: Callable[[], OpenDrag], clock: Callable[[], float]) -> None:
@@ -75,13 +75,13 @@ class PointDesk:
         """The pictures before and after the last drag, and where the points are in each."""
         self.on = False
         """Whether the mouse on the picture puts points."""
-        self.pulls: list[Pull] = []
+        self.points: list[Pull] = []
         self.region: Region | None = None
         """What of the picture may change; None is all of it."""
         self.styles = STYLES
         """How many of the styles may change, coarsest first."""
         self.step_size = STEP_SIZE
-        self.told = ""
+        self.status_text = ""
         """How the drag goes, or how the last one went."""
 
     # What the panel and the hand ask for
@@ -94,8 +94,8 @@ class PointDesk:
     def ready(self) -> bool:
         """Whether there is anything to drag."""
         session = self._session
-        there = session.frame is not None and session.shelf.is_open and session.render.loading is None
-        return bool(self.pulls) and there
+        there = session.frame is not None and session.vectors.store.is_open and session.render.loading is None
+        return bool(self.points) and there
 
     def switch(self) -> None:
         """The mode on or off. Off while it runs keeps what was reached, as `stop` does."""
@@ -110,13 +110,13 @@ class PointDesk:
     def clear(self) -> None:
         """No points and no region."""
         if not self.running:
-            self.pulls, self.region, self.told = [], None, ""
+            self.points, self.region, self.status_text = [], None, ""
 
     def put(self, pull: Pull) -> bool:
         """One more point; False when there are enough."""
-        if self.running or len(self.pulls) >= MOST_POINTS:
+        if self.running or len(self.points) >= MOST_POINTS:
             return False
-        self.pulls.append(pull)
+        self.points.append(pull)
         return True
 
     def start(self) -> None:
@@ -138,12 +138,12 @@ class PointDesk:
         self._drag = _Drag(
             asked=asked,
             model=info,
-            put=list(self.pulls),
+            put=list(self.points),
             options=options,
             mask=None if self.region is None else _mask(self.region, width, height),
             styles=session.render.call(styles),
         )
-        self.told = "starting…"
+        self.status_text = "starting…"
 
     def stop(self) -> None:
         """End after the step that is being taken, and keep what was reached."""
@@ -198,10 +198,10 @@ class PointDesk:
         if self._last is None:
             return
         (before, put), (after, arrived) = self._last
-        if self.pulls == arrived != put and self._session.wanted == before:
-            self.pulls = list(put)
-        elif self.pulls == put != arrived and self._session.wanted == after:
-            self.pulls = list(arrived)
+        if self.points == arrived != put and self._session.wanted == before:
+            self.points = list(put)
+        elif self.points == put != arrived and self._session.wanted == after:
+            self.points = list(arrived)
 
     # A drag, from its start to its end
 
@@ -224,19 +224,19 @@ class PointDesk:
                 threads=info.arithmetic.threads,
                 request=drag.asked,
                 ws=ws,
-                pulls=tuple(self.pulls),
+                points=tuple(self.points),
                 mask=drag.mask,
                 options=drag.options,
             )
         )
 
-    def _take(self, drag: _Drag, report: Report) -> None:
+    def _take(self, drag: _Drag, report: DragReport) -> None:
         progress = report.progress
         if progress is not None:
-            self.pulls = [
-                replace(pull, handle=handle) for pull, handle in zip(self.pulls, progress.handles, strict=True)
+            self.points = [
+                replace(pull, handle=handle) for pull, handle in zip(self.points, progress.handles, strict=True)
             ]
-            self.told = f"{progress.steps} steps, {progress.left:.1f} pixels to go"
+            self.status_text = f"{progress.steps} steps, {progress.left:.1f} pixels to go"
         if report.problem is not None:
             self._fail(report.problem)
         elif report.ended:
@@ -245,7 +245,7 @@ class PointDesk:
                 self._drop("stopped" if progress is None else "every point is where it is to be")
                 return
             how = {"arrived": "arrived", "stuck": "comes no nearer", "moving": "stopped"}[progress.state]
-            self.told = f"{how} after {steps} steps, {progress.left:.1f} pixels from the target"
+            self.status_text = f"{how} after {steps} steps, {progress.left:.1f} pixels from the target"
             self._keep(drag, report.ws)
         else:
             drag.reached = report.ws
@@ -279,20 +279,20 @@ class PointDesk:
         subject = {"text": drag.asked.prompt, "class": f"class {drag.asked.label}", "none": drag.model.name}
         name = DRAGGED + " ".join(subject[session.conditioning].replace("@", " ").split())
         vector = self._latent(drag, name[:NAME_LENGTH].strip(), ws)
-        if session.shelf.find(vector.id) is None and not session.shelf.add([vector]):
-            self._drop("not kept")  # the shelf has said why
+        if session.vectors.store.find(vector.id) is None and not session.vectors.store.add([vector]):
+            self._drop("not kept")  # the store has said why
             return
-        drag.result = session.shelf.find(vector.id)
+        drag.result = session.vectors.store.find(vector.id)
 
     def _land(self, drag: _Drag, vector: Vector) -> None:
         """The scene takes the result as one step, as soon as a picture with it can be drawn."""
         session = self._session
-        if not session.shelf.draws(vector):
+        if not session.vectors.store.draws(vector):
             return
         asked = drag.asked
         mixes = with_dragged(asked.mixes, vector, _stop(drag))
         result = replace(asked, mixes=mixes, **_plain(asked, asked))
-        self._last = (asked, drag.put), (result, list(self.pulls))
+        self._last = (asked, drag.put), (result, list(self.points))
         at_controls = session.history.scene.controls_request() == asked
         self._drag = None
         if drag.shown and session.recorder is None:
@@ -309,10 +309,10 @@ class PointDesk:
         """End without a result."""
         self._worker.drop()
         self._drag = None
-        self.told = why
+        self.status_text = why
 
     def _latent(self, drag: _Drag, name: str, ws: NDArray[np.float32]) -> Vector:
-        count = len(self.pulls)
+        count = len(self.points)
         note = f"{count} point{'s' if count > 1 else ''} dragged in {drag.asked.prompt!r}"[:500]
         return Vector(name=name, kind="latent", values=self._bare(drag, ws), note=note)
 

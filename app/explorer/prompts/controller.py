@@ -12,11 +12,11 @@ from app.document.history import History
 from app.document.scene import QUICK_PROMPTS
 from app.explorer.prompts.neighbours import Calls, Neighbours
 from app.explorer.prompts.recent import TypingPause, remembered
-from app.explorer.prompts.word_editor import PromptWords
+from app.explorer.prompts.word_editor import WordEditor
 from app.explorer.storage.settings import Settings
 
 
-class PromptDesk:
+class PromptController:
     """Belongs to the UI thread. `keep` saves changed settings."""
 
     def __init__(
@@ -26,7 +26,7 @@ class PromptDesk:
         self._settings = settings
         self._keep = keep
         self.neighbours = Neighbours(calls)
-        self.words = PromptWords(history, self.neighbours, lambda: settings().word_lists)
+        self.words = WordEditor(history, self.neighbours, lambda: settings().word_lists)
         self._pause = TypingPause(history.scene.prompt)
 
     @property

@@ -12,7 +12,7 @@ from app.explorer.playback.transport import Transport
 from core.request import RenderRequest
 
 
-class Lead:
+class TimelineFollower:
     """Watches scene and transport, once a frame. Not part of the document: like the playhead, it is no step to undo."""
 
     def __init__(self) -> None:
