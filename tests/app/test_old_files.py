@@ -11,7 +11,7 @@ from typing import Any
 from app.document.file import read_scene_file, save_scene_file
 from app.document.parts import SceneKeyframe, Snapshot, Track, TrackPoint
 from app.document.scene import Scene
-from app.explorer.storage.settings import Store
+from app.explorer.storage.settings import SettingsStore
 from app.images import read_png
 from app.live.settings import LiveSettings
 from app.takes import TakeRecorder, read_take
@@ -130,7 +130,7 @@ def test_a_take(tmp_path: Path) -> None:
 def test_settings(tmp_path: Path) -> None:
     shutil.copy(SAVED / "settings.json", tmp_path)
     data = json.loads((SAVED / "settings.json").read_text())
-    store = Store(tmp_path)
+    store = SettingsStore(tmp_path)
     settings, problem = store.load_settings()
     assert problem is None
     assert (settings.output_dir, settings.theme, settings.text_scale) == ("/pictures", "light", 1.25)
