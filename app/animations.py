@@ -20,7 +20,6 @@ from PIL import Image
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GIF_END = b";"
 # A GIF counts hundredths of a second, and viewers slow down what is shorter than two.
-GIF_MOST_FPS = 50
 
 
 class _GrowingFile:

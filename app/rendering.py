@@ -18,7 +18,7 @@ from app.document.playback import Play
 from app.errors import UserError
 from app.images import entries_of, read_png, write_png
 from app.provenance import document, document_text
-from app.sources import CLOSING_S, Source, closed
+from app.sources import CLOSING_S, PlaySource, closed
 from app.takes import even_times
 from app.video import VideoWriter, enlarge, video_size
 from core.request import RenderRequest
@@ -78,7 +78,7 @@ class ExportSettings:
 
 def export_source(
     engine: Engine,
-    source: Source,
+    source: PlaySource,
     path: Path,
     settings: ExportSettings,
     *,

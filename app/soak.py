@@ -56,7 +56,7 @@ PATIENCE_FRAMES = 3000
 
 
 @dataclass(frozen=True)
-class Report:
+class SoakReport:
     """What a soak found."""
 
     minutes: float
@@ -228,7 +228,7 @@ class Monkey:
 
 def soak(
     minutes: float, seed: int, *, headless: bool, checkpoint: Path | None = None, say: Callable[[str], None] = print
-) -> Report:
+) -> SoakReport:
     """Let the monkey at the explorer for so long, with settings and files in a temporary folder of its own.
 
     Raises `app.errors.UserError` where no window can be opened and `headless` is false.
@@ -272,7 +272,7 @@ def soak(
             problems.append(f"the scene is not what a replay of its history gives: {', '.join(wrong)}")
         if Scene.from_json(history.scene.to_json()) != history.scene:
             problems.append("the scene does not survive its own file")
-        report = Report(
+        report = SoakReport(
             minutes=minutes,
             seed=seed,
             steps=history.count,

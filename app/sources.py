@@ -21,7 +21,7 @@ At = Callable[[float], RenderRequest]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class PlaySource:
     """A play with a beginning and an end."""
 
     path: Path
@@ -43,12 +43,12 @@ class Source:
     """How its pictures were calculated, as far as that is known."""
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path) -> PlaySource:
     """A take (NAME.take.jsonl) or a scene file. Raises `UserError`."""
     if path.name.endswith(".jsonl"):
         take = read_take(path)
         checkpoint = take.header.checkpoint
-        return Source(
+        return PlaySource(
             path=path,
             kind="take",
             at=take.at,
@@ -62,7 +62,7 @@ def open_source(path: Path) -> Source:
         )
     file = read_scene_file(path)
     scene, made_with = file.scene, file.made_with
-    return Source(
+    return PlaySource(
         path=path,
         kind="scene",
         at=scene.request,

@@ -40,7 +40,7 @@ def beside_path(checkpoint: Path) -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class SavedVectors:
     """The vectors of one checkpoint."""
 
     own: tuple[Vector, ...] = ()
@@ -51,15 +51,12 @@ class Known:
     """Those beside the checkpoint."""
     problems: tuple[str, ...] = ()
     """Why a file was not read, a line each."""
-    own_is_broken: bool = False
-    """Whether the person's own file is there and cannot be read; writing it anew would lose it."""
 
 
-def known_vectors(checkpoint: Path, sha256: str, folder: Path | None = None) -> Known:
+def saved_vectors(checkpoint: Path, sha256: str, folder: Path | None = None) -> SavedVectors:
     """What is saved for the checkpoint in this file. Raises nothing: what cannot be read is a problem to tell."""
     found: list[tuple[Vector, ...]] = []
     problems: list[str] = []
-    broken = []
     run = run_id(checkpoint)
     places = [(kept_path(sha256, folder), sha256), (beside_path(checkpoint), sha256)]
     if run is not None:
@@ -70,16 +67,14 @@ def known_vectors(checkpoint: Path, sha256: str, folder: Path | None = None) -> 
             vectors = read_for(path, owner) if path.is_file() else ()
         except VectorError as error:
             problems.append(str(error))
-            broken.append(path)
         found.append(vectors)
     own, given = found[0], found[1]
     there = {vector.digest for vector in (*own, *given)}
-    return Known(
+    return SavedVectors(
         own=own,
         earlier=tuple(vector for part in found[2:] for vector in part if vector.digest not in there),
         given=given,
         problems=tuple(problems),
-        own_is_broken=kept_path(sha256, folder) in broken,
     )
 
 
@@ -95,9 +90,9 @@ def keep_for_run(checkpoint: Path, vectors: Sequence[Vector], folder: Path | Non
         save_vectors(path, after, run)
 
 
-def let_know(engine: Engine, checkpoint: Path) -> None:
-    """Let an engine know the vectors saved for its checkpoint, which came from this file, as far as they fit it."""
-    known = known_vectors(checkpoint, engine.info.sha256)
+def register_saved_vectors(engine: Engine, checkpoint: Path) -> None:
+    """Register the vectors saved for an engine's checkpoint, which came from this file, as far as they fit it."""
+    known = saved_vectors(checkpoint, engine.info.sha256)
     for vector in (*known.own, *known.earlier, *known.given):
         if vector.fits(engine.info.num_ws, engine.info.w_dim):
             engine.register({vector.id: vector.values})

@@ -57,12 +57,12 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_engine(args: argparse.Namespace) -> Engine:
     """The engine that `add_engine_arguments` describes; it knows the directions saved for its checkpoint."""
-    from app.vectors import let_know
+    from app.vectors import register_saved_vectors
     from core.engine import Engine
 
     path = checkpoint_path(args)
     engine = Engine.open(path, device=args.device, precision=args.precision, centroids=args.centroids)
-    let_know(engine, path)
+    register_saved_vectors(engine, path)
     return engine
 
 

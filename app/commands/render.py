@@ -18,7 +18,7 @@ from app.commands.arguments import PRECISIONS
 from app.errors import UserError
 
 if TYPE_CHECKING:
-    from app.sources import Source
+    from app.sources import PlaySource
     from core.engine import Engine
 
 PROGRESS_PAUSE_S = 0.1
@@ -101,7 +101,7 @@ def default_out(source: Path, codec: CodecName) -> Path:
     return source.with_name(f"{stem_of(source)}-render{CODECS[codec].suffix}")
 
 
-def _as_a_child(args: argparse.Namespace, source: Source, settings: Any, out: Path) -> int:
+def _as_a_child(args: argparse.Namespace, source: PlaySource, settings: Any, out: Path) -> int:
     """Behind everything else the machine does, a line of JSON on stdout for each step, until the parent has gone."""
     if hasattr(os, "nice"):
         os.nice(10)
@@ -132,19 +132,19 @@ def _say(line: dict[str, Any]) -> None:
     print(json.dumps(line), flush=True)
 
 
-def _engine(args: argparse.Namespace, source: Source) -> Engine:
+def _engine(args: argparse.Namespace, source: PlaySource) -> Engine:
     """The model that the source was made with, as it was run then where that can be; it knows its directions."""
-    from app.vectors import let_know
+    from app.vectors import register_saved_vectors
 
     path = args.checkpoint or _checkpoint(source)
     engine = _opened(args, source, path)
     if args.checkpoint is None and source.sha256 is not None and engine.info.sha256 != source.sha256:
         raise UserError(_missing(source))
-    let_know(engine, path)
+    register_saved_vectors(engine, path)
     return engine
 
 
-def _opened(args: argparse.Namespace, source: Source, path: Path) -> Engine:
+def _opened(args: argparse.Namespace, source: PlaySource, path: Path) -> Engine:
     from core.arithmetic import Arithmetic
     from core.engine import Engine, EngineError
 
@@ -159,7 +159,7 @@ def _opened(args: argparse.Namespace, source: Source, path: Path) -> Engine:
         return Engine.open(path)
 
 
-def _checkpoint(source: Source) -> Path:
+def _checkpoint(source: PlaySource) -> Path:
     """Where the model is: by its hash if that is known, else where it lay."""
     from app.explorer.storage.settings import SettingsStore
     from app.finding import Hashes, find_checkpoint
@@ -179,7 +179,7 @@ def _checkpoint(source: Source) -> Path:
     return found
 
 
-def _missing(source: Source) -> str:
+def _missing(source: PlaySource) -> str:
     digits = (source.sha256 or "")[:10]
     return (
         f"{source.path}: its model {source.model!r} (SHA-256 {digits}…) is not among the recent files and the library "

@@ -361,11 +361,11 @@ def _open_engine(path: Path, report: StageCallback, choice: EngineChoice = BEST)
     # beside busy programs a picture took 590 ms instead of 18 (p90). Read when torch is loaded, also by the window's
     # children.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from app.vectors import let_know
+    from app.vectors import register_saved_vectors
     from core.engine import Engine  # imports torch: on the render thread, after the window is there
 
     engine = Engine.open(path, device=choice.device, precision=choice.precision, progress=report)
-    let_know(engine, path)
+    register_saved_vectors(engine, path)
     return engine
 
 

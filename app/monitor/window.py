@@ -112,7 +112,7 @@ class Monitor:
                             training = dpg.add_child_window(height=-1)
                         with dpg.tab(label="Metrics") as self.metrics_tab:
                             metrics = dpg.add_child_window(height=-1)
-                        with dpg.tab(label="psi") as self.psi_tab:
+                        with dpg.tab(label="psi"):
                             psi = dpg.add_child_window(height=-1, no_scrollbar=True)
                     self.plots = PlotGrid(state, fonts, training, state.curves)
                     self.metrics = PlotGrid(state, fonts, metrics, lambda run: run.view.metrics, dots=True)

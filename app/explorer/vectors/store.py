@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from app.runs import run_id
-from app.vectors import Known, keep_for_run, kept_path, known_vectors, read_for, run_path
+from app.vectors import SavedVectors, keep_for_run, kept_path, read_for, run_path, saved_vectors
 from core.request import RenderRequest
 from core.vectors import Vector, VectorError, digest_of, free_name, load_vectors, merged, name_of, save_vectors
 
@@ -40,7 +40,7 @@ class VectorStore:
         self._folder, self._call, self._teller = folder, call, teller
         self._info: Any = None
         self._path = Path()
-        self._known = Known()
+        self._known = SavedVectors()
         self._earlier: set[str] = set()
         """Digests of what was made for an earlier snapshot of a run."""
         self._ids: dict[str, str] = {}
@@ -142,7 +142,7 @@ class VectorStore:
 
     def refresh(self) -> None:
         """Read the files again, and let the engine know."""
-        known = known_vectors(self._path, self._info.sha256, self._folder)
+        known = saved_vectors(self._path, self._info.sha256, self._folder)
         self._known = replace(known, given=(*known.given, *self._not_in(known.given)))
         self._earlier = {v.digest for v in (*known.earlier, *self._carried)} - {v.digest for v in known.own}
         for problem in self._known.problems:
@@ -170,7 +170,7 @@ class VectorStore:
                 self._teller.tell_error(str(error))
         self.refresh()
 
-    def _keep_for_run(self, known: Known) -> None:
+    def _keep_for_run(self, known: SavedVectors) -> None:
         """What was saved for this snapshot, also by the command line, is there for the next one."""
         try:
             keep_for_run(self._path, known.own, self._folder)

@@ -14,7 +14,7 @@ import pytest
 from app.explorer.drag.controller import KEPT
 from app.explorer.session import Session
 from app.takes import read_take
-from app.vectors import let_know
+from app.vectors import register_saved_vectors
 from core.edit.points import DragOptions, Pull
 from core.request import Mix, Push, RenderRequest
 from core.vectors import name_of
@@ -367,7 +367,7 @@ def test_a_take_and_a_scene_of_a_real_drag_render_again(
         assert session.render.close(timeout=30.0)
     assert scene.mixes
     engine = Engine.open(tiny_checkpoint, device="cpu")
-    let_know(engine, tiny_checkpoint)
+    register_saved_vectors(engine, tiny_checkpoint)
     assert np.array_equal(engine.render(scene.request()).pixels, shown)
     (path,) = (tmp_path / "out").glob("*.take.jsonl")
     take = read_take(path)

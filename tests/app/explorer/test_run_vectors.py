@@ -18,7 +18,7 @@ from app.explorer.session import Session
 from app.explorer.vectors.direction_search import SearchResult
 from app.explorer.window import Explorer
 from app.runs import LATEST, run_id
-from app.vectors import keep_for_run, kept_path, known_vectors, let_know, run_path
+from app.vectors import keep_for_run, kept_path, register_saved_vectors, run_path, saved_vectors
 from core.engine import Engine
 from core.request import Push
 from core.vectors import Vector, load_vectors, save_vectors
@@ -151,7 +151,7 @@ def test_another_run_and_another_model_have_none_of_it(run: Run, opened: Open, t
     copy = tmp_path / "elsewhere" / LATEST
     copy.parent.mkdir()
     copy.write_bytes(run.latest.read_bytes())
-    assert known_vectors(copy, "ab" * 32, tmp_path / "config").earlier == ()
+    assert saved_vectors(copy, "ab" * 32, tmp_path / "config").earlier == ()
     # Another run in the same folder.
     run.begin(2)
     session = opened()
@@ -215,9 +215,9 @@ def test_what_the_command_line_found_and_what_it_draws(run: Run, opened: Open, m
     assert cli.main(["directions", str(run.latest), "--count", "2"]) == 0
     assert len(load_vectors(kept_path(engine.info.sha256)).vectors) == 2
     engine = run.write()
-    known = known_vectors(run.latest, engine.info.sha256)
+    known = saved_vectors(run.latest, engine.info.sha256)
     assert (known.own, len(known.earlier)) == ((), 2)
-    let_know(engine, run.latest)
+    register_saved_vectors(engine, run.latest)
     scene = opened().history.scene.request()
     push = Push(direction=known.earlier[0].id, amount=5.0)
     plain, moved = engine.render(scene), engine.render(replace(scene, pushes=(push,)))
