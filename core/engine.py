@@ -29,7 +29,7 @@ from core.models import registry
 from core.models.family import Generator, LayerInfo
 from core.request import IDENTITY_TRANSFORM, Frame, RenderRequest
 from core.styles import Styles
-from core.text import TextEncoder, TextEncoderError, load_text_encoder
+from core.text import EncoderFileError, TextEncoder, TextEncoderError, load_text_encoder
 
 __all__ = [
     "DTYPES",
@@ -296,8 +296,8 @@ def text_encoder(checkpoint: Checkpoint, generator: Generator, device: torch.dev
     try:
         encoder = load_text_encoder(spec, checkpoint.part("text"), device)
     except TextEncoderError as error:
-        # Weights of a published encoder that are not here are no fault of the file; a tower that does not fit is.
-        if spec.get("kind") == "open_clip":
+        # Weights that lie elsewhere and are not here are no fault of the file; a tower that does not fit is.
+        if isinstance(error, EncoderFileError) or spec.get("kind") == "open_clip":
             raise
         raise CheckpointError(f"{checkpoint.path}: {error}. Save the checkpoint again.") from error
     if encoder.dim != generator.c_dim:

@@ -169,8 +169,8 @@ class Styles:
         if above_C is None or below_C is None:
             only_C = below_C if above_C is None else above_C
             assert only_C is not None
-            return only_C[None]
-        return blend_embeddings(above_C, below_C, below)[None]
+            return self._text.condition(only_C)[None]
+        return self._text.condition(blend_embeddings(above_C, below_C, below))[None]
 
     def _between(self, prompt: str, prompt_b: str, blend: float) -> Tensor:
         """[C]: the embedding of a text (blend 0 and 1) or of the point between two."""

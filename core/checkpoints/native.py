@@ -1,8 +1,8 @@
 """Glissando's own checkpoint: one safetensors file whose metadata carries a JSON header.
 
 Tensors are named "generator.*" (the state dict of the family's generator) and "text.*" (the state dict of the text
-tower, when the checkpoint brings its own). The header says how to build both, what the model was trained on, and under
-which licence it may be used.
+tower, when the checkpoint brings its own, or how the embeddings of one that lies beside it are spread). The header says
+how to build both, what the model was trained on, and under which licence it may be used.
 
 A file is untrusted. The layout is checked with the standard library before anything is allocated, every tensor is
 compared with what the header's config asks for, and each way a file can be wrong gives one `CheckpointError`: what was
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 HEADER_KEY = "glissando"
+KINDS_WITH_TENSORS = ("bundled", "minilm")
+"""Kinds of text encoders of which a checkpoint holds tensors: the whole tower, or how its embeddings are spread."""
 
 _MAX_JSON_BYTES = 16 * 2**20
 _DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -346,7 +348,7 @@ def _check_tensors(path: Path, header: Header, table: Mapping[str, _Entry]) -> N
     expected = {
         f"generator.{name}": (tuple(t.shape), t.is_floating_point()) for name, t in generator.state_dict().items()
     }
-    wants_text = header.text is not None and header.text.get("kind") == "bundled"
+    wants_text = header.text is not None and header.text.get("kind") in KINDS_WITH_TENSORS
     names = [name for name in table if not (wants_text and name.startswith("text."))]
     missing = sorted(expected.keys() - set(names))
     spare = sorted(set(names) - expected.keys())

@@ -45,7 +45,7 @@ class DirectionModel:
 
     generator: Generator
     encode: Callable[[Sequence[str]], Tensor] | None = None
-    """Texts to embeddings [N, T], for models that take text."""
+    """Texts to what the generator takes [N, T], for models that take text."""
     name: str = "this model"
     sha256: str = ""
     """Of the checkpoint file."""
@@ -58,7 +58,7 @@ class DirectionModel:
         encoder = text_encoder(checkpoint, generator, torch.device("cpu"))
         return cls(
             generator=generator,
-            encode=None if encoder is None else encoder.encode,
+            encode=None if encoder is None else encoder.conditions,
             name=checkpoint.header.name,
             sha256=checkpoint.sha256,
         )

@@ -133,7 +133,7 @@ def renderer(file: checkpoints.Checkpoint) -> tuple[Render, int]:
 
     def render(prompts: list[str], z_NZ: Tensor) -> Tensor:
         with torch.inference_mode():
-            pictures: Tensor = generator(z_NZ.to(device), encoder.encode(prompts), psi=1.0, noise="const")
+            pictures: Tensor = generator(z_NZ.to(device), encoder.conditions(prompts), psi=1.0, noise="const")
             return pictures.cpu()
 
     return render, generator.z_dim

@@ -120,4 +120,4 @@ class Sampler:
             return torch.nn.functional.one_hot(classes, self.generator.c_dim).float()
         if prompts is None or self.encoder is None:
             raise ValueError("prompts: this generator takes text, so expected a caption for each picture")
-        return self.encoder.encode([prompts[number] for number in numbers])
+        return self.encoder.conditions([prompts[number] for number in numbers])

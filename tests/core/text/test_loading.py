@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from core import text
 from core.checkpoints import load
-from core.text import TextEncoder, TextEncoderError, bundled_text_tower, load_text_encoder
+from core.text import TextEncoder, TextEncoderError, bundled_text_tower, clip, load_text_encoder, published
+from core.text import encoder as encoding
 
 TEXT_CFG: dict[str, Any] = {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
 
@@ -79,7 +79,7 @@ class CountingTower(nn.Module):
 
 
 def test_embeddings_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "CACHED_PROMPTS", 3)
+    monkeypatch.setattr(encoding, "CACHED_PROMPTS", 3)
     tower = CountingTower()
     encoder = TextEncoder(tower, lambda prompts: torch.tensor([[len(p), 1] for p in prompts]), dim=2)
     first = encoder.encode(["a", "bb", "a"])
@@ -185,7 +185,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("urllib.request.getproxies", dict)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
-    monkeypatch.delenv(text.WEIGHTS_VARIABLE, raising=False)
+    monkeypatch.delenv(encoding.WEIGHTS_VARIABLE, raising=False)
 
 
 @pytest.mark.usefixtures("no_network")
@@ -206,7 +206,7 @@ def test_a_download_that_fails_is_one_message(monkeypatch: pytest.MonkeyPatch) -
     def fail(repository: str, name: str) -> str:
         raise OSError("connection reset\nand a long trace")
 
-    monkeypatch.setattr(text, "_unreachable", lambda: "")
+    monkeypatch.setattr(published, "_unreachable", lambda: "")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
     with pytest.raises(TextEncoderError, match=r"connection reset\. On a machine with a network") as caught:
         load_text_encoder(named(), {})
@@ -216,7 +216,7 @@ def test_a_download_that_fails_is_one_message(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.usefixtures("no_network")
 def test_a_weights_variable_that_leads_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nothing.safetensors"):
-        monkeypatch.setenv(text.WEIGHTS_VARIABLE, str(place))
+        monkeypatch.setenv(encoding.WEIGHTS_VARIABLE, str(place))
         with pytest.raises(TextEncoderError, match="GLISSANDO_TEXT_WEIGHTS: expected a file of weights"):
             load_text_encoder(named(), {})
 
@@ -224,7 +224,7 @@ def test_a_weights_variable_that_leads_nowhere(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.usefixtures("no_network")
 def test_weights_of_another_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_checkpoint: Path) -> None:
     monkeypatch.setattr("open_clip.create_model", fake_create_model)
-    monkeypatch.setenv(text.WEIGHTS_VARIABLE, str(tiny_checkpoint))
+    monkeypatch.setenv(encoding.WEIGHTS_VARIABLE, str(tiny_checkpoint))
     with pytest.raises(TextEncoderError, match="not the weights of ViT-B-32-quickgelu/openai"):
         load_text_encoder(named(), {})
 
@@ -249,10 +249,10 @@ def test_weights_from_a_place_the_user_names(monkeypatch: pytest.MonkeyPatch, tm
     path = tmp_path / "ViT-B-32-quickgelu.openai.safetensors"
     safetensors.torch.save_file(tower.state_dict(), path)
     monkeypatch.setattr("open_clip.create_model", fake_create_model)
-    monkeypatch.setenv(text.WEIGHTS_VARIABLE, str(tmp_path if as_folder else path))
+    monkeypatch.setenv(encoding.WEIGHTS_VARIABLE, str(tmp_path if as_folder else path))
     encoder = load_text_encoder(named(), {})
     assert encoder.dim == 512
-    tokens = text._simple_tokenizer(77)(["a house"])
+    tokens = clip._simple_tokenizer(77)(["a house"])
     assert torch.allclose(encoder.encode(["a house"]), nn.functional.normalize(tower(tokens), dim=-1), atol=1e-6)
 
 
@@ -265,7 +265,7 @@ def test_weights_from_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     refs.mkdir()
     (refs / "main").write_text("abc")
     source = {"hf_hub": "timm/vit_base_patch32_clip_224.openai/"}
-    found = text.find_weights("ViT-B-32-quickgelu", "openai", source)
+    found = published.find_weights("ViT-B-32-quickgelu", "openai", source)
     assert found == snapshot / "open_clip_model.safetensors"
 
 
