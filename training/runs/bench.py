@@ -30,7 +30,7 @@ from training.clip.config import ClipConfig
 from training.config import CLIP_FEATURES, GanConfig
 from training.datasets.decoded import FolderDataset
 from training.engine.distributed import Ranks
-from training.engine.step_timer import SECTIONS, StepClock
+from training.engine.step_timer import SECTIONS, StepTimer
 from training.engine.trainer import GanTrainer
 
 PICTURES = 512
@@ -48,8 +48,8 @@ def bench_train(config: GanConfig, *, rounds: int = 3) -> dict[str, Any]:
     config = replace(config, critic_kimg=0.0, noise_kimg=0.0, kimg=1e6)
     device = Ranks().device
     clip, network = _frozen(config, device)
-    clock = StepClock(device)
-    fast = GanTrainer(config, _pictures(config), clip, device, clock=clock, network=network)
+    clock = StepTimer(device)
+    fast = GanTrainer(config, _pictures(config), clip, device, timer=clock, network=network)
     plain = GanTrainer(
         replace(config, precision="float32", compile=False), _pictures(config), clip, device, network=network
     )
@@ -76,7 +76,7 @@ def bench_train(config: GanConfig, *, rounds: int = 3) -> dict[str, Any]:
         "preset": config.preset,
         "resolution": config.resolution,
         "batch": config.batch,
-        "micro_batch": fast.layout.micro,
+        "micro_batch": fast.plan.micro,
         "features": config.features,
         "dtype": str(fast.dtype).removeprefix("torch."),
         "compile": config.compile,
@@ -120,7 +120,7 @@ def make_plain(trainer: GanTrainer) -> None:
     for optimiser in {*trainer.update_d.optimisers, *trainer.update_g.optimisers}:
         for settings in (optimiser.defaults, *optimiser.param_groups):
             settings["fused"], settings["foreach"] = False, False
-    trainer.game = replace(trainer.game, synthesis=_PlainSynthesis(trainer.generator))
+    trainer.losses = replace(trainer.losses, synthesis=_PlainSynthesis(trainer.generator))
 
 
 class _PlainSynthesis:
