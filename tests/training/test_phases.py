@@ -128,9 +128,9 @@ def test_judges_go_on_to_see_the_frozen_embedding(
     seen: dict[str, list[torch.Tensor]] = {"generator": [], "discriminator": [], "guidance": []}
     synthesis, logits, draw = trainer.losses.synthesis, trainer.discriminator.logits, Losses.draw
 
-    def synthesise(w: torch.Tensor, **options: object) -> torch.Tensor:
+    def synthesise(w: torch.Tensor, *options: object, **kinds: object) -> torch.Tensor:
         seen["generator"].append(w[:, trainer.generator.z_dim :].detach())
-        return synthesis(w, **options)
+        return synthesis(w, *options, **kinds)
 
     def judge(outs: list[torch.Tensor], c: torch.Tensor) -> list[torch.Tensor]:
         seen["discriminator"].append(c)

@@ -25,7 +25,7 @@ from core.perception.clip import ClipHeader, ClipModel
 from core.perception.clip_towers import build_clip
 from core.perception.features import TIMM_PREFIX, FeatureNetwork
 from core.perception.timm_vit import TimmViT
-from core.request import NoiseMode
+from core.request import SynthesisOptions
 from training.clip.config import ClipConfig
 from training.config import CLIP_FEATURES, GanConfig
 from training.datasets.decoded import FolderDataset
@@ -130,7 +130,7 @@ class _PlainSynthesis:
         self.generator = generator
 
     def __call__(
-        self, w_NW: Tensor, *, noise: NoiseMode, generator: torch.Generator | None, dtype: torch.dtype
+        self, w_NW: Tensor, options: SynthesisOptions, /, *, generator: torch.Generator | None, dtype: torch.dtype
     ) -> Tensor:
         styles = styles_by_layer(w_NW, self.generator.num_ws)
         x = self.generator.input(styles[0]).to(dtype)
@@ -139,7 +139,7 @@ class _PlainSynthesis:
         for block in self.generator.blocks:
             assert isinstance(block, Block)
             for layer in block.layers:
-                x = layer(x, styles[index], noise, generator)
+                x = layer(x, styles[index], options, generator)
                 index += 1
             skip = block.to_rgb(x, styles[index])
             rgb = skip if rgb is None else upsample(rgb) + skip

@@ -28,6 +28,7 @@ from core.perception.feature_networks import open_feature_network
 from core.perception.features import OPEN_CLIP_PREFIX, TIMM_PREFIX, FeatureError, FeatureNetwork
 from core.perception.text_tower import TextTower
 from core.perception.timm_vit import TimmViT
+from core.request import SynthesisOptions
 from core.text import TextEncoderError
 from training.config import CLIP_FEATURES, START, GanConfig
 from training.datasets.config import DataConfig
@@ -153,8 +154,9 @@ def estimate(config: GanConfig, device: torch.device, tower: TextTower | None = 
             taps[:] = [found[tap].detach().requires_grad_() for tap in config.taps]
 
         half = 1.0 if dtype == torch.float32 else 0.5  # of what is kept by what is counted here in float32
+        options = SynthesisOptions(noise="random")
         parts = [
-            _part("generator", generator, lambda: generator.synthesis(w, noise="random", dtype=dtype)),
+            _part("generator", generator, lambda: generator.synthesis(w, options, dtype=dtype)),
             _part("feature network", network, see, half),
             _part("discriminator", heads, lambda: heads(taps, heads.stages(x)), half),
             _part("text tower", words, lambda: words.encode_tokens(tokens), half),

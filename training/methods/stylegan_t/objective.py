@@ -15,7 +15,7 @@ from core.models.stylegan_t import Generator
 from core.perception.clip import ClipModel
 from core.perception.clip_published import PublishedClip
 from core.perception.features import FeatureNetwork, Features
-from core.request import NoiseMode
+from core.request import NoiseMode, SynthesisOptions
 from training.augmentation.diffaugment import augment, blur, crop_window, cut
 from training.config import CLIP_FEATURES, GanConfig
 from training.discriminators.projected import Discriminator
@@ -157,7 +157,8 @@ class Losses:
             found, divergence = self.reconstruction.latents(real[:half], told, rng)
             z = torch.cat([found, z[half:]])
         f = self.generator.mapping(z)
-        fake = self.synthesis(torch.cat([f, told[own_fake]], dim=1), noise=now.noise, generator=rng, dtype=self.dtype)
+        w_NW, options = torch.cat([f, told[own_fake]], dim=1), SynthesisOptions(noise=now.noise)
+        fake = self.synthesis(w_NW, options, generator=rng, dtype=self.dtype)
         self.timer.on_gradient([fake], "generator")
         pairs = len(real) - half  # none without pairs, and when the part is one picture
         diversity = torch.ones((), device=self.device)
