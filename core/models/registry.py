@@ -86,14 +86,18 @@ def preset(family: str, name: str, *, resolution: int, text_dim: int) -> stylega
     presets = _family(family).presets
     if name not in presets:
         raise ValueError(f"preset of {family}: expected one of {', '.join(presets) or '(it has none)'}, got {name!r}")
-    return stylegan_t.Config(resolution=resolution, text_dim=text_dim, **presets[name])
+    return stylegan_t.Config(resolution=resolution, text_dim=text_dim, **dict[str, Any](presets[name]))
 
 
 def config_from_dict(family: str, values: Mapping[str, Any]) -> Config:
-    """A configuration from a file's JSON; unknown and missing keys are errors that name them."""
+    """A configuration from a file's JSON; unknown and missing keys are errors that name them.
+
+    A field whose metadata says "added" may be missing: files from before it have its default.
+    """
     config = _family(family).config
     known = {field.name for field in fields(config)}
-    wrong = sorted(set(values) ^ known)
+    added = {field.name for field in fields(config) if field.metadata.get("added")}
+    wrong = sorted((set(values) ^ known) - (added - set(values)))
     if wrong:
         raise ValueError(
             f"configuration of {family}: expected exactly {', '.join(sorted(known))}; "

@@ -25,17 +25,9 @@ from core.models.family import (
     require_number,
     require_tensors,
 )
-from core.models.layers import (
-    Dense,
-    MappedGenerator,
-    Mapping,
-    bias_activation,
-    noise_source,
-    spatial_noise,
-    styles_by_layer,
-)
+from core.models.layers import Dense, MappedGenerator, Mapping, bias_activation, spatial_noise, styles_by_layer
 from core.models.tf_variables import Variables, require_finished, require_options
-from core.request import DEFAULT_OPTIONS, SynthesisOptions
+from core.request import NoiseMode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +102,12 @@ class Layer(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(channels))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
 
-    def finish(self, x: Tensor, w_NW: Tensor, options: SynthesisOptions, generator: torch.Generator | None) -> Tensor:
+    def finish(
+        self, x: Tensor, w_NW: Tensor, noise: NoiseMode, generator: torch.Generator | None, strength: float
+    ) -> Tensor:
         """[N, C, H, W] -> [N, C, H, W]. Overwrites `x`."""
         # One field for all channels, each of which has a strength of its own.
-        field = spatial_noise(self.noise_const, self.noise_strength.new_ones(()), len(x), options, generator)
+        field = spatial_noise(self.noise_const, self.noise_strength.new_ones(()), len(x), noise, generator, strength)
         if field is not None:
             x = x.add_((field * self.noise_strength[:, None, None]).to(x.dtype))
         x = bias_activation(x, self.bias, gain=1.0, clamp=None)
@@ -131,13 +125,14 @@ class ConstantInput(Layer):
     def forward(
         self,
         w_NW: Tensor,
-        options: SynthesisOptions = DEFAULT_OPTIONS,
+        noise: NoiseMode = "const",
         generator: torch.Generator | None = None,
+        strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W] -> [N, C, 4, 4]."""
         # A copy, because what follows works in place.
-        return self.finish(self.const.to(dtype).repeat(len(w_NW), 1, 1, 1), w_NW, options, generator)
+        return self.finish(self.const.to(dtype).repeat(len(w_NW), 1, 1, 1), w_NW, noise, generator, strength)
 
 
 class Convolution(Layer):
@@ -152,14 +147,15 @@ class Convolution(Layer):
         self,
         x: Tensor,
         w_NW: Tensor,
-        options: SynthesisOptions = DEFAULT_OPTIONS,
+        noise: NoiseMode = "const",
         generator: torch.Generator | None = None,
+        strength: float = 1.0,
     ) -> Tensor:
         """[N, I, H, W] -> [N, O, H, W] ([N, O, 2H, 2W] with `up`)."""
         # He's gain for a leaky ReLU is in the weights here, not after the activation as in StyleGAN2.
         weight = (self.weight * math.sqrt(2 / self.weight[0].numel())).to(x.dtype)
         y = blur(up_convolution(x, weight)) if self.up else F.conv2d(x, weight, padding=1)
-        return self.finish(y, w_NW, options, generator)
+        return self.finish(y, w_NW, noise, generator, strength)
 
 
 class ToRGB(nn.Module):
@@ -199,20 +195,24 @@ class Synthesis(nn.Module):
     def forward(
         self,
         ws: Tensor,
-        options: SynthesisOptions = DEFAULT_OPTIONS,
         *,
+        noise: NoiseMode = "const",
+        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
+        noise_strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W] or per-layer [N, num_ws, W] -> pictures [N, 3, H, W], about [-1, 1], unclamped.
 
-        `dtype` is the type of the convolutions; pictures come in that of the parameters.
+        `dtype` is the type of the convolutions; pictures come in that of the parameters. `generator` draws the noise of
+        mode "random"; `noise_strength` is times what was learnt.
         """
-        generator = noise_source(options, generator)
+        if transform is not None:
+            raise ValueError("transform: expected none, because a constant input cannot be moved")
         styles = styles_by_layer(ws, self.num_ws)
-        x = self.input(styles[0], options, generator, dtype)
+        x = self.input(styles[0], noise, generator, noise_strength, dtype)
         for name, style in zip(self.convolutions, styles[1:], strict=True):
-            x = self.get_submodule(name)(x, style, options, generator)
+            x = self.get_submodule(name)(x, style, noise, generator, noise_strength)
         rgb: Tensor = self.torgb(x)
         return rgb
 

@@ -1,14 +1,14 @@
 """The StyleGAN-T generator (Sauer et al. 2023, "StyleGAN-T: Unlocking the Power of GANs for Fast Large-Scale Text-to-
 Image Synthesis").
 
-Read top to bottom: configuration, mapping, Fourier input, convolutions, block, generator. Shape letters: N batch, Z
-latent, F mapped latent, T text, W = F + T, C/I/O channels, H W pixels.
+Read top to bottom: configuration, mapping, joint style, input, convolutions, block, generator. Shape letters: N batch,
+Z latent, F mapped latent, T text, W = F + T, S what styles are affine in, C/I/O channels, H W pixels.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +20,7 @@ from core.models.layers import (
     Dense,
     bias_activation,
     fourier_features,
-    input_transform,
     modulated_conv2d,
-    noise_source,
     normalise_second_moment,
     random_frequencies,
     spatial_noise,
@@ -30,12 +28,13 @@ from core.models.layers import (
     truncated_styles,
     upsample,
 )
-from core.request import DEFAULT_OPTIONS, SynthesisOptions
+from core.request import NoiseMode
 
 INPUT_RESOLUTION = 8
 INPUT_BANDWIDTH = 2.0
 AVERAGE_DECAY = 0.995
 LAYER_SCALE_START = 1e-5
+CHOICE_SHARPNESS = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +53,14 @@ class Config:
     """How many pairs of a plain and a residual convolution a block has (N in the paper's appendix)."""
     norm_groups: int = 32
     """Groups of the GroupNorm before each residual convolution; must divide every block's channels."""
+    choices: tuple[tuple[int, int], ...] = field(default=(), metadata={"added": True})
+    """Blocks of z as (first, count), each a choice by its largest number: they pass the mapping as they are, and styles
+    see softmax(8 z) of each, so that a seed near a tie is not a blend. Needs `style_dim`."""
+    style_dim: int = field(default=0, metadata={"added": True})
+    """0: styles are affine in w, as in the paper. Else two fully connected layers first take w to this many numbers, in
+    which latent and text act together."""
+    input_maps: int = field(default=0, metadata={"added": True})
+    """Beside the Fourier features, so many maps at 8 x 8 that are linear in the style and move with the features."""
 
     def __post_init__(self) -> None:
         for name, high in (
@@ -67,6 +74,12 @@ class Config:
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= high:
                 raise ValueError(f"{name}: expected an integer from 1 to {high}, got {value!r}")
+        for name in ("style_dim", "input_maps"):
+            if type(getattr(self, name)) is not int or not 0 <= getattr(self, name) <= 8192:
+                raise ValueError(f"{name}: expected an integer from 0 to 8192, got {getattr(self, name)!r}")
+        object.__setattr__(self, "choices", _checked_choices(self.choices, self.z_dim))
+        if self.choices and not self.style_dim:
+            raise ValueError("choices: need a style_dim above 0, got 0")
         if type(self.resolution) is not int or self.resolution not in (8, 16, 32, 64, 128, 256, 512, 1024, 2048):
             raise ValueError(f"resolution: expected a power of two from 8 to 2048, got {self.resolution!r}")
         for resolution in self.resolutions:
@@ -86,9 +99,32 @@ class Config:
     def w_dim(self) -> int:
         return self.z_dim + self.text_dim
 
+    @property
+    def style_width(self) -> int:
+        """How many numbers the styles are affine in."""
+        return self.style_dim or self.w_dim
+
     def channels(self, resolution: int) -> int:
         """Channels of the block at `resolution`."""
         return min(self.base_channels // resolution, self.max_channels)
+
+
+def _checked_choices(choices: object, z_dim: int) -> tuple[tuple[int, int], ...]:
+    """Blocks of z as a tuple of pairs, lists from a file included. Raises `ValueError`."""
+    expected = f"choices: expected pairs (first, count) of different numbers of the {z_dim} of z, got {choices!r}"
+    if not isinstance(choices, tuple | list):
+        raise ValueError(expected)
+    pairs: list[tuple[int, int]] = []
+    free = 0
+    for pair in choices:
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(type(number) is int for number in pair):
+            raise ValueError(expected)
+        first, count = pair
+        if first < free or count < 2 or first + count > z_dim:
+            raise ValueError(f"{expected}; blocks in order, of two or more")
+        free = first + count
+        pairs.append((first, count))
+    return tuple(pairs)
 
 
 class Mapping(nn.Module):
@@ -96,8 +132,9 @@ class Mapping(nn.Module):
 
     f_avg: Tensor
 
-    def __init__(self, z_dim: int) -> None:
+    def __init__(self, z_dim: int, choices: tuple[tuple[int, int], ...] = ()) -> None:
         super().__init__()
+        self.choices = choices
         self.hidden = Dense(z_dim, z_dim, lr_multiplier=0.01)
         self.out = Dense(z_dim, z_dim, lr_multiplier=0.01)
         self.register_buffer("f_avg", torch.zeros(z_dim))
@@ -105,6 +142,8 @@ class Mapping(nn.Module):
     def forward(self, z_NZ: Tensor) -> Tensor:
         h = F.leaky_relu(self.hidden(normalise_second_moment(z_NZ)), 0.2) * math.sqrt(2)
         out: Tensor = self.out(h)
+        for first, count in self.choices:
+            out = torch.cat([out[:, :first], z_NZ[:, first : first + count], out[:, first + count :]], dim=1)
         return out
 
     @torch.no_grad()
@@ -115,6 +154,60 @@ class Mapping(nn.Module):
     def truncate(self, f_NF: Tensor, psi: float | Tensor) -> Tensor:
         """f_avg + psi (f - f_avg): only the latent part moves, so the mean is per prompt and prompts stay exact."""
         return self.f_avg + psi * (f_NF - self.f_avg)
+
+
+class JointStyle(nn.Module):
+    """w = [f, c] -> what styles are affine in, [N, S]: two fully connected layers."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.z_dim, self.choices = config.z_dim, config.choices
+        self.hidden = Dense(config.w_dim, config.style_dim)
+        self.out = Dense(config.style_dim, config.style_dim)
+
+    def forward(self, w_NW: Tensor) -> Tensor:
+        """[N, W] -> [N, S]. The text embedding is brought to a mean square of one, whatever its encoder gives."""
+        f, c = w_NW[:, : self.z_dim], normalise_second_moment(w_NW[:, self.z_dim :])
+        for first, count in self.choices:
+            f = torch.cat([f[:, :first], sharpened(f[:, first : first + count]), f[:, first + count :]], dim=1)
+        h = F.leaky_relu(self.hidden(torch.cat([f, c], dim=1)), 0.2) * math.sqrt(2)
+        return F.leaky_relu(self.out(h), 0.2) * math.sqrt(2)
+
+
+def sharpened(z_NK: Tensor) -> Tensor:
+    """A choice among K: softmax(8 z), nearly one-hot, at mean 0 and variance 1."""
+    count = z_NK.shape[1]
+    return (torch.softmax(CHOICE_SHARPNESS * z_NK, dim=1) * count - 1) / math.sqrt(count - 1)
+
+
+class InputMaps(nn.Module):
+    """M maps at 8 x 8 that are linear in the style, turned, scaled and moved by it and by the user."""
+
+    def __init__(self, maps: int, channels: int, style_width: int) -> None:
+        super().__init__()
+        self.maps = maps
+        self.dense = Dense(style_width, maps * INPUT_RESOLUTION**2)
+        self.affine = Dense(style_width, 4, bias=[1.0, 0.0, 0.0, 0.0], weight_std=0.0)
+        self.weight = nn.Parameter(torch.randn(channels, maps))
+
+    def forward(self, style_NS: Tensor, transform: Tensor | None = None) -> Tensor:
+        """[N, S] -> [N, C, 8, 8]."""
+        side = INPUT_RESOLUTION
+        maps = self.dense(style_NS).view(-1, self.maps, side, side)
+        a, b, x, y = self.affine(style_NS).unbind(dim=1)
+        zero, one = torch.zeros_like(a), torch.ones_like(a)
+        matrix = torch.stack([a, -b, x, b, a, y, zero, zero, one], dim=1).view(-1, 3, 3)
+        if transform is not None:
+            matrix = matrix @ _in_halves(transform.to(matrix))
+        grid = F.affine_grid(matrix[:, :2], [len(maps), 1, side, side], align_corners=False)
+        moved = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return F.conv2d(moved, (self.weight / math.sqrt(self.maps))[:, :, None, None])
+
+
+def _in_halves(transform: Tensor) -> Tensor:
+    """A transform of the Fourier input's coordinates, +-1/2 at the picture's edges, as one of `affine_grid`'s, +-1."""
+    scale = transform.new_tensor([2.0, 2.0, 1.0])
+    return scale[:, None] * transform / scale
 
 
 class FourierInput(nn.Module):
@@ -174,20 +267,23 @@ class Convolution(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
 
-    def noise(self, batch: int, options: SynthesisOptions, generator: torch.Generator | None) -> Tensor | None:
+    def noise(
+        self, batch: int, mode: NoiseMode, generator: torch.Generator | None, strength: float = 1.0
+    ) -> Tensor | None:
         """[H, W] or [N, 1, H, W] to add, or None."""
-        return spatial_noise(self.noise_const, self.noise_strength, batch, options, generator)
+        return spatial_noise(self.noise_const, self.noise_strength, batch, mode, generator, strength)
 
     def forward(
         self,
         x: Tensor,
         w_NW: Tensor,
-        options: SynthesisOptions = DEFAULT_OPTIONS,
+        noise: NoiseMode = "const",
         generator: torch.Generator | None = None,
+        strength: float = 1.0,
     ) -> Tensor:
         """[N, I, H, W] -> [N, O, H, W] ([N, O, 2H, 2W] with `up`)."""
         y = modulated_conv2d(x, self.weight, self.style(w_NW), up=self.up)
-        field = self.noise(len(x), options, generator)
+        field = self.noise(len(x), noise, generator, strength)
         if field is not None:
             y = y.add_(field.to(y.dtype))
         # The clamp is at +-256 outside blocks and +-256 sqrt 1/2 inside them.
@@ -211,12 +307,13 @@ class ResidualConvolution(nn.Module):
         self,
         x: Tensor,
         w_NW: Tensor,
-        options: SynthesisOptions = DEFAULT_OPTIONS,
+        noise: NoiseMode = "const",
         generator: torch.Generator | None = None,
+        strength: float = 1.0,
     ) -> Tensor:
         """[N, C, H, W] -> [N, C, H, W]."""
         h = self.norm(x.to(self.norm.weight.dtype)).to(x.dtype)  # in half precision the weights are float32
-        y = self.conv(h, w_NW, options, generator)
+        y = self.conv(h, w_NW, noise, generator, strength)
         root = math.sqrt(2)
         return torch.addcmul(h * root, y, (self.gamma * root).to(x.dtype)[:, None, None])
 
@@ -244,7 +341,7 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int | None, channels: int, resolution: int, config: Config) -> None:
         super().__init__()
-        w_dim = config.w_dim
+        w_dim = config.style_width
         layers: list[Convolution | ResidualConvolution] = []
         if inputs is not None:
             layers.append(Convolution(inputs, channels, w_dim, resolution, up=True))
@@ -269,8 +366,11 @@ class Generator(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.mapping = Mapping(config.z_dim)
-        self.input = FourierInput(config.channels(INPUT_RESOLUTION), config.w_dim)
+        self.mapping = Mapping(config.z_dim, config.choices)
+        self.joint = JointStyle(config) if config.style_dim else None
+        channels = config.channels(INPUT_RESOLUTION)
+        self.input = FourierInput(channels, config.style_width)
+        self.input_maps = InputMaps(config.input_maps, channels, config.style_width) if config.input_maps else None
         blocks: list[Block] = []
         inputs: int | None = None
         for resolution in config.resolutions:
@@ -338,37 +438,50 @@ class Generator(nn.Module):
         module = self.get_submodule(layer.name)
         if isinstance(module, ResidualConvolution):
             module = module.conv
-        return module.style(w_NW) if isinstance(module, Convolution | ToRGB) else None
+        return module.style(self.joined(w_NW)) if isinstance(module, Convolution | ToRGB) else None
+
+    def joined(self, w_NW: Tensor) -> Tensor:
+        """What styles are affine in, [N, W] -> [N, S]: w itself without a `style_dim`."""
+        if self.joint is None:
+            return w_NW
+        joined: Tensor = self.joint(w_NW)
+        return joined
+
+    def first_maps(self, style_NS: Tensor, transform: Tensor | None = None) -> Tensor:
+        """What the first block gets, [N, S] -> [N, C, 8, 8]."""
+        x: Tensor = self.input(style_NS, transform)
+        return x if self.input_maps is None else x + self.input_maps(style_NS, transform)
 
     def synthesis(
         self,
         w: Tensor,
-        options: SynthesisOptions = DEFAULT_OPTIONS,
         *,
+        noise: NoiseMode = "const",
+        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
+        noise_strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W] or per-layer [N, num_ws, W] -> pictures [N, 3, R, R] in float32, about [-1, 1], unclamped.
 
-        `dtype` is the type of the convolutions; RGB skips are summed in float32.
+        `dtype` is the type of the convolutions; RGB skips are summed in float32. `generator` draws the noise of mode
+        "random"; `noise_strength` is times what was learnt.
         """
-        generator = noise_source(options, generator)
-        styles = styles_by_layer(w, self.num_ws)
-        x = self.input(styles[0], input_transform(options, w)).to(dtype).contiguous(memory_format=torch.channels_last)
+        by_layer = w if w.ndim == 2 else w.flatten(0, 1)
+        styles = styles_by_layer(self.joined(by_layer).view(*w.shape[:-1], -1), self.num_ws)
+        x = self.first_maps(styles[0], transform).to(dtype).contiguous(memory_format=torch.channels_last)
         rgb: Tensor | None = None
         index = 1
         for block in self.blocks:
             assert isinstance(block, Block)
             for layer in block.layers:
-                x = layer(x, styles[index], options, generator)
+                x = layer(x, styles[index], noise, generator, noise_strength)
                 index += 1
             skip = block.to_rgb(x, styles[index])
             rgb = skip if rgb is None else upsample(rgb) + skip
         assert rgb is not None
         return rgb
 
-    def forward(
-        self, z_NZ: Tensor, c_NT: Tensor, psi: float = 1.0, options: SynthesisOptions = DEFAULT_OPTIONS
-    ) -> Tensor:
+    def forward(self, z_NZ: Tensor, c_NT: Tensor, psi: float = 1.0, noise: NoiseMode = "const") -> Tensor:
         """[N, Z] and [N, T] -> pictures [N, 3, R, R]."""
-        return self.synthesis(self.make_w(z_NZ, c_NT, psi), options)
+        return self.synthesis(self.make_w(z_NZ, c_NT, psi), noise=noise)

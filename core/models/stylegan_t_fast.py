@@ -3,7 +3,7 @@
 What it saves beside what fast_layers.py says, and why the result is the same:
 
 - A style is affine in w = [f, c]: the prompt's part is kept while the prompt stays, so a walk over seeds multiplies
-  by F columns instead of F + T; all styles come from one product.
+  by F columns instead of F + T; all styles come from one product. With a joint style, all columns are that one's.
 - The sqrt 2 of the residual sum goes into GroupNorm's affine part.
 - GroupNorm reads half precision directly where the CPU's kernel can.
 """
@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.fast_layers import Factors, FastConvolution, FastRGB, Kept, styles_of_one
-from core.models.layers import CLAMP, input_transform, noise_source
+from core.models.layers import CLAMP
 from core.models.stylegan_t import Block, Convolution, Generator, ResidualConvolution, Style
-from core.request import DEFAULT_OPTIONS, SynthesisOptions
+from core.request import NoiseMode
 
 _ROOT = math.sqrt(2.0)
 
@@ -80,8 +80,9 @@ class FastSynthesis:
     def __init__(self, generator: Generator, dtype: torch.dtype = torch.float32, *, consume: bool = False) -> None:
         """With `consume` the generator loses its blocks, so that their weights are not kept twice; it still maps."""
         self._dtype = dtype
-        self._f_dim = generator.z_dim
-        self._input = generator.input
+        self._joint = generator.joint
+        self._f_dim = generator.z_dim if generator.joint is None else generator.config.style_dim
+        self._first_maps = generator.first_maps
         self._num_ws = generator.num_ws
         self._blocks: list[tuple[list[_Layer], FastRGB]] = []
         styles: list[Style] = []
@@ -119,6 +120,7 @@ class FastSynthesis:
         bias = [s.bias.detach().chunk(3) for s in styles]
         self._affine_bias = torch.cat([torch.cat([parts[i] for parts in bias]) for i in range(3)])
         self._prompts_part: Kept[Tensor] = Kept()
+        self._styled: Kept[Tensor] = Kept()
         self._modulation: Kept[list[tuple[list[Factors], Tensor]]] = Kept()
         if consume:
             generator.blocks = nn.ModuleList()
@@ -126,30 +128,38 @@ class FastSynthesis:
     def __call__(
         self,
         w: Tensor,
-        options: SynthesisOptions = DEFAULT_OPTIONS,
         /,
         *,
+        noise: NoiseMode = "const",
+        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
+        noise_strength: float = 1.0,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
         """The same as `Generator.synthesis` for one picture: [1, W] or per-layer [1, num_ws, W] -> [1, 3, R, R]
         float32. `dtype` is the one it was prepared for.
         """
-        generator = noise_source(options, generator)
         w_LW = styles_of_one(w, self._num_ws, dtype, self._dtype)
-        x = (
-            self._input(w_LW[:1], input_transform(options, w))
-            .to(self._dtype)
-            .contiguous(memory_format=torch.channels_last)
-        )
+        w_LW = self._styled(self._joined, w_LW)
+        x = self._first_maps(w_LW[:1], transform).to(self._dtype).contiguous(memory_format=torch.channels_last)
         skip: Tensor | None = None
         modulation = self._modulation(self._modulate, w_LW)
         for (layers, rgb), (factors, rgb_weight) in zip(self._blocks, modulation, strict=True):
             for layer, pair in zip(layers, factors, strict=True):
-                x = layer(x, pair, layer.convolution.noise(options, generator))
+                x = layer(x, pair, layer.convolution.noise(noise, generator, noise_strength))
             skip = rgb(x, rgb_weight, skip)
         assert skip is not None
         return skip[None]
+
+    def _joined(self, w_LW: Tensor) -> Tensor:
+        """What styles are affine in, for every layer: w where there is no joint style."""
+        if self._joint is None:
+            return w_LW
+        if bool((w_LW == w_LW[0]).all()):
+            one: Tensor = self._joint(w_LW[:1])
+            return one.expand(len(w_LW), -1)
+        each: Tensor = self._joint(w_LW)
+        return each
 
     def _modulate(self, w_LW: Tensor) -> list[tuple[list[Factors], Tensor]]:
         same = bool((w_LW == w_LW[0]).all())
@@ -173,7 +183,7 @@ class FastSynthesis:
         """The same from a w for each layer."""
         parts = []
         affine_f = self._affine_f.view(3, -1, self._f_dim)
-        affine_c = self._affine_c.view(3, -1, self._affine_c.shape[1])
+        affine_c = self._affine_c.view(3, affine_f.shape[1], self._affine_c.shape[1])
         bias = self._affine_bias.view(3, -1)
         for rows, index in self._rows:
             f_F, c_T = w_LW[index, : self._f_dim], w_LW[index, self._f_dim :]

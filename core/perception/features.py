@@ -19,7 +19,8 @@ from torch import Tensor, nn
 TIMM_PREFIX = "timm:"
 OPEN_CLIP_PREFIX = "open_clip:"
 RUN_PREFIX = "run:"
-FEATURE_PREFIXES = (TIMM_PREFIX, OPEN_CLIP_PREFIX, RUN_PREFIX)
+EFFICIENTNET = "efficientnet-lite0"
+FEATURE_PREFIXES = (TIMM_PREFIX, OPEN_CLIP_PREFIX, RUN_PREFIX, EFFICIENTNET)
 DINO = "timm:vit_small_patch16_224.dino"
 
 

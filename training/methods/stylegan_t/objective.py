@@ -15,12 +15,12 @@ from core.models.stylegan_t import Generator
 from core.perception.clip import ClipModel
 from core.perception.clip_published import PublishedClip
 from core.perception.features import FeatureNetwork, Features
-from core.request import NoiseMode, SynthesisOptions
+from core.request import NoiseMode
 from training.augmentation.diffaugment import augment, blur, crop_window, cut
 from training.config import CLIP_FEATURES, GanConfig
 from training.discriminators.projected import Discriminator
 from training.engine.precision import autocast
-from training.engine.step_timer import NullTimer
+from training.engine.step_timer import Clock
 from training.losses import (
     hinge,
     layout_distance,
@@ -31,12 +31,12 @@ from training.losses import (
     spherical_distance,
 )
 from training.methods.stylegan_t.reconstruction import Reconstruction
-from training.methods.stylegan_t.text_phase import ConditioningModel
-from training.methods.stylegan_t.texts import TextEmbeddings
+from training.methods.stylegan_t.text_phase import Judge
+from training.methods.stylegan_t.texts import Texts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class Now:
     """What a step depends on beside its pictures: how far the run is."""
 
     noise: NoiseMode
@@ -58,7 +58,7 @@ class Fakes:
     clean: Tensor
     pictures: Tensor
     """Blurred."""
-    reconstructions: Tensor
+    rebuilt: Tensor
     """The first half, before the blur."""
     f_mean: Tensor
     """Of the mapped latents, [Z]."""
@@ -67,7 +67,7 @@ class Fakes:
 
 
 @dataclass(kw_only=True)
-class DiscriminatorInputs:
+class Shown:
     """What the discriminator sees of a part, augmented, and what the feature network says of it."""
 
     fake: Tensor
@@ -78,7 +78,7 @@ class DiscriminatorInputs:
 
 
 @dataclass(kw_only=True)
-class MicroBatch:
+class Part:
     """One part of the batch on its way through a step."""
 
     rng: torch.Generator
@@ -91,7 +91,7 @@ class MicroBatch:
     """State of `rng`."""
     before_augment: Tensor
     fakes: Fakes
-    shown: DiscriminatorInputs
+    shown: Shown
     every_c: Tensor
     """Text embeddings to choose from: the part's own, then earlier ones."""
     paired: list[Tensor]
@@ -108,31 +108,31 @@ class MicroBatch:
         return self.c[self.own_fake]
 
 
-EMPTY = DiscriminatorInputs(fake=torch.zeros(0), real=torch.zeros(0))
+NOTHING = Shown(fake=torch.zeros(0), real=torch.zeros(0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Losses:
+class Game:
     """The networks that play it, and how."""
 
     config: GanConfig
     generator: Generator
     discriminator: Discriminator
     network: FeatureNetwork
-    clip: ConditioningModel
-    texts: TextEmbeddings
+    clip: Judge
+    texts: Texts
     reconstruction: Reconstruction | None
     device: torch.device
     dtype: torch.dtype
-    timer: NullTimer
+    clock: Clock
     synthesis: Callable[..., Tensor]
     """The generator's, or another that gives the same pictures."""
 
-    def now(self, images: int, strength: float) -> Schedule:
+    def now(self, images: int, strength: float) -> Now:
         """What holds for the step after so many images."""
         config = self.config
         step = images // (config.batch * config.critic_steps)
-        return Schedule(
+        return Now(
             noise="random" if images >= config.noise_kimg * 1000 else "none",
             sigma=config.blur_sigma * max(0.0, 1 - images / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0,
             taps=step % config.taps_every == 0,
@@ -144,9 +144,9 @@ class Losses:
         """How many captions the fakes of a part have."""
         return pictures - pictures // 2 if self.config.pairs else pictures
 
-    def draw(self, rng: torch.Generator, real: Tensor, c: Tensor, captions: list[str], now: Schedule) -> Fakes:
+    def draw(self, rng: torch.Generator, real: Tensor, c: Tensor, captions: list[str], now: Now) -> Fakes:
         """Fakes for a part's captions."""
-        self.timer.mark("generator")
+        self.clock.mark("generator")
         config = self.config
         half = self.captions_of_fakes(len(real))
         own_fake = torch.arange(len(real), device=self.device) % half
@@ -157,9 +157,8 @@ class Losses:
             found, divergence = self.reconstruction.latents(real[:half], told, rng)
             z = torch.cat([found, z[half:]])
         f = self.generator.mapping(z)
-        w_NW, options = torch.cat([f, told[own_fake]], dim=1), SynthesisOptions(noise=now.noise)
-        fake = self.synthesis(w_NW, options, generator=rng, dtype=self.dtype)
-        self.timer.on_gradient([fake], "generator")
+        fake = self.synthesis(torch.cat([f, told[own_fake]], dim=1), noise=now.noise, generator=rng, dtype=self.dtype)
+        self.clock.on_gradient([fake], "generator")
         pairs = len(real) - half  # none without pairs, and when the part is one picture
         diversity = torch.ones((), device=self.device)
         if pairs:
@@ -168,20 +167,20 @@ class Losses:
         return Fakes(
             clean=fake,
             pictures=blur(fake, now.sigma),
-            reconstructions=fake[:half],
+            rebuilt=fake[:half],
             f_mean=f.detach().mean(dim=0),
             diversity=diversity,
             divergence=divergence,
         )
 
-    def show(self, part: MicroBatch, now: Schedule) -> DiscriminatorInputs:
+    def show(self, part: Part, now: Now) -> Shown:
         """The same augmentation for a picture and its reconstruction, so that they can be compared after it."""
         draws = part.rng.get_state()
         fake = self.augment(part.fakes.pictures, part.rng, now)
         part.rng.set_state(draws)
-        shown = DiscriminatorInputs(fake=fake, real=self.augment(blur(part.real, now.sigma), part.rng, now))
+        shown = Shown(fake=fake, real=self.augment(blur(part.real, now.sigma), part.rng, now))
         if now.taps:
-            self.timer.mark("features")
+            self.clock.mark("features")
             # The same part of reals and fakes where pictures are larger than the network's.
             window = crop_window(self.config.resolution, self.network.image_size, part.rng, self.config.crops)
             with self.autocast():
@@ -191,15 +190,15 @@ class Losses:
                     shown.embedding = self._own_embedding(seen)
                 with torch.no_grad():
                     shown.real_taps = self._with_heads(self.network.features(cut(shown.real, window)))
-        self.timer.mark("discriminator")
+        self.clock.mark("discriminator")
         return shown
 
-    def augment(self, x_N3HW: Tensor, rng: torch.Generator, now: Schedule) -> Tensor:
+    def augment(self, x_N3HW: Tensor, rng: torch.Generator, now: Now) -> Tensor:
         """What the discriminator sees is augmented, reals and fakes."""
         return augment(x_N3HW, self.config.augment, rng, now.strength)
 
     def loss_d(
-        self, shown: DiscriminatorInputs, c: Tensor, c_fake: Tensor, every_c: Tensor, fake_taps: Sequence[Tensor]
+        self, shown: Shown, c: Tensor, c_fake: Tensor, every_c: Tensor, fake_taps: Sequence[Tensor]
     ) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
         """The discriminator's loss for augmented pictures; without taps, that of the pixel head alone.
 
@@ -240,19 +239,19 @@ class Losses:
         }
         return loss, figures, [head.detach() for head in paired]
 
-    def loss_g(self, part: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_g(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
         """The generator's loss for a part, against the discriminator as it is now, with figures."""
         config, fakes, shown = self.config, part.fakes, part.shown
         weights, count = self._weights(shown.fake_taps), len(shown.fake_taps)
         with self.autocast():
             embedding = shown.embedding
             if embedding is None and shown.fake_taps and config.guidance:
-                self.timer.mark("guidance")
+                self.clock.mark("guidance")
                 embedding = self._guided(fakes.clean, part.rng)
-                self.timer.mark("discriminator")
+                self.clock.mark("discriminator")
             # After the heads, the backward pass goes through what was worked out last before them.
             later = "features" if embedding is shown.embedding else "guidance"
-            self.timer.on_gradient([*shown.fake_taps, embedding], later)
+            self.clock.on_gradient([*shown.fake_taps, embedding], later)
             stages = self.discriminator.stages(shown.fake)
             outs = self.discriminator(shown.fake_taps, stages)
             logits = self.discriminator.logits(outs, part.c_fake)
@@ -274,9 +273,7 @@ class Losses:
             with torch.no_grad(), self.autocast():
                 wanted = self.discriminator.stages(shown.real[:half])
             seen = [(a[:half].to(part.c), b.to(part.c)) for a, b in zip(stages, wanted, strict=True)]
-            rebuilding, error = self.reconstruction.loss(
-                fakes.reconstructions, part.real[:half], fakes.divergence, seen
-            )
+            rebuilding, error = self.reconstruction.loss(fakes.rebuilt, part.real[:half], fakes.divergence, seen)
             loss = loss + config.reconstruction * rebuilding
             figures |= {"error": error, "divergence": fakes.divergence.detach()}
         if config.pairs:
@@ -302,7 +299,7 @@ class Losses:
         assert isinstance(self.clip, ClipModel | PublishedClip)
         x = cut(x_N3HW, crop_window(x_N3HW.shape[-1], self.config.guidance_crop, rng))
         x = x.view_as(x)  # a tensor of its own for the clock, which asks when the backward pass has come to it
-        self.timer.on_gradient([x], "features")
+        self.clock.on_gradient([x], "features")
         return self.clip.encode_image(x)
 
     def autocast(self) -> torch.autocast:

@@ -35,7 +35,7 @@ class TextSource(Protocol):
         ...
 
 
-class ConditioningModel(TextSource, Protocol):
+class Judge(TextSource, Protocol):
     """The run's CLIP: what the discriminator is told a caption by and, where it has an image tower, guidance."""
 
     embed_dim: int
@@ -48,7 +48,7 @@ class ConditioningModel(TextSource, Protocol):
         ...
 
 
-def open_conditioning_model(name: str, device: torch.device, start: TextTower | None = None) -> ConditioningModel:
+def open_judge(name: str, device: torch.device, start: TextTower | None = None) -> Judge:
     """The CLIP of a run by its setting `clip`; `start` is the text tower that the setting "start" means.
 
     Raises `FeatureError`, `ClipError` when it cannot be had.
