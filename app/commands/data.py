@@ -81,6 +81,31 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     postcards.add_argument("--workers", type=int, default=2, help="processes that draw (default 2)")
     postcards.set_defaults(run=run_postcards)
 
+    stickers = kinds.add_parser(
+        "stickers",
+        help="emoji art in several manners, recoloured and composed, with captions",
+        description="Write OUT/00000/000000.png and so on, captions beside each, and the latents that determine them. "
+        "Run again, it goes on.",
+    )
+    stickers.add_argument("out", metavar="OUT", type=Path, nargs="?", help="a folder, made if it is not there")
+    stickers.add_argument(
+        "--art",
+        type=Path,
+        metavar="DIR",
+        help="where the art packages lie; without it, print the line that brings them",
+    )
+    stickers.add_argument("--count", type=int, default=60_000, metavar="N", help="how many pictures (default 60000)")
+    stickers.add_argument("--resolution", type=int, default=64, metavar="R", help="pixels a side (default 64)")
+    stickers.add_argument("--seed", type=int, default=0, help="another seed gives other pictures (default 0)")
+    stickers.add_argument(
+        "--split",
+        choices=("train", "heldout", "all"),
+        default="train",
+        help="which pairs of concept and manner or colour (default train)",
+    )
+    stickers.add_argument("--workers", type=int, default=2, help="processes that draw (default 2)")
+    stickers.set_defaults(run=run_stickers)
+
 
 def add_places(parser: argparse.ArgumentParser) -> None:
     """Where pictures come from, and how many processes read them."""
@@ -183,4 +208,22 @@ def run_postcards(args: argparse.Namespace) -> int:
 
     write_dataset(args.out, args.count, args.resolution, seed=args.seed, split=args.split, workers=args.workers)
     print(f"{args.count} postcards of {args.resolution} x {args.resolution} in {args.out}")
+    return 0
+
+
+def run_stickers(args: argparse.Namespace) -> int:
+    """Compose the pictures, or say how to get the art."""
+    from training.datasets.stickers import install_line, write_dataset
+
+    if args.out is None or args.art is None:
+        line = f"in an empty folder, run: {install_line()}\nthen: glissando data stickers OUT --art THAT_FOLDER"
+        if args.out is None and args.art is None:
+            print(f"The art is not part of Glissando. To fetch it, {line}")
+            return 0
+        missing = "OUT, the folder to write" if args.out is None else "--art DIR, the folder with the art packages"
+        raise UserError(f"expected {missing}. To fetch the art, {line}")
+    write_dataset(
+        args.out, args.art, args.count, args.resolution, seed=args.seed, split=args.split, workers=args.workers
+    )
+    print(f"{args.count} stickers of {args.resolution} x {args.resolution} in {args.out}")
     return 0

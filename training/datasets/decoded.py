@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from training.datasets.paired import Latents
 from training.datasets.pictures import Look, open_rgb, square
 from training.datasets.sources import text_beside
 from training.datasets.trees import Tree
@@ -46,6 +47,8 @@ class FolderDataset:
     """Pictures left out because they could not be decoded."""
     captionless: int
     """Pictures left out because no caption stands beside them."""
+    latents: Latents | None = None
+    """What made the pictures, where the data say so."""
 
     def __len__(self) -> int:
         return len(self.names)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from training.datasets.captions import read_captions
 from training.datasets.decoded import FolderDataset, cache_folder, load_decoded
 from training.datasets.errors import DataError
+from training.datasets.paired import read_latents
 from training.datasets.pictures import PICTURE_SUFFIXES, Look, read_picture
 from training.datasets.trees import FolderTree, walk
 
@@ -92,7 +93,11 @@ def load_folder(
             f"{root}: no usable picture: {dataset.broken} broken, "
             f"{dataset.captionless} without a caption; check that the files are whole"
         )
-    return dataset
+    latents = read_latents(root, len(names))
+    if latents is not None and dataset.names != names:
+        places = {name: row for row, name in enumerate(names)}
+        latents = replace(latents, rows=latents.rows[[places[name] for name in dataset.names]])
+    return replace(dataset, latents=latents)
 
 
 def order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -44,6 +44,11 @@ class StreamedData:
     order_key: str
     """Changes when the order does in which pictures are drawn."""
 
+    @property
+    def latents(self) -> None:
+        """Not known: only a single decoded folder says what made its pictures."""
+        return None
+
     def __len__(self) -> int:
         return sum(len(pool.source) for pool in self.pools)
 

@@ -5,6 +5,7 @@ stars. A sixth of the (terrain, time, style) triples is held out of the training
 at night; every other combination occurs.
 """
 
+from training.datasets.generated import DatasetError
 from training.datasets.postcards.attributes import (
     ATTRIBUTES,
     SPLITS,
@@ -16,7 +17,7 @@ from training.datasets.postcards.attributes import (
 )
 from training.datasets.postcards.captions import Caption, caption, describe, swap_pair, vocabulary
 from training.datasets.postcards.rendering import GENERATOR_VERSION, render
-from training.datasets.postcards.writing import CAPTIONS_PER_PICTURE, DatasetError, Record, make_record, write_dataset
+from training.datasets.postcards.writing import CAPTIONS_PER_PICTURE, Record, make_record, write_dataset
 
 __all__ = [
     "ATTRIBUTES",

@@ -7,28 +7,28 @@ OUT/00000/000000.png, .txt  a thousand pictures a folder; one caption a line
 
 import json
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
+from training.datasets.generated import (
+    DatasetError,
+    check_numbers,
+    draw_all,
+    is_finished,
+    picture_file,
+    write_description,
+    write_text,
+)
 from training.datasets.postcards.attributes import SPLITS, Attributes, Split, sample_attributes
 from training.datasets.postcards.captions import Caption, caption, vocabulary
 from training.datasets.postcards.rendering import GENERATOR_VERSION, MAX_RESOLUTION, MIN_RESOLUTION, render
 
 CAPTIONS_PER_PICTURE = 6
-PICTURES_PER_FOLDER = 1000
-
-
-class DatasetError(ValueError):
-    """A data set cannot be written where or as asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +57,7 @@ def make_record(index: int, seed: int, split: Split) -> Record:
         candidate = caption(attributes, rng)
         if all(candidate.text != other.text for other in captions):
             captions.append(candidate)
-    file = f"{index // PICTURES_PER_FOLDER:05d}/{index:06d}.png"
-    return Record(file=file, seed=picture_seed, attributes=attributes, captions=tuple(captions))
+    return Record(file=picture_file(index), seed=picture_seed, attributes=attributes, captions=tuple(captions))
 
 
 def write_dataset(
@@ -70,12 +69,7 @@ def write_dataset(
     it is, and a larger `count` adds to it. DatasetError for settings out of range and for a non-empty folder that holds
     anything but this data set; OSError where the folder cannot be written.
     """
-    if count < 1:
-        raise DatasetError(f"count: expected at least 1 picture; got {count}")
-    if workers < 1:
-        raise DatasetError(f"workers: expected at least 1 process; got {workers}")
-    if seed < 0:
-        raise DatasetError(f"seed: expected a number from 0 up; got {seed}")
+    check_numbers(count, workers, seed)
     if split not in SPLITS:
         raise DatasetError(f"split: expected one of {', '.join(SPLITS)}; got {split!r}")
     if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
@@ -90,98 +84,29 @@ def write_dataset(
         "split": split,
         "captions_per_picture": CAPTIONS_PER_PICTURE,
     }
-    if _is_finished(folder, settings, count):
+    if is_finished(folder, "Postcards", settings, count):
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    description = {**settings, "count": count, "vocabulary": list(vocabulary()), "complete": False}
-    _write_text(folder / "dataset.json", json.dumps(description, indent=1) + "\n")
-
-    jobs = [(folder, first, min(first + 50, count), resolution, seed, split) for first in range(0, count, 50)]
-    lines: list[str] = []
-    with _mapped(jobs, workers) as results, tqdm(total=count, unit="picture", desc="Postcards") as bar:
-        for chunk in results:
-            lines += chunk
-            bar.update(len(chunk))
-    _write_text(folder / "postcards.jsonl", "\n".join(lines) + "\n")
-    _write_text(folder / "dataset.json", json.dumps({**description, "complete": True}, indent=1) + "\n")
+    description = {**settings, "count": count, "vocabulary": list(vocabulary())}
+    write_description(folder, description, complete=False)
+    chunks = draw_all(partial(_draw, folder, resolution, seed, split), count, workers, "Postcards")
+    write_text(folder / "postcards.jsonl", "\n".join(line for chunk in chunks for line in chunk) + "\n")
+    write_description(folder, description, complete=True)
     return folder
 
 
-def _is_finished(folder: Path, settings: dict[str, Any], count: int) -> bool:
-    """Whether the folder holds all of it already. DatasetError where it holds something else."""
-    if folder.exists() and not folder.is_dir():
-        raise DatasetError(
-            f"{folder}: expected a folder to write the data set into; it is a file. Choose another name."
-        )
-    if not folder.exists() or not any(folder.iterdir()):
-        return False
-    advice = "Choose an empty folder, or remove this one."
-    try:
-        found = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
-        found = None
-    if not isinstance(found, dict) or found.get("kind") != "postcards":
-        raise DatasetError(
-            f"{folder}: expected an empty folder or a Postcards data set; it holds other files. {advice}"
-        )
-    for key, value in settings.items():
-        if found.get(key) != value:
-            raise DatasetError(
-                f"{folder}: holds a Postcards data set with {key} {found.get(key)!r}; expected {value!r}. {advice}"
-            )
-    have = found.get("count")
-    if not isinstance(have, int) or have > count:
-        raise DatasetError(
-            f"{folder}: holds a Postcards data set of {have} pictures; expected at most {count}. {advice}"
-        )
-    return bool(found.get("complete")) and have == count
-
-
-def _write_chunk(job: tuple[Path, int, int, int, int, Split]) -> list[str]:
-    folder, first, last, resolution, seed, split = job
+def _draw(folder: Path, resolution: int, seed: int, split: Split, indices: range) -> list[str]:
+    """Writes these pictures; returns their lines of the index."""
     lines = []
-    for index in range(first, last):
+    for index in indices:
         record = make_record(index, seed, split)
         picture = folder / record.file
         text = picture.with_suffix(".txt")
         if not (picture.exists() and text.exists()):
             picture.parent.mkdir(parents=True, exist_ok=True)
-            _write_text(text, "".join(c.text + "\n" for c in record.captions))
-            partial = picture.with_suffix(".partial")
-            Image.fromarray(render(record.attributes, record.seed, resolution)).save(partial, format="PNG")
-            os.replace(partial, picture)
+            write_text(text, "".join(c.text + "\n" for c in record.captions))
+            unfinished = picture.with_suffix(".partial")
+            Image.fromarray(render(record.attributes, record.seed, resolution)).save(unfinished, format="PNG")
+            os.replace(unfinished, picture)
         lines.append(record.as_json())
     return lines
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
-@contextmanager
-def _mapped(jobs: list[tuple[Path, int, int, int, int, Split]], workers: int) -> Iterator[Iterator[list[str]]]:
-    """The chunks' index lines in order, from this process or from a pool of them."""
-    if workers == 1 or len(jobs) == 1:
-        yield map(_write_chunk, jobs)
-        return
-    # One thread each: the arrays are small, and threads of several processes would get in each other's way.
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        pool = get_context("spawn").Pool(min(workers, len(jobs)), initializer=_ignore_interrupt)
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-    with pool:
-        yield pool.imap(_write_chunk, jobs)
-
-
-def _ignore_interrupt() -> None:
-    # Ctrl-C is for the parent, which ends the pool.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
