@@ -18,7 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.family import Conditioning, LayerInfo, require_integer, require_tensors
-from core.models.layers import normalise_second_moment, spatial_noise, styles_by_layer, truncated_styles
+from core.models.layers import (
+    drawn,
+    embedding,
+    normalise_second_moment,
+    spatial_noise,
+    styles_by_layer,
+    truncated_styles,
+)
 from core.request import NoiseMode
 
 RESOLUTIONS = (128, 256, 512, 1024)
@@ -95,7 +102,7 @@ class Convolution(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool = False) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel) / (inputs * kernel**2) ** 0.5)
+        self.weight = nn.Parameter(drawn(outputs, inputs, kernel, kernel, std=(inputs * kernel**2) ** -0.5))
         self.register_parameter("bias", nn.Parameter(torch.zeros(outputs)) if bias else None)
         self.padding = 1 if kernel == 3 else 0
 
@@ -165,7 +172,7 @@ class Start(nn.Module):
         self.init = nn.Module()
         outputs = 2 * config.channels[4]
         kernel = nn.Module()
-        kernel.weight = nn.Parameter(torch.randn(config.z_dim, outputs, 4, 4) / config.z_dim**0.5)
+        kernel.weight = nn.Parameter(drawn(config.z_dim, outputs, 4, 4, std=config.z_dim**-0.5))
         self.init.add_module("0", kernel)
         self.init.add_module("1", Norm(outputs))
 
@@ -258,7 +265,7 @@ class Synthesis(nn.Module):
                 self.add_module(f"se_{side}", Excitation(channels[side // 16], channels[side]))
         self.to_big = Convolution(channels[config.resolution], config.img_channels, 3, bias=True)
         if config.c_dim:
-            self.embed = nn.Embedding(config.embed_classes, config.z_dim)
+            self.embed = embedding(config.embed_classes, config.z_dim)
 
     def forward(
         self,

@@ -21,6 +21,19 @@ LEAK = 0.2
 CLAMP = 256.0
 
 
+def drawn(*shape: int, std: float = 1.0) -> Tensor:
+    """Normally distributed numbers to start training from; on the meta device, where there are no numbers, none are
+    drawn: torch would import its compiler for it.
+    """
+    values = torch.empty(*shape)
+    return values if values.is_meta else values.normal_().mul_(std)
+
+
+def embedding(count: int, width: int, *, std: float = 1.0) -> nn.Embedding:
+    """A table of `drawn` rows."""
+    return nn.Embedding(count, width, _weight=drawn(count, width, std=std))
+
+
 class Dense(nn.Module):
     """Fully connected layer with an equalised learning rate: weights live at unit scale and are scaled as they are
     used.
@@ -39,9 +52,9 @@ class Dense(nn.Module):
         weight_std: float = 1.0,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) * (weight_std / lr_multiplier))
-        start = torch.as_tensor(bias, dtype=torch.float32).expand(outputs)
-        self.bias = nn.Parameter(start / lr_multiplier)
+        self.weight = nn.Parameter(drawn(outputs, inputs, std=weight_std / lr_multiplier))
+        biases = bias if isinstance(bias, list) else [bias] * outputs
+        self.bias = nn.Parameter(torch.tensor([value / lr_multiplier for value in biases], dtype=torch.float32))
         self.weight_gain = lr_multiplier / math.sqrt(inputs)
         self.bias_gain = lr_multiplier
 
@@ -184,7 +197,9 @@ def styles_by_layer(w: Tensor, count: int) -> list[Tensor]:
 
 def random_frequencies(channels: int, bandwidth: float) -> Tensor:
     """[C, 2]: random directions, all lengths at most `bandwidth` and spread over its disc."""
-    normal = torch.randn(channels, 2)
+    normal = drawn(channels, 2)
+    if normal.is_meta:
+        return normal
     radius: Tensor = normal.norm(dim=1, keepdim=True)
     return bandwidth * normal / radius / radius.square().exp().pow(0.25)
 

@@ -25,7 +25,7 @@ from core.models.family import (
     require_number,
     require_tensors,
 )
-from core.models.layers import Dense, MappedGenerator, Mapping, bias_activation, spatial_noise, styles_by_layer
+from core.models.layers import Dense, MappedGenerator, Mapping, bias_activation, drawn, spatial_noise, styles_by_layer
 from core.models.tf_variables import Variables, require_finished, require_options
 from core.request import NoiseMode
 
@@ -100,7 +100,7 @@ class Layer(nn.Module):
         self.affine = Dense(config.w_dim, 2 * channels, bias=[1.0] * channels + [0.0] * channels)
         self.bias = nn.Parameter(torch.zeros(channels))
         self.noise_strength = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.register_buffer("noise_const", drawn(resolution, resolution))
 
     def finish(
         self, x: Tensor, w_NW: Tensor, noise: NoiseMode, generator: torch.Generator | None, strength: float
@@ -141,7 +141,7 @@ class Convolution(Layer):
     def __init__(self, inputs: int, outputs: int, resolution: int, config: Config, *, up: bool = False) -> None:
         super().__init__(outputs, resolution, config)
         self.up = up
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.weight = nn.Parameter(drawn(outputs, inputs, 3, 3))
 
     def forward(
         self,
@@ -163,7 +163,7 @@ class ToRGB(nn.Module):
 
     def __init__(self, channels: int, config: Config) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(config.img_channels, channels, 1, 1))
+        self.weight = nn.Parameter(drawn(config.img_channels, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(config.img_channels))
 
     def forward(self, x: Tensor) -> Tensor:

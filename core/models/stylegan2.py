@@ -21,6 +21,7 @@ from core.models.layers import (
     MappedGenerator,
     Mapping,
     bias_activation,
+    drawn,
     modulated_conv2d,
     spatial_noise,
     styles_by_layer,
@@ -71,8 +72,8 @@ def resample_filter() -> Tensor:
     """outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64. Published files carry it in every block and layer; it is here so that
     they load, the arithmetic uses `layers.binomial_filter`.
     """
-    row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-    return torch.outer(row, row)
+    row = (1.0, 3.0, 3.0, 1.0)
+    return torch.tensor([[a * b / 64 for a in row] for b in row])
 
 
 class Convolution(nn.Module):
@@ -91,12 +92,12 @@ class Convolution(nn.Module):
         self.gain = gain * math.sqrt(2)
         self.clamp = None if config.conv_clamp is None else config.conv_clamp * gain
         self.affine = Dense(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.weight = nn.Parameter(drawn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.has_noise = config.use_noise
         if config.use_noise:
             self.noise_strength = nn.Parameter(torch.zeros(()))
-            self.register_buffer("noise_const", torch.randn(size))
+            self.register_buffer("noise_const", drawn(*size))
         self.register_buffer("resample_filter", resample_filter())
 
     def forward(
@@ -123,7 +124,7 @@ class ToRGB(nn.Module):
         super().__init__()
         self.clamp = config.conv_clamp
         self.affine = Dense(config.w_dim, channels, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(config.img_channels, channels, 1, 1))
+        self.weight = nn.Parameter(drawn(config.img_channels, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(config.img_channels))
 
     def forward(self, x: Tensor, w_NW: Tensor) -> Tensor:
@@ -138,7 +139,7 @@ class ResnetSkip(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
+        self.weight = nn.Parameter(drawn(outputs, inputs, 1, 1))
         self.register_buffer("resample_filter", resample_filter())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -159,7 +160,7 @@ class Block(nn.Module):
         self.resnet = inputs is not None and config.architecture == "resnet"
         self.has_rgb = config.architecture == "skip" or resolution == config.resolution
         if inputs is None:
-            self.const = nn.Parameter(torch.randn(channels, *size))
+            self.const = nn.Parameter(drawn(channels, *size))
         else:
             self.conv0 = Convolution(inputs, channels, size, config, up=True)
         # Two summed branches of unit variance: each times sqrt 1/2.

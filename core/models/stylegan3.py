@@ -24,6 +24,7 @@ from core.models.layers import (
     Dense,
     MappedGenerator,
     Mapping,
+    drawn,
     fourier_features,
     modulated_conv2d,
     random_frequencies,
@@ -278,11 +279,11 @@ class FourierInput(nn.Module):
     def __init__(self, spec: InputSpec, w_dim: int) -> None:
         super().__init__()
         self.spec = spec
-        self.weight = nn.Parameter(torch.randn(spec.channels, spec.channels))
+        self.weight = nn.Parameter(drawn(spec.channels, spec.channels))
         self.affine = Dense(w_dim, 4, bias=[1.0, 0.0, 0.0, 0.0], weight_std=0.0)
-        self.register_buffer("transform", torch.eye(3))
+        self.register_buffer("transform", torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
         self.register_buffer("freqs", random_frequencies(spec.channels, spec.bandwidth))
-        self.register_buffer("phases", torch.rand(spec.channels) - 0.5)
+        self.register_buffer("phases", torch.empty(spec.channels).uniform_(-0.5, 0.5))
 
     def forward(self, w_NW: Tensor, transform: Tensor | None = None) -> Tensor:
         """[N, W] -> [N, C, H, W]; `transform` is [3, 3] or [N, 3, 3], applied before the file's own (the identity)."""
@@ -313,7 +314,7 @@ class Layer(nn.Module):
         self.spec = spec
         self.clamp = config.conv_clamp
         self.affine = Dense(config.w_dim, spec.in_channels, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, spec.kernel, spec.kernel))
+        self.weight = nn.Parameter(drawn(spec.out_channels, spec.in_channels, spec.kernel, spec.kernel))
         self.bias = nn.Parameter(torch.zeros(spec.out_channels))
         self.register_buffer("magnitude_ema", torch.ones(()))
 

@@ -19,6 +19,7 @@ from core.models.layers import (
     CLAMP,
     Dense,
     bias_activation,
+    drawn,
     fourier_features,
     modulated_conv2d,
     normalise_second_moment,
@@ -219,9 +220,9 @@ class FourierInput(nn.Module):
     def __init__(self, channels: int, w_dim: int) -> None:
         super().__init__()
         self.register_buffer("frequencies", random_frequencies(channels, INPUT_BANDWIDTH))
-        self.register_buffer("phases", torch.rand(channels) - 0.5)
+        self.register_buffer("phases", torch.empty(channels).uniform_(-0.5, 0.5))
         self.affine = Dense(w_dim, 4, bias=[1.0, 0.0, 0.0, 0.0], weight_std=0.0)
-        self.weight = nn.Parameter(torch.randn(channels, channels))
+        self.weight = nn.Parameter(drawn(channels, channels))
 
     def forward(self, w_NW: Tensor, transform: Tensor | None = None) -> Tensor:
         """[N, W] -> [N, C, 8, 8]; `transform` is [3, 3] or [N, 3, 3] and acts on the input's coordinates."""
@@ -262,10 +263,10 @@ class Convolution(nn.Module):
         self.up = up
         self.gain = math.sqrt(2) if up else 1.0
         self.style = Style(w_dim, inputs)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.weight = nn.Parameter(drawn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.register_buffer("noise_const", drawn(resolution, resolution))
 
     def noise(
         self, batch: int, mode: NoiseMode, generator: torch.Generator | None, strength: float = 1.0
@@ -324,7 +325,7 @@ class ToRGB(nn.Module):
     def __init__(self, channels: int, w_dim: int) -> None:
         super().__init__()
         self.style = Style(w_dim, channels)
-        self.weight = nn.Parameter(torch.randn(3, channels, 1, 1) * 0.1)
+        self.weight = nn.Parameter(drawn(3, channels, 1, 1, std=0.1))
         self.bias = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Tensor, w_NW: Tensor) -> Tensor:

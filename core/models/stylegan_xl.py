@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from core.models import stylegan3
 from core.models.family import require_integer
-from core.models.layers import LEAK, Dense, Mapping, truncated_styles
+from core.models.layers import LEAK, Dense, Mapping, embedding, truncated_styles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,7 @@ class ClassMapping(Mapping):
             lr_multiplier=config.mapping_lr_multiplier,
         )
         # In place of the linear layer that it is in StyleGAN2.
-        self.embed = nn.Embedding(config.embed_classes, config.embed_features)
+        self.embed = embedding(config.embed_classes, config.embed_features)
         if config.c_dim:
             self.embed_proj = Dense(config.embed_features, config.z_dim)
             self.register_buffer("w_avg", torch.zeros(config.c_dim, config.w_dim))
