@@ -189,7 +189,7 @@ class InputMaps(nn.Module):
         self.maps = maps
         self.dense = Dense(style_width, maps * INPUT_RESOLUTION**2)
         self.affine = Dense(style_width, 4, bias=[1.0, 0.0, 0.0, 0.0], weight_std=0.0)
-        self.weight = nn.Parameter(torch.randn(channels, maps))
+        self.weight = nn.Parameter(drawn(channels, maps))
 
     def forward(self, style_NS: Tensor, transform: Tensor | None = None) -> Tensor:
         """[N, S] -> [N, C, 8, 8]."""

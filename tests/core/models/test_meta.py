@@ -18,7 +18,10 @@ with torch.device("meta"):
         "stylegan1": dict(resolution=16, z_dim=8, w_dim=8),
         "stylegan2": dict(resolution=16, z_dim=8, w_dim=8, c_dim=2),
         "stylegan3": dict(resolution=16, z_dim=8, w_dim=8, c_dim=2),
-        "stylegan_t": dict(resolution=16, text_dim=8, z_dim=8, base_channels=512, max_channels=32, norm_groups=4),
+        "stylegan_t": dict(
+            resolution=16, text_dim=8, z_dim=8, base_channels=512, max_channels=32, norm_groups=4,
+            style_dim=8, input_maps=3, choices=((0, 4),),
+        ),
         "stylegan_xl": dict(resolution=16, z_dim=8, w_dim=8, c_dim=2),
     }.items():
         made = registry.FAMILIES[family]
