@@ -276,7 +276,7 @@ def soak(
             minutes=minutes,
             seed=seed,
             steps=history.count,
-            messages=len(session.messages),
+            messages=len(session.messages.lines),
             problems=tuple(problems),
             **figures,
         )
@@ -288,7 +288,7 @@ def soak(
 
 def _run(ctx: Context, session: Session, minutes: float, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
     for _ in range(PATIENCE_FRAMES):
-        if session.settled:
+        if session.rendering.settled:
             break
         ctx.yield_()
     monkey = Monkey(ctx, session, seed)
@@ -305,12 +305,12 @@ def _run(ctx: Context, session: Session, minutes: float, seed: int, say: Callabl
             say(f"{now - start:5.0f} s  {monkey.count} actions  {memory[-1][1]:.0f} MiB")
     ctx.mouse_up()
     ctx.key_press(imgui.Key.escape, 3)
-    session.transport.playing = False
+    session.playback.transport.playing = False
     for _ in range(PATIENCE_FRAMES):
-        if session.settled and session.recorder is None:
+        if session.rendering.settled and session.export.recording.recorder is None:
             break
-        if session.recorder is not None and not session.recorder.stopping:
-            session.recording.toggle()
+        if session.export.recording.recorder is not None and not session.export.recording.recorder.stopping:
+            session.export.recording.toggle()
         ctx.yield_()
     else:
         raise RuntimeError("the picture did not come to be the scene's after the last action")

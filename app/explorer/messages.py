@@ -1,4 +1,4 @@
-"""What the window tells the person: toasts for a while, and the lines of the log panel. No GUI here."""
+"""Messages for the user: toasts for a while, and the lines of the log panel. No GUI here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Choice = tuple[str, Callable[[], None]]
 
 @dataclass(frozen=True)
 class Message:
-    """A line for the person at the window: a toast for a while, then a line of the log panel."""
+    """One message: a toast for a while, and a line of the log panel."""
 
     level: Level
     text: str
@@ -35,15 +35,15 @@ class Message:
     clock: str
     """Time of day."""
     path: Path | None = None
-    """A file it speaks of, whose folder can be opened."""
+    """A file in the text, whose folder can be opened."""
     repeated: float = -math.inf
-    """When the same came again, on the session's clock."""
+    """When the same text came again, on the session's clock."""
     choices: tuple[Choice, ...] = ()
-    """What can be done about it; choosing takes the toast away."""
+    """Buttons; choosing one takes the toast away."""
 
     @property
     def seconds(self) -> float:
-        """How long its toast stays."""
+        """How long the toast stays."""
         if self.choices:
             return QUESTION_TOAST_S
         return ERROR_TOAST_S if self.level == "error" else TOAST_S
@@ -57,21 +57,22 @@ class Messages:
         self.lines: deque[Message] = deque(maxlen=LOG_LINES)
         self.toasts: tuple[Message, ...] = ()
 
-    def tell(self, text: str, path: Path | None = None) -> None:
+    def info(self, text: str, path: Path | None = None) -> None:
+        """Show what was done; `path` is a file that it speaks of."""
         self._add(Message("info", text, self._clock(), time.strftime("%H:%M:%S"), path))
         log.info("%s", text)
 
-    def tell_error(self, text: str, *, toast: bool = True) -> None:
+    def error(self, text: str, *, toast: bool = True) -> None:
         """Show what went wrong; the same error again moves its toast up instead of making another."""
         self.toasts = tuple(other for other in self.toasts if other.text != text)
         self._add(Message("error", text, self._clock(), time.strftime("%H:%M:%S")), toast=toast)
         log.error("%s", text)
 
-    def keep_telling(self, text: str) -> None:
+    def repeated_error(self, text: str) -> None:
         """An error that may come again with every picture: one line, and a toast that stays as long as it comes."""
         shown = next((toast for toast in self.toasts if toast.text == text), None)
         if shown is None:
-            self.tell_error(text)
+            self.error(text)
         else:
             self.dismiss(shown)
             self.toasts = (*self.toasts, replace(shown, repeated=self._clock()))

@@ -14,19 +14,12 @@ from app.explorer.drag.worker import OpenDrag, PlainDrags
 from app.explorer.export.queue import RunJob, run_in_a_process
 from app.explorer.export.video_recorder import OpenWriter
 from app.explorer.rendering.library import Draw, draw_in_a_process
+from app.explorer.rendering.model_loader import EngineChoice
 from app.explorer.rendering.render_thread import Renderer, StageCallback
 from app.explorer.train.process import COMMAND as TRAIN
 from app.explorer.vectors.direction_search import COMMAND
 from app.live.control import LiveServices
 from core.request import Frame
-
-
-@dataclass(frozen=True)
-class EngineChoice:
-    """What to run a model on, and in which precision; "auto" is the best there is."""
-
-    device: str = "auto"
-    precision: str = "auto"
 
 
 @dataclass(frozen=True)

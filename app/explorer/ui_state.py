@@ -1,11 +1,15 @@
-"""The window's own state, beside the document: what is open, and what somebody asked the window for. No GUI here.
+"""The window's own state, beside the document: what is open, and requests to the window. No GUI here.
 
 Actions add requests; the window takes them once a frame and writes back what is shown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
+
+AWAKE_S = 0.3
 
 WINDOWED = -1
 """The place of an output window that is no full screen."""
@@ -50,13 +54,38 @@ class ShowOutput:
     """A monitor's number from 0, WINDOWED or OTHER_MONITOR."""
 
 
+DialogRequest = Literal[
+    "open",
+    "save_picture",
+    "output_folder",
+    "library_folder",
+    "open_scene",
+    "save_scene",
+    "open_autosave",
+    "find_checkpoint",
+    "import_vectors",
+    "export_vectors",
+    "train_data",
+    "train_clip",
+    "train_start",
+    "train_out",
+]
+"""A file dialog."""
+
 UiRequest = ShowPanel | SaveLayout | UseLayout | DeleteLayout | ShowOutput
 
 
 class UiState:
     """Belongs to the UI thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._awake_until = 0.0
+        self.dialog_request: DialogRequest | None = None
+        """The file dialog to show next; the window takes it."""
+        self.quit_requested = False
+        self.shown_zoom = 1
+        """The whole zoom that the viewport used last."""
         self.palette = False
         """Whether the command palette is open, or is to open."""
         self.shortcuts = False
@@ -76,6 +105,14 @@ class UiState:
     def request(self, request: UiRequest) -> None:
         """Ask the window for something; it is done before the next frame."""
         self._requests.append(request)
+
+    def keep_awake(self) -> None:
+        """A panel waits for something: the window must not doze for the moment."""
+        self._awake_until = self._clock() + AWAKE_S
+
+    @property
+    def awake(self) -> bool:
+        return self._clock() < self._awake_until
 
     def take_requests(self) -> list[UiRequest]:
         """What was asked for since the last call, oldest first."""

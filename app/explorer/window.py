@@ -32,7 +32,8 @@ from app.explorer.gui.viewport import Viewport
 from app.explorer.gui.widgets import escape_closes
 from app.explorer.panels import Panel
 from app.explorer.panels.table import PANELS, DockArea, PanelContext
-from app.explorer.services import EngineChoice, Services
+from app.explorer.rendering.model_loader import EngineChoice
+from app.explorer.services import Services
 from app.explorer.session import Session
 from app.explorer.storage.layouts import Layouts
 from app.explorer.storage.settings import SettingsStore
@@ -120,8 +121,8 @@ class Explorer:
         self.output: OutputWindow | None = None
         """The output window; None where there is no screen."""
         self._frames = 0
-        self._vsync = session.settings.vsync
-        self._theme = session.settings.theme
+        self._vsync = session.preferences.settings.vsync
+        self._theme = session.preferences.settings.theme
         self._drop_callback: Any = None
         layout = layout or SettingsStore().layout_path
         self.params = self._runner_params(layout)
@@ -160,8 +161,8 @@ class Explorer:
         params.docking_params = self._docking()
         # ImGui smooths its own edges; multisampling would cost a software renderer most of its time.
         params.renderer_backend_options.open_gl_options.anti_aliasing_samples = 0
-        params.fps_idling.vsync_to_monitor = self.session.settings.vsync
-        params.fps_idling.fps_max = self.session.settings.frame_limit
+        params.fps_idling.vsync_to_monitor = self.session.preferences.settings.vsync
+        params.fps_idling.fps_max = self.session.preferences.settings.frame_limit
         params.fps_idling.fps_idle = DOZING_FPS
         callbacks = params.callbacks
         callbacks.default_icon_font = hello_imgui.DefaultIconFont.font_awesome6
@@ -221,7 +222,7 @@ class Explorer:
     def _before_frame(self) -> None:
         self.session.collect()
         self._carry_out_requests()
-        settings = self.session.settings
+        settings = self.session.preferences.settings
         if settings.theme != self._theme:
             self._theme = settings.theme
             self._apply_theme()
@@ -242,7 +243,7 @@ class Explorer:
         draw_menus(self.session)
 
     def _every_frame(self) -> None:
-        imgui.get_style().font_scale_main = self.session.settings.text_scale
+        imgui.get_style().font_scale_main = self.session.preferences.settings.text_scale
         run_shortcuts(self.session)
         run_live(self.session)
         ui = self.session.ui
@@ -252,7 +253,7 @@ class Explorer:
         self.arrangement.in_frame()
         self.palette.draw()
         self.shortcut_sheet.draw()
-        if self.session.quit_requested and self.may_quit:
+        if self.session.ui.quit_requested and self.may_quit:
             self.params.app_shall_exit = True
 
     def _after_drawing(self) -> None:
@@ -299,7 +300,7 @@ class Explorer:
         if not paths:
             return
         if len(paths) > 1:
-            self.session.tell_error(f"Drop one file at a time; got {len(paths)} files.")
+            self.session.messages.error(f"Drop one file at a time; got {len(paths)} files.")
             return
         path = Path(paths[0])
         if path.suffix.lower() == ".npz":
@@ -324,7 +325,7 @@ class Explorer:
                 io.config_error_recovery_enable_assert = False
                 imgui.internal.error_recovery_try_to_recover_state(state)
                 io.config_error_recovery_enable_assert = True
-                self.session.tell_error(
+                self.session.messages.error(
                     f"Internal error in {name}: {type(error).__name__}: {error}. The log has details."
                 )
 

@@ -76,9 +76,9 @@ def performance(tmp_path, tiny_checkpoint):
     )
     try:
         settle(session)
-        session.recording.toggle()
-        shown.append((0.0, session.frame.pixels))
-        session.transport.toggle()
+        session.export.recording.toggle()
+        shown.append((0.0, session.rendering.frame.pixels))
+        session.playback.transport.toggle()
         for step in range(1, 25):
             now[0] = step * 0.05
             if step == 6:
@@ -88,21 +88,21 @@ def performance(tmp_path, tiny_checkpoint):
             if step == 18:
                 session.history.step("psi", lambda scene: replace(scene, psi=0.2))
             session.dispatch()
-            count = session.frame_count
+            count = session.rendering.frame_count
 
             def arrived(count=count) -> bool:
                 session.collect()
-                return session.frame_count > count
+                return session.rendering.frame_count > count
 
             wait_until(arrived)
-            shown.append((now[0], session.frame.pixels))
+            shown.append((now[0], session.rendering.frame.pixels))
         now[0] += 0.05
-        session.recording.toggle()
-        wait_until(lambda: session.tick() or session.recorder is None)
-        assert [message.text for message in session.messages if message.level == "error"] == []
+        session.export.recording.toggle()
+        wait_until(lambda: session.tick() or session.export.recording.recorder is None)
+        assert [message.text for message in session.messages.lines if message.level == "error"] == []
     finally:
         session.close()
-        assert session.render.close(timeout=10.0)
+        assert session.rendering.thread.close(timeout=10.0)
     (take,) = (tmp_path / "out").glob("*.take.jsonl")
     return take, shown
 

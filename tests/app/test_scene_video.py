@@ -64,11 +64,11 @@ def test_the_frames_are_those_that_the_window_submits(
     try:
         session.history.step("scene", lambda _: scene)
         settle(session)
-        session.transport.toggle()
+        session.playback.transport.toggle()
         session.tick()
         submitted = []
         for _ in engine.rendered:
-            submitted.append(session._submitted)
+            submitted.append(session.rendering.submitted)
             now += 1 / FPS
             session.tick()
     finally:

@@ -31,30 +31,30 @@ CONTROLS = "//Picture controls"
 
 def dismiss_toasts(session: Any) -> None:
     """Nothing over the picture."""
-    for toast in session.toasts:
-        session.dismiss(toast)
+    for toast in session.messages.toasts:
+        session.messages.dismiss(toast)
 
 
 def settle(ctx: Any, session: Any) -> None:
     """Let the window draw until the picture is the scene's, and was drawn."""
     ctx.yield_(2)
     end = time.monotonic() + PATIENCE_S
-    while not session.settled:
+    while not session.rendering.settled:
         assert time.monotonic() < end, "the picture did not come"
         ctx.yield_()
     ctx.yield_(2)
 
 
 def errors(session: Any) -> list[str]:
-    return [message.text for message in session.messages if message.level == "error"]
+    return [message.text for message in session.messages.lines if message.level == "error"]
 
 
 def assert_shows_the_engine_s_picture(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
     """The framebuffer has, pixel for pixel, the picture of the controls as a second engine of this kind renders it."""
     from core.engine import Engine
 
-    engine = Engine.open(session.info.path, **asdict(session.info.arithmetic))
-    expected = engine.render(session.history.scene.request(session.transport.time)).pixels
+    engine = Engine.open(session.models.info.path, **asdict(session.models.info.arithmetic))
+    expected = engine.render(session.history.scene.request(session.playback.transport.time)).pixels
     np.testing.assert_array_equal(window.picture(ctx), enlarged(expected, explorer.viewport.placement.zoom))
 
 
@@ -75,7 +75,7 @@ def script_type_drag_undo(ctx: Any, session: Any, explorer: Any, window: Any) ->
         ctx.key_chars(character)
         ctx.yield_(2)
     settle(ctx, session)
-    assert session.frame.request.prompt == "a house"
+    assert session.rendering.frame.request.prompt == "a house"
     typed = window.picture(ctx)
     assert (typed != first).mean() > 0.05
     assert_shows_the_engine_s_picture(ctx, session, explorer, window)
@@ -153,25 +153,25 @@ def script_play_and_record(ctx: Any, session: Any, explorer: Any, window: Any) -
     session.history.step("speed", lambda scene: replace(scene, loop_seconds=3.0))
     ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.r)
     ctx.yield_(2)
-    assert session.recorder is not None
+    assert session.export.recording.recorder is not None
     ctx.key_press(imgui.Key.space)
     end = time.monotonic() + PATIENCE_S
-    while session.transport.time < 1.0:
+    while session.playback.transport.time < 1.0:
         assert time.monotonic() < end
         ctx.yield_()
     ctx.key_press(imgui.Key.space)
     settle(ctx, session)
-    assert not session.transport.playing
+    assert not session.playback.transport.playing
     moved = window.picture(ctx)
     assert (moved != start).mean() > 0.05
     assert_shows_the_engine_s_picture(ctx, session, explorer, window)
-    np.save(window.folder / "moved.npy", session.frame.pixels)
+    np.save(window.folder / "moved.npy", session.rendering.frame.pixels)
     ctx.item_click("//Save/###record")
-    while session.recorder is not None:
+    while session.export.recording.recorder is not None:
         assert time.monotonic() < end
         ctx.yield_()
     ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.s)
-    while not any("Saved" in message.text for message in session.messages):
+    while not any("Saved" in message.text for message in session.messages.lines):
         assert time.monotonic() < end
         ctx.yield_()
     ctx.key_press(imgui.Key.home)
@@ -179,7 +179,7 @@ def script_play_and_record(ctx: Any, session: Any, explorer: Any, window: Any) -
     dismiss_toasts(session)
     np.testing.assert_array_equal(window.picture(ctx), start)
     assert errors(session) == []
-    (recorded,) = (message.text for message in session.messages if "Recorded" in message.text)
+    (recorded,) = (message.text for message in session.messages.lines if "Recorded" in message.text)
     (window.folder / "recorded").write_text(recorded)
 
 
@@ -212,10 +212,10 @@ def test_play_record_and_save(environment: dict[str, str], tiny_checkpoint: Path
 
 def script_killed_while_recording(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
     settle(ctx, session)
-    session.transport.toggle()
-    session.recording.toggle()
+    session.playback.transport.toggle()
+    session.export.recording.toggle()
     end = time.monotonic() + PATIENCE_S
-    while session.recorder.seconds < 4.0:
+    while session.export.recording.recorder.seconds < 4.0:
         assert time.monotonic() < end
         ctx.yield_()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -236,7 +236,7 @@ def test_a_killed_recording_plays(environment: dict[str, str], tiny_checkpoint: 
 
 def script_after_the_kill(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
     settle(ctx, session)
-    assert [toast.choices[0][0] for toast in session.toasts if toast.choices] == ["Start afresh"]
+    assert [toast.choices[0][0] for toast in session.messages.toasts if toast.choices] == ["Start afresh"]
     window.screenshot(ctx, "after-the-kill.png")
     (video,) = (window.folder / "out").glob("*.mp4")
     for path in (video, video.with_name(f"{video.stem}.take.jsonl")):
@@ -264,7 +264,7 @@ def script_drop_checkpoints(ctx: Any, session: Any, explorer: Any, window: Any) 
         ctx.yield_()
     ctx.yield_(3)
     assert "absent.safetensors" in session.models.failed
-    assert session.frame is None
+    assert session.rendering.frame is None
     window.screenshot(ctx, "absent.png")
     explorer.drop([str(window.folder / "tiny.safetensors")])
     settle(ctx, session)
@@ -288,16 +288,16 @@ def script_drop_checkpoints(ctx: Any, session: Any, explorer: Any, window: Any) 
     for name in ("missing.safetensors", "", "truncated.safetensors", "text.safetensors"):
         refused(window.folder / name)
     drop(None, [str(window.folder / "other.safetensors")])
-    while session.info.path.name != "other.safetensors":
+    while session.models.info.path.name != "other.safetensors":
         assert time.monotonic() < end
         ctx.yield_()
     settle(ctx, session)
-    assert session.info.size == (64, 64)
+    assert session.models.info.size == (64, 64)
     other = window.picture(ctx)
     assert_shows_the_engine_s_picture(ctx, session, explorer, window)
     assert other.shape != first.shape or (other != first).any()
     ctx.menu_click("//##MainMenuBar/Edit/###undo")
-    while session.info.path.name == "other.safetensors":
+    while session.models.info.path.name == "other.safetensors":
         assert time.monotonic() < end
         ctx.yield_()
     settle(ctx, session)
@@ -336,18 +336,18 @@ def open_slowly(path: Path, report: Any) -> Any:
 
 def script_close_while_rendering(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
     settle(ctx, session)
-    session.transport.toggle()
+    session.playback.transport.toggle()
     ctx.yield_(3)
-    while not session.render._rendering:
+    while not session.rendering.thread._rendering:
         ctx.yield_()
     # The window draws on while the engine takes its second.
     frames = 0
-    before = session.frame_count
-    while session.frame_count == before:
+    before = session.rendering.frame_count
+    while session.rendering.frame_count == before:
         ctx.yield_()
         frames += 1
     assert frames >= 3
-    while not session.render._rendering:
+    while not session.rendering.thread._rendering:
         ctx.yield_()
     # The script ends here, so the window closes in the middle of a frame.
 
@@ -363,7 +363,7 @@ def test_closing_while_rendering_exits_cleanly(
 
 
 def script_close_while_loading(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
-    while session.render.loading is None:
+    while session.rendering.thread.loading is None:
         ctx.yield_()
 
 

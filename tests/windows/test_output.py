@@ -56,14 +56,14 @@ def script_full_screen(ctx: Any, session: Any, explorer: Any, window: Any) -> No
     ctx.key_press(imgui.Key.f11)
     ctx.yield_(3)
     assert session.ui.output == 0
-    until_screen(ctx, letterboxed(session.frame.pixels, shape))
+    until_screen(ctx, letterboxed(session.rendering.frame.pixels, shape))
     handle = explorer.output._window.handle
     assert glfw.get_input_mode(handle, glfw.CURSOR) == glfw.CURSOR_HIDDEN
 
     # It follows the picture, and the main window draws on as before.
     session.history.step("seed", lambda scene: replace(scene, seed_x=5.0))
     settle(ctx, session)
-    until_screen(ctx, letterboxed(session.frame.pixels, shape))
+    until_screen(ctx, letterboxed(session.rendering.frame.pixels, shape))
     assert_shows_the_engine_s_picture(ctx, session, explorer, window)
     # Smooth: all of the height, and no squares.
     session.history.step("smooth", lambda scene: replace(scene, smooth=True))

@@ -45,7 +45,7 @@ def script_drag_a_house(ctx: Any, session: Any, explorer: Any, window: Any) -> N
     followed = 0
     while session.drag.running:
         assert time.monotonic() < end
-        followed += session.drag.is_passing(session.frame.request)
+        followed += session.drag.is_temporary(session.rendering.frame.request)
         ctx.yield_()
     settle(ctx, session)
     assert followed > 0
@@ -56,8 +56,8 @@ def script_drag_a_house(ctx: Any, session: Any, explorer: Any, window: Any) -> N
     ctx.key_press(imgui.Key.d)
     dismiss_toasts(session)
     settle(ctx, session)
-    engine = Engine.open(session.info.path, **asdict(session.info.arithmetic))
-    let_know(engine, session.info.path)
+    engine = Engine.open(session.models.info.path, **asdict(session.models.info.arithmetic))
+    let_know(engine, session.models.info.path)
     expected = engine.render(session.history.scene.request()).pixels
     np.testing.assert_array_equal(window.picture(ctx), enlarged(expected, explorer.viewport.placement.zoom))
     ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.z)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.explorer.session import DialogRequest, Session
-from app.explorer.ui_state import UiRequest
+from app.explorer.session import Session
+from app.explorer.ui_state import DialogRequest, UiRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ def open_dialog(request: DialogRequest) -> Callable[[Session], None]:
     """Ask for a dialog."""
 
     def run(session: Session) -> None:
-        session.dialog_request = request
+        session.ui.dialog_request = request
 
     return run
 

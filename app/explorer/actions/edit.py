@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 from app.document.controls import Placement
@@ -9,7 +10,7 @@ from app.document.scene import Scene
 from app.explorer.actions.action import Action, fixed_label
 from app.explorer.session import Session
 from app.explorer.ui_state import ShowPanel
-from core.request import IDENTITY_TRANSFORM
+from core.request import IDENTITY_TRANSFORM, SEEDS_PER_ROW
 
 # Of a scene, what is kept rather than set.
 _NO_CONTROLS = (
@@ -48,8 +49,16 @@ def _reset(session: Session) -> None:
     scene = session.history.scene
     kept = {name: getattr(scene, name) for name in ("prompt", "label", "checkpoint", "zoom", "smooth", *_NO_CONTROLS)}
     fresh = Scene(**kept)
-    session.transport.rewind()
+    session.playback.transport.rewind()
     session.history.step("reset controls", lambda _: fresh)
+
+
+def _surprise(session: Session) -> None:
+    seed = random.randrange(100_000)
+    session.history.step(
+        "random seed",
+        lambda scene: replace(scene, seed_x=float(seed % SEEDS_PER_ROW), seed_y=float(seed // SEEDS_PER_ROW)),
+    )
 
 
 def _switch_points(session: Session) -> None:
@@ -93,7 +102,7 @@ ACTIONS: tuple[Action, ...] = (
         id="surprise",
         menu="Edit",
         label=fixed_label("Surprise me"),
-        run=Session.surprise,
+        run=_surprise,
         shortcut="Ctrl+D",
         tooltip="Jump to a random seed: another picture of the same prompt.",
         separator=True,
@@ -104,7 +113,7 @@ ACTIONS: tuple[Action, ...] = (
         label=fixed_label("Save latent"),
         run=lambda session: session.vectors.save_latent(),
         shortcut="Ctrl+L",
-        enabled=lambda session: session.frame is not None,
+        enabled=lambda session: session.rendering.frame is not None,
         tooltip="Keep this place, styles and all, to come back to it or to take layers from it.",
     ),
     Action(
@@ -113,7 +122,7 @@ ACTIONS: tuple[Action, ...] = (
         label=fixed_label("Drag points"),
         run=_switch_points,
         shortcut="D",
-        enabled=lambda session: session.frame is not None,
+        enabled=lambda session: session.rendering.frame is not None,
         checked=lambda session: session.drag.on,
         tooltip="The mouse puts points on the picture and pulls each to where it should be; Start moves what is there.",
     ),

@@ -11,11 +11,11 @@ from app.explorer.session import Session
 
 def _export_vectors(session: Session) -> None:
     session.vectors.store.to_export = ()
-    session.dialog_request = "export_vectors"
+    session.ui.dialog_request = "export_vectors"
 
 
 def _quit(session: Session) -> None:
-    session.quit_requested = True
+    session.ui.quit_requested = True
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -78,9 +78,9 @@ ACTIONS: tuple[Action, ...] = (
         id="save",
         menu="File",
         label=fixed_label("Save picture"),
-        run=lambda session: session.file_writer.picture(),
+        run=lambda session: session.export.files.picture(),
         shortcut="Ctrl+S",
-        enabled=lambda session: session.frame is not None,
+        enabled=lambda session: session.rendering.frame is not None,
         tooltip="Write the picture as PNG; prompt, seed, psi and checkpoint are kept inside the file.",
         separator=True,
     ),
@@ -90,16 +90,17 @@ ACTIONS: tuple[Action, ...] = (
         label=fixed_label("Save picture as…"),
         run=open_dialog("save_picture"),
         shortcut="Ctrl+Shift+S",
-        enabled=lambda session: session.frame is not None,
+        enabled=lambda session: session.rendering.frame is not None,
     ),
     Action(
         id="record",
         menu="File",
-        label=lambda session: "Stop recording" if session.recorder is not None else "Record video",
-        run=lambda session: session.recording.toggle(),
+        label=lambda session: "Stop recording" if session.export.recording.recorder is not None else "Record video",
+        run=lambda session: session.export.recording.toggle(),
         shortcut="Ctrl+R",
         enabled=lambda session: (
-            session.frame is not None and not (session.recorder is not None and session.recorder.stopping)
+            session.rendering.frame is not None
+            and not (session.export.recording.recorder is not None and session.export.recording.recorder.stopping)
         ),
         tooltip="Record what the window shows to an MP4 file.",
     ),
@@ -127,7 +128,7 @@ ACTIONS: tuple[Action, ...] = (
 
 
 def _recents(session: Session) -> Iterable[Action]:
-    for name in session.settings.recents:
+    for name in session.preferences.settings.recents:
         yield Action(
             id=name,
             menu="File/Open recent",

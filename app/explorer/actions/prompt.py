@@ -12,7 +12,7 @@ from core.prompts import plain
 
 
 def _takes_text(session: Session) -> bool:
-    return session.conditioning == "text"
+    return session.models.conditioning == "text"
 
 
 def _word_selected(session: Session) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from app.document.scene import ZOOM_LIMIT
-from app.explorer import snapshots
 from app.explorer.actions.action import Action, ask_window, fixed_label
 from app.explorer.session import Session
 from app.explorer.ui_state import OTHER_MONITOR, WINDOWED, DeleteLayout, ShowOutput, ShowPanel, UseLayout
@@ -18,7 +17,7 @@ def _zoom_to(zoom: int) -> Callable[[Session], None]:
 
 def _zoom_by(change: int) -> Callable[[Session], None]:
     def run(session: Session) -> None:
-        zoom = session.history.scene.zoom or session.shown_zoom
+        zoom = session.history.scene.zoom or session.ui.shown_zoom
         session.history.step("zoom", lambda scene: replace(scene, zoom=min(max(zoom + change, 1), ZOOM_LIMIT)))
 
     return run
@@ -41,8 +40,8 @@ ACTIONS: tuple[Action, ...] = (
         id="compare_side",
         menu="View",
         label=fixed_label("Snapshot B beside the picture"),
-        run=lambda session: snapshots.compare(session, "side"),
-        enabled=snapshots.can_compare,
+        run=lambda session: session.snapshots.compare("side"),
+        enabled=lambda session: session.snapshots.can_compare,
         checked=lambda session: session.history.scene.compare == "side",
         separator=True,
     ),
@@ -50,8 +49,8 @@ ACTIONS: tuple[Action, ...] = (
         id="compare_wipe",
         menu="View",
         label=fixed_label("Snapshot B behind a wipe"),
-        run=lambda session: snapshots.compare(session, "wipe"),
-        enabled=snapshots.can_compare,
+        run=lambda session: session.snapshots.compare("wipe"),
+        enabled=lambda session: session.snapshots.can_compare,
         checked=lambda session: session.history.scene.compare == "wipe",
         tooltip="Snapshot B over the right part of the picture; drag the line between them.",
     ),
@@ -78,8 +77,10 @@ ACTIONS: tuple[Action, ...] = (
         id="light_theme",
         menu="View",
         label=fixed_label("Light theme"),
-        run=lambda session: session.preferences.set_theme("dark" if session.settings.theme == "light" else "light"),
-        checked=lambda session: session.settings.theme == "light",
+        run=lambda session: session.preferences.set_theme(
+            "dark" if session.preferences.settings.theme == "light" else "light"
+        ),
+        checked=lambda session: session.preferences.settings.theme == "light",
         separator=True,
         tooltip="Dark text on light panels, or the other way round.",
     ),
@@ -87,14 +88,14 @@ ACTIONS: tuple[Action, ...] = (
         id="text_larger",
         menu="View",
         label=fixed_label("Larger text"),
-        run=lambda session: session.preferences.set_text_scale(session.settings.text_scale + 0.1),
+        run=lambda session: session.preferences.set_text_scale(session.preferences.settings.text_scale + 0.1),
         shortcut="Ctrl+Shift+=",
     ),
     Action(
         id="text_smaller",
         menu="View",
         label=fixed_label("Smaller text"),
-        run=lambda session: session.preferences.set_text_scale(session.settings.text_scale - 0.1),
+        run=lambda session: session.preferences.set_text_scale(session.preferences.settings.text_scale - 0.1),
         shortcut="Ctrl+Shift+-",
     ),
     Action(

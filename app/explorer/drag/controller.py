@@ -13,25 +13,28 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.document.direction_edits import DRAGGED, with_dragged
+from app.document.history import History
 from app.explorer.drag.worker import DragJob, DragReport, OpenDrag, PointWorker
+from app.explorer.messages import Messages
+from app.explorer.playback.controller import PlaybackController
+from app.explorer.rendering.controller import RenderController
+from app.explorer.rendering.model_loader import ModelLoader
+from app.explorer.vectors.store import VectorStore
 from core.edit.points import MOST_POINTS, STEP_SIZE, STEP_SIZES, STYLES, DragOptions, Pull
 from core.request import LAYER_LIMIT, Mix, RenderRequest
 from core.vectors import NAME_LENGTH, Vector
-
-if TYPE_CHECKING:
-    from app.explorer.session import Session
 
 SHOW_EVERY_S = 0.2
 """Seconds between the pictures that are shown of a drag: each takes time from it."""
 KEPT = 8
 """So many styles on their way stay known: a picture that is asked for may still name them."""
-PASSING = "on its way"
+TEMPORARY = "on its way"
 
 Region = tuple[float, float, float, float]
 """Left, top, right, bottom, as points are."""
@@ -62,15 +65,31 @@ class _Drag:
 
 
 class DragController:
-    """Belongs to a session; `tick` it once a frame, `close` it."""
+    """The points of the picture and the drag under way. Belongs to the UI thread; `close` it."""
 
-    def __init__(self, session: Session, open_drag: Callable[[], OpenDrag], clock: Callable[[], float]) -> None:
-        self._session = session
+    def __init__(
+        self,
+        history: History,
+        playback: PlaybackController,
+        rendering: RenderController,
+        models: ModelLoader,
+        vectors: VectorStore,
+        messages: Messages,
+        open_drag: Callable[[], OpenDrag],
+        clock: Callable[[], float],
+    ) -> None:
+        self._history = history
+        self._playback = playback
+        self._rendering = rendering
+        self._models = models
+        self._vectors = vectors
+        self._messages = messages
         self._clock = clock
+        self._thread = rendering.thread
         self._open_drag = open_drag
         self._worker = PointWorker(open_drag())
         self._drag: _Drag | None = None
-        self._passing: deque[str] = deque()
+        self._temporary: deque[str] = deque()
         self._last: tuple[tuple[RenderRequest, list[Pull]], tuple[RenderRequest, list[Pull]]] | None = None
         """The pictures before and after the last drag, and where the points are in each."""
         self.on = False
@@ -93,15 +112,14 @@ class DragController:
     @property
     def ready(self) -> bool:
         """Whether there is anything to drag."""
-        session = self._session
-        there = session.frame is not None and session.vectors.store.is_open and session.render.loading is None
+        there = self._rendering.frame is not None and self._vectors.is_open and self._thread.loading is None
         return bool(self.points) and there
 
     def switch(self) -> None:
         """The mode on or off. Off while it runs keeps what was reached, as `stop` does."""
         self.on = not self.on
         if self.on:
-            self._session.transport.playing = False  # nobody puts points on what moves
+            self._playback.transport.playing = False  # nobody puts points on what moves
         elif self.running:
             self.stop()
         else:
@@ -121,11 +139,10 @@ class DragController:
 
     def start(self) -> None:
         """Drag: the styles of what is on screen first, then step by step."""
-        session = self._session
         if self.running or not self.ready:
             return
-        session.transport.playing = False
-        info, asked = session.info, session.wanted
+        self._playback.transport.playing = False
+        info, asked = self._models.info, self._rendering.wanted
         bare = replace(asked, pushes=())
 
         def styles(engine: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -141,7 +158,7 @@ class DragController:
             put=list(self.points),
             options=options,
             mask=None if self.region is None else _mask(self.region, width, height),
-            styles=session.render.call(styles),
+            styles=self._thread.call(styles),
         )
         self.status_text = "starting…"
 
@@ -154,39 +171,42 @@ class DragController:
 
     # Once a frame
 
-    def tick(self) -> None:
-        """Before the scene's request is asked for: take what the worker has, put a result into the scene."""
-        drag, session = self._drag, self._session
+    def tick(self, *, recording: bool) -> None:
+        """Before the scene's request is asked for: take what the worker has, put a result into the scene.
+
+        While `recording`, no picture of the drag is shown.
+        """
+        drag = self._drag
         if drag is None:
             self._follow_undo()
             return
-        if session.info is not drag.model or session.render.loading is not None:
+        if self._models.info is not drag.model or self._thread.loading is not None:
             self._drop("stopped: the model is another one")  # which knows nothing of styles on their way
-        elif session.wanted != drag.asked:
+        elif self._rendering.wanted != drag.asked:
             self._drop("stopped: the picture is another one")
         elif drag.styles is not None:
             self._begin(drag, drag.styles)
         elif drag.result is not None:
-            self._land(drag, drag.result)
+            self._land(drag, drag.result, recording=recording)
         else:
             report = self._worker.take()
             if report is not None:
                 self._take(drag, report)
             if self._drag is drag:
-                self._show(drag)
+                self._show(drag, recording=recording)
 
-    def overlay(self, request: RenderRequest) -> RenderRequest:
+    def overlay(self, request: RenderRequest, *, recording: bool) -> RenderRequest:
         """What to draw instead of `request` while a drag runs."""
         drag = self._drag
-        if drag is None or not drag.shown or self._session.recorder is not None:
+        if drag is None or not drag.shown or recording:
             return request
         return replace(
             request, mixes=(*request.mixes, Mix(latent=drag.shown, stop=_stop(drag))), **_plain(drag.asked, request)
         )
 
-    def is_passing(self, request: RenderRequest) -> bool:
-        """Whether a picture is one on its way, which nothing that is kept may name."""
-        return any(mix.latent in self._passing for mix in request.mixes)
+    def is_temporary(self, request: RenderRequest) -> bool:
+        """Whether a request names latents of the drag under way, which exist in the engine only for a moment."""
+        return any(mix.latent in self._temporary for mix in request.mixes)
 
     def close(self) -> None:
         """What is being dragged is not kept."""
@@ -198,9 +218,9 @@ class DragController:
         if self._last is None:
             return
         (before, put), (after, arrived) = self._last
-        if self.points == arrived != put and self._session.wanted == before:
+        if self.points == arrived != put and self._rendering.wanted == before:
             self.points = list(put)
-        elif self.points == put != arrived and self._session.wanted == after:
+        elif self.points == put != arrived and self._rendering.wanted == after:
             self.points = list(arrived)
 
     # A drag, from its start to its end
@@ -250,7 +270,7 @@ class DragController:
         else:
             drag.reached = report.ws
 
-    def _show(self, drag: _Drag) -> None:
+    def _show(self, drag: _Drag, *, recording: bool) -> None:
         """Let the engine know what was reached so far, now and then, and draw with what it knows by now."""
         if drag.sending is not None and drag.sending[1].done():
             name, known = drag.sending
@@ -258,52 +278,50 @@ class DragController:
             if not known.cancelled() and known.exception() is None:
                 drag.shown = name
         now, ws = self._clock(), drag.reached
-        due = drag.sending is None and now - drag.shown_at >= SHOW_EVERY_S and self._session.recorder is None
+        due = drag.sending is None and now - drag.shown_at >= SHOW_EVERY_S and not recording
         if ws is None or not due:
             return
         drag.reached, drag.shown_at = None, now
-        name = self._latent(drag, PASSING, ws).id
-        self._passing.append(name)
-        old = [self._passing.popleft() for _ in range(len(self._passing) - KEPT)]
+        name = self._latent(drag, TEMPORARY, ws).id
+        self._temporary.append(name)
+        old = [self._temporary.popleft() for _ in range(len(self._temporary) - KEPT)]
         values = self._bare(drag, ws)
 
         def register(engine: Any) -> None:
             engine.register({name: values})
             engine.unregister(old)
 
-        drag.sending = (name, self._session.render.call(register))
+        drag.sending = (name, self._thread.call(register))
 
     def _keep(self, drag: _Drag, ws: NDArray[np.float32]) -> None:
         """The end: what was reached becomes a saved latent, which a scene may name."""
-        session = self._session
         subject = {"text": drag.asked.prompt, "class": f"class {drag.asked.label}", "none": drag.model.name}
-        name = DRAGGED + " ".join(subject[session.conditioning].replace("@", " ").split())
+        name = DRAGGED + " ".join(subject[self._models.conditioning].replace("@", " ").split())
         vector = self._latent(drag, name[:NAME_LENGTH].strip(), ws)
-        if session.vectors.store.find(vector.id) is None and not session.vectors.store.add([vector]):
-            self._drop("not kept")  # the store has said why
+        if self._vectors.find(vector.id) is None and not self._vectors.add([vector]):
+            self._drop("not kept")  # the store has reported why
             return
-        drag.result = session.vectors.store.find(vector.id)
+        drag.result = self._vectors.find(vector.id)
 
-    def _land(self, drag: _Drag, vector: Vector) -> None:
-        """The scene takes the result as one step, as soon as a picture with it can be drawn."""
-        session = self._session
-        if not session.vectors.store.draws(vector):
+    def _land(self, drag: _Drag, vector: Vector, *, recording: bool) -> None:
+        """Put the result into the scene as one step, as soon as a picture with it can be rendered."""
+        if not self._vectors.draws(vector):
             return
         asked = drag.asked
         mixes = with_dragged(asked.mixes, vector, _stop(drag))
         result = replace(asked, mixes=mixes, **_plain(asked, asked))
         self._last = (asked, drag.put), (result, list(self.points))
-        at_controls = session.history.scene.controls_request() == asked
+        at_controls = self._history.scene.controls_request() == asked
         self._drag = None
-        if drag.shown and session.recorder is None:
-            session.crossfade.morph(0.0, "linear")  # it is on screen already
-        session.history.step("drag points", lambda scene: scene.with_request(result))
+        if drag.shown and not recording:
+            self._playback.crossfade.morph(0.0, "linear")  # it is on screen already
+        self._history.step("drag points", lambda scene: scene.with_request(result))
         if not at_controls:
-            session.stand_at(None)  # the picture was one of the play's: it is the controls' now
+            self._playback.stop_at(None)  # the picture was one of the play's: it is the controls' now
 
     def _fail(self, why: str) -> None:
         self._drop("stopped by an error")
-        self._session.tell_error(f"Dragging points stopped: {why}")
+        self._messages.error(f"Dragging points stopped: {why}")
 
     def _drop(self, why: str) -> None:
         """End without a result."""

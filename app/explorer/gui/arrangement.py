@@ -33,7 +33,7 @@ class Arrangement:
             try:
                 self._carry_out(request)
             except LayoutError as error:
-                self._session.tell_error(str(error))
+                self._session.messages.error(str(error))
         if requests:
             self._tell()
         self._session.ui.panels = {w.label: w.is_visible for w in self._docking.dockable_windows if w.can_be_closed}
@@ -63,10 +63,10 @@ class Arrangement:
             windows = self._docking.dockable_windows
             panels = {window.label: window.is_visible for window in windows}
             self._layouts.save(request.name, Layout(docking=imgui.save_ini_settings_to_memory(), panels=panels))
-            self._session.tell(f"Saved the layout “{request.name}”")
+            self._session.messages.info(f"Saved the layout “{request.name}”")
         elif isinstance(request, DeleteLayout):
             self._layouts.delete(request.name)
-            self._session.tell(f"Deleted the layout “{request.name}”")
+            self._session.messages.info(f"Deleted the layout “{request.name}”")
         elif request.name:
             layout = self._layouts.load(request.name)
             imgui.load_ini_settings_from_memory(layout.docking)

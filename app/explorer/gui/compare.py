@@ -10,10 +10,10 @@ from imgui_bundle import ImVec2, imgui
 from numpy.typing import NDArray
 
 from app.document.history import History
+from app.document.snapshots import marked
 from app.explorer.gui import theme
 from app.explorer.gui.texture import Texture
 from app.explorer.session import Session
-from app.explorer.snapshots import marked
 
 GRIP = 12.0
 GAP = 10.0
@@ -66,7 +66,7 @@ class Comparison:
     def texture(self) -> tuple[Texture, tuple[int, int]] | None:
         """Snapshot B and its (width, height); None while it is being rendered."""
         snapshot = marked(self._session.history.scene, "B")
-        pixels = None if snapshot is None else self._session.comparison_pictures.get(snapshot.request)
+        pixels = None if snapshot is None else self._session.rendering.comparison.get(snapshot.request)
         if pixels is None:
             return None
         if self._texture is None:
@@ -103,8 +103,8 @@ class Comparison:
         assert snapshot is not None
         _name("now", live.left + 8, live.top + 8)
         text = f"B · {snapshot.name}"
-        if self._session.comparison_pictures.get(snapshot.request) is None:
-            text += "  ·  " + (self._session.comparison_pictures.problem(snapshot.request) or "rendering…")
+        if self._session.rendering.comparison.get(snapshot.request) is None:
+            text += "  ·  " + (self._session.rendering.comparison.problem(snapshot.request) or "rendering…")
         width = imgui.calc_text_size(text).x + 16
         _name(text, max(other.right - width - 8, other.left), other.top + 8)
 

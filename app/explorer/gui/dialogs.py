@@ -13,8 +13,9 @@ from imgui_bundle import portable_file_dialogs as pfd
 
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import wrapped_text
-from app.explorer.session import DialogRequest, Session
+from app.explorer.session import Session
 from app.explorer.train.controller import PathField
+from app.explorer.ui_state import DialogRequest
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Dialogs:
         self._text = ""
 
     def draw(self) -> None:
-        request, self._session.dialog_request = self._session.dialog_request, None
+        request, self._session.ui.dialog_request = self._session.ui.dialog_request, None
         if request is not None and self._request is None:
             self._request = request
             if self._native:
@@ -90,7 +91,7 @@ class Dialogs:
         return pfd.select_folder(TITLES[request], start)
 
     def _suggestion(self, request: DialogRequest) -> str:
-        settings = self._session.settings
+        settings = self._session.preferences.settings
         if request in ("open", "library_folder", "find_checkpoint"):
             return str(Path(settings.recents[0]).parent) + "/" if settings.recents else str(Path.cwd()) + "/"
         if request == "save_picture":
@@ -102,7 +103,7 @@ class Dialogs:
         if request in _TRAIN:
             return self._session.training.chosen(_TRAIN[request]) or str(Path.cwd())
         if request == "open_autosave":
-            return str(self._session.crash_recovery.newest())
+            return str(self._session.autosave.recovery.newest())
         return settings.output_dir + ("/" if request == "open_scene" else "")
 
     def _poll(self) -> None:
@@ -146,13 +147,13 @@ class Dialogs:
         if request == "open":
             self._session.models.open(path)
         elif request == "save_picture":
-            self._session.file_writer.picture(
+            self._session.export.files.picture(
                 path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png")
             )
         elif request in ("open_scene", "open_autosave"):
             self._session.file_opener.open(path)
         elif request == "save_scene":
-            self._session.file_writer.scene(
+            self._session.export.files.scene(
                 path if path.suffix.lower() == ".json" else path.with_name(path.name + ".json")
             )
         elif request == "find_checkpoint":

@@ -98,7 +98,7 @@ class OutputWindow:
         window, self._window = self._window, None
         self._session.ui.output = None
         text = str(error) if isinstance(error, OutputError) else f"{type(error).__name__}: {error}"
-        self._session.tell_error(f"The output window was closed: {text}")
+        self._session.messages.error(f"The output window was closed: {text}")
         if window is not None:
             self.close_quietly(window)
 
@@ -199,11 +199,11 @@ class _Window:
             self.closing = True
             return
         size = glfw.get_framebuffer_size(self.handle)
-        frame, smooth = session.frame, session.history.scene.smooth
-        wanted = (session.frame_count, smooth, size)
+        frame, smooth = session.rendering.frame, session.history.scene.smooth
+        wanted = (session.rendering.frame_count, smooth, size)
         if wanted == self._drawn or 0 in size:
             return
-        uploaded = self._drawn is not None and self._drawn[0] == session.frame_count
+        uploaded = self._drawn is not None and self._drawn[0] == session.rendering.frame_count
         glfw.make_context_current(self.handle)
         GL.glViewport(0, 0, *size)
         GL.glClearColor(0.0, 0.0, 0.0, 1.0)

@@ -48,12 +48,12 @@ class PictureDrag:
                 self._drag(history, delta, origin, size)
             imgui.set_tooltip(self._text(history))
         elif imgui.get_time() < self._step_shown_until:
-            imgui.set_tooltip(seed_plane.step_text(self._session.settings.walk_step))
+            imgui.set_tooltip(seed_plane.step_text(self._session.preferences.settings.walk_step))
         if imgui.is_item_deactivated():
             history.end_gesture()
 
     def _wanted_mode(self) -> Mode:
-        info, io = self._session.info, imgui.get_io()
+        info, io = self._session.models.info, imgui.get_io()
         if info is None or not info.has_transform:
             return "walk"
         return "move" if io.key_alt else "turn" if io.key_ctrl else "scale" if io.key_shift else "walk"
@@ -61,11 +61,13 @@ class PictureDrag:
     def _wheel(self) -> None:
         notches = imgui.get_io().mouse_wheel
         if notches:
-            self._session.preferences.set_walk(step=seed_plane.zoomed(self._session.settings.walk_step, notches))
+            self._session.preferences.set_walk(
+                step=seed_plane.zoomed(self._session.preferences.settings.walk_step, notches)
+            )
             self._step_shown_until = imgui.get_time() + STEP_SHOWN_S
 
     def _drag(self, history: History, delta: ImVec2, origin: ImVec2, size: ImVec2) -> None:
-        settings = self._session.settings
+        settings = self._session.preferences.settings
         if self._mode == "walk":
             step = settings.walk_step / (imgui.get_font_size() / theme.FONT_SIZE)
             scene = self._walk.move(history.scene, delta.x * step, delta.y * step, snap=settings.snap_seeds)
@@ -90,7 +92,7 @@ class PictureDrag:
     def _text(self, history: History) -> str:
         """What the tooltip says during a drag."""
         if self._mode == "walk":
-            scene, settings = history.scene, self._session.settings
+            scene, settings = history.scene, self._session.preferences.settings
             snap = " · whole seeds" if settings.snap_seeds else ""
             return f"{scene.seed_x:.2f}, {scene.seed_y:.2f} · {seed_plane.step_text(settings.walk_step)}{snap}"
         placement = Placement.of(history.scene)

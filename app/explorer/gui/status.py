@@ -13,9 +13,9 @@ from app.explorer.ui_state import ShowPanel
 
 def draw_status(session: Session) -> None:
     """The model on the left, its speed on the right."""
-    info = session.info
+    info = session.models.info
     if info is None:
-        text = session.models.loading_text if session.render.loading is not None else "no model"
+        text = session.models.loading_text if session.rendering.thread.loading is not None else "no model"
         imgui.text_colored(theme.colour.dim, text)
         _following(session, imgui.get_window_width())
         return
@@ -33,11 +33,11 @@ def draw_status(session: Session) -> None:
         if imgui.is_item_clicked():
             session.ui.request(ShowPanel(panel, True))
         tooltip(f"This acts on the picture. Click for the panel {panel}.")
-    frame = session.frame
+    frame = session.rendering.frame
     if frame is None:
         _following(session, imgui.get_window_width())
         return
-    rate = session.frames_per_second
+    rate = session.rendering.latency.frames_per_second
     took = f"{frame.render_ms:.1f} ms" if frame.render_ms < 1000 else f"{frame.render_ms / 1000:.1f} s"
     text = f"{took} a frame  ·  " + (f"{rate:.0f} frames/s" if rate else "still")
     at = imgui.get_window_width() - imgui.calc_text_size(text).x - 24

@@ -77,12 +77,12 @@ class Viewport:
         self._toolbar(history)
         origin = imgui.get_cursor_screen_pos()
         area = imgui.get_content_region_avail()
-        frame = self._session.frame
+        frame = self._session.rendering.frame
         if frame is None:
             self._placeholder(origin, area)
         else:
             self._picture(history, origin, area)
-            if self._session.render.loading is not None:
+            if self._session.rendering.thread.loading is not None:
                 self._badge(origin, self._session.models.loading_text)
         self._toasts(origin, area)
 
@@ -109,7 +109,7 @@ class Viewport:
         if imgui.checkbox("snap", snap.checked(session))[0]:
             snap.run(session)
         tooltip(f"{snap.tooltip} ({snap.shortcut})")
-        recorder = session.recorder
+        recorder = session.export.recording.recorder
         if recorder is not None:
             imgui.same_line(0, 24)
             imgui.push_style_color(imgui.Col_.text, theme.colour.red)
@@ -117,13 +117,13 @@ class Viewport:
             word = "finishing" if recorder.stopping else "recording"
             imgui.text_unformatted(f"{icons.ICON_FA_CIRCLE}  {word}  {recorder.seconds:.1f} s")
             imgui.pop_style_color()
-        if session.frame is not None:
+        if session.rendering.frame is not None:
             self._hint()
         imgui.set_cursor_pos_y(imgui.get_cursor_pos_y() + 2)
 
     def _hint(self) -> None:
         """At the right end, what can be done on the picture: as much of it as there is room for."""
-        info = self._session.info
+        info = self._session.models.info
         hints = ["drag the picture to walk through the seeds"]
         if self._session.drag.on:
             hints = ["press and pull; right click removes; Shift: what may change", "press on the picture and pull"]
@@ -141,7 +141,7 @@ class Viewport:
 
     def _picture(self, history: History, origin: ImVec2, area: ImVec2) -> None:
         session, scene = self._session, history.scene
-        frame = session.frame
+        frame = session.rendering.frame
         assert frame is not None
         scale = max(imgui.get_io().display_framebuffer_scale.x, 1.0)
         margin = 12.0
@@ -153,10 +153,10 @@ class Viewport:
         else:
             room = (part.area.x - 2 * margin) * scale, (part.area.y - 2 * margin) * scale
             zoom = fitting_zoom(frame.width, frame.height, *room)
-        session.shown_zoom = max(round(zoom), 1)
-        if self._uploaded != session.frame_count:
+        session.ui.shown_zoom = max(round(zoom), 1)
+        if self._uploaded != session.rendering.frame_count:
             self._texture.upload(frame.pixels)
-            self._uploaded = session.frame_count
+            self._uploaded = session.rendering.frame_count
         size = frame.width, frame.height
         place = _placed(size, zoom, part, scale)
         self.placement = PictureRect(
@@ -232,7 +232,7 @@ class Viewport:
     def _placeholder(self, origin: ImVec2, area: ImVec2) -> None:
         """No picture yet: it is on its way, or why it is not."""
         session = self._session
-        failed = session.models.failed if session.render.loading is None else None
+        failed = session.models.failed if session.rendering.thread.loading is None else None
         middle = ImVec2(origin.x + area.x / 2, origin.y + area.y / 2)
         if failed is None:
             radius = imgui.get_font_size() * 1.6
@@ -271,7 +271,7 @@ class Viewport:
         width = min(imgui.get_font_size() * 26, area.x - 28)
         if width < 80:
             return
-        for message in reversed(self._session.toasts):
+        for message in reversed(self._session.messages.toasts):
             bottom = self._toast(message, origin.x + area.x - 14, bottom, width) - 8
 
     def _toast(self, message: Message, right: float, bottom: float, width: float) -> float:
@@ -304,13 +304,13 @@ class Viewport:
         imgui.same_line(width - imgui.get_frame_height() - 6)
         imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
         if imgui.small_button(f"{icons.ICON_FA_XMARK}###dismiss"):
-            self._session.dismiss(message)
+            self._session.messages.dismiss(message)
         imgui.pop_style_color()
         if message.path is not None and imgui.small_button(f"{icons.ICON_FA_FOLDER_OPEN}  Show in folder"):
             self._open_folder(message.path)
         for label, choose in message.choices:
             if imgui.small_button(label):
-                self._session.dismiss(message)
+                self._session.messages.dismiss(message)
                 choose()
             imgui.same_line()
         top = imgui.get_window_pos().y

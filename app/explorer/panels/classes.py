@@ -41,7 +41,7 @@ class ClassField:
         )
 
     def draw(self, history: History) -> None:
-        names, count = self._session.info.class_names, self._session.info.classes
+        names, count = self._session.models.info.class_names, self._session.models.info.classes
         label = self._read(history.scene)
         side, gap = imgui.get_frame_height(), 4.0
         width = imgui.get_content_region_avail().x - 2 * (side + gap)
@@ -66,7 +66,7 @@ class ClassField:
 
     def _list(self, history: History, label: int) -> None:
         """The field to search with, and what fits; Enter takes the first."""
-        names, count = self._session.info.class_names, self._session.info.classes
+        names, count = self._session.models.info.class_names, self._session.models.info.classes
         appearing = imgui.is_window_appearing()
         if appearing:
             imgui.set_keyboard_focus_here()

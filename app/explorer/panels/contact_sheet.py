@@ -52,7 +52,7 @@ class ContactSheetPanel:
 
     def draw(self, history: History) -> None:
         session = self._session
-        if session.info is None:
+        if session.models.info is None:
             dim_text("The sheet is drawn when a model has loaded.")
             return
         for which in ("rows", "columns"):
@@ -73,17 +73,17 @@ class ContactSheetPanel:
         """Ask for the tiles that the scene and the axes call for and that are not there yet."""
         session = self._session
         wanted = (history.scene.request(), self._axes["rows"], self._axes["columns"])
-        if wanted == self._wanted and session.info is self._info:
+        if wanted == self._wanted and session.models.info is self._info:
             return
-        if session.info is not self._info:
-            self._info = session.info
+        if session.models.info is not self._info:
+            self._info = session.models.info
             self._drawn.clear()
         self._wanted = wanted
-        self._tiles = sheet(*wanted, session.info.classes)
+        self._tiles = sheet(*wanted, session.models.info.classes)
         self._labels = {which: self._label_texts(which) for which in self._axes}
         self._problems.clear()
         missing = (request for place, request in self._places() if not self._done(place, request))
-        session.render.ask((request, request) for request in dict.fromkeys(missing))
+        session.rendering.thread.ask((request, request) for request in dict.fromkeys(missing))
 
     def _places(self) -> list[tuple[tuple[int, int], RenderRequest]]:
         return [((i, j), request) for i, row in enumerate(self._tiles) for j, request in enumerate(row)]
@@ -92,7 +92,7 @@ class ContactSheetPanel:
         return self._drawn.get(place) == request or request in self._problems
 
     def _take(self) -> None:
-        for answer in self._session.render.take_answers():
+        for answer in self._session.rendering.thread.take_answers():
             for place, request in self._places():
                 if request != answer.key:
                     continue
@@ -108,7 +108,7 @@ class ContactSheetPanel:
 
     def _axis(self, which: str) -> None:
         axis = self._axes[which]
-        kinds = KINDS[self._session.conditioning]
+        kinds = KINDS[self._session.models.conditioning]
         if axis.kind not in kinds:
             self._axes[which] = axis = Axis(kind=kinds[0])
         em = imgui.get_font_size()
@@ -152,7 +152,7 @@ class ContactSheetPanel:
         else:
             imgui.same_line()
             imgui.set_next_item_width(em * 7)
-            last = max(self._session.info.classes - 1, 0)
+            last = max(self._session.models.info.classes - 1, 0)
             changed, label_ = imgui.drag_int(
                 f"##{which} class", min(axis.first_class, last), 0.1, 0, last, "from class %d", _CLAMP
             )
@@ -184,7 +184,7 @@ class ContactSheetPanel:
         area = imgui.get_content_region_avail()
         gap = 4.0
         left, top = em * 6, imgui.get_text_line_height() + gap
-        height, width = self._session.info.size
+        height, width = self._session.models.info.size
         unit = min((area.x - left) / columns - gap, ((area.y - top) / rows - gap) * width / height)
         side = ImVec2(max(unit, em * LEAST_TILE_EM), 0)
         side.y = side.x * height / width
@@ -222,7 +222,7 @@ class ContactSheetPanel:
         session = self._session
         if imgui.invisible_button(f"##tile {place[0]} {place[1]}", side):
             # A tile is the scene at the beginning of its path.
-            session.transport.rewind()
+            session.playback.transport.rewind()
             history.step("contact sheet", lambda scene: scene.with_request(request))
         hovered = imgui.is_item_hovered()
         if hovered and imgui.is_mouse_double_clicked(0):
@@ -253,7 +253,7 @@ class ContactSheetPanel:
 
     def _label_texts(self, which: str) -> list[str]:
         axis = self._axes[which]
-        info = self._session.info
+        info = self._session.models.info
         texts = []
         for change in axis.changes(info.classes):
             if axis.kind == "seeds":

@@ -103,7 +103,7 @@ class DirectionsPanel:
             history.step(f"reset {name}", lambda scene: with_amount(scene, index, 0.0))
         row_label("", "")
         changed, first, stop = layer_range(
-            "layers", push.first, push.stop, self._session.info.num_ws, -reset_width() - 4
+            "layers", push.first, push.stop, self._session.models.info.num_ws, -reset_width() - 4
         )
         if changed:
             history.apply(f"layers of {name}", lambda scene: with_push_layers(scene, index, first, stop))
@@ -149,7 +149,7 @@ class DirectionsPanel:
     def _find(self, history: History) -> None:
         """The search for more."""
         session, search = self._session, self._search
-        takes_text = session.conditioning == "text"
+        takes_text = session.models.conditioning == "text"
         if not self._chose:
             search = replace(search, method="text" if takes_text else "sefa")
         elif search.method == "text" and not takes_text:
@@ -165,7 +165,7 @@ class DirectionsPanel:
         if search.method == "text":
             search = _text_fields(search)
         row_label("layers", LAYERS_HELP)
-        changed, first, stop = layer_range("search layers", search.first, search.stop, session.info.num_ws, -1)
+        changed, first, stop = layer_range("search layers", search.first, search.stop, session.models.info.num_ws, -1)
         if changed:
             search = replace(search, first=first, stop=stop)
         tooltip(LAYERS_HELP)

@@ -50,7 +50,7 @@ class DragPointsPanel:
             HELP if drag.on else "Switch this on to put points; off, the mouse walks as usual.", theme.colour.dim
         )
         imgui.begin_disabled(drag.running)
-        self._settings(session.info.num_ws)
+        self._settings(session.models.info.num_ws)
         self._points()
         imgui.end_disabled()
         action = by_id("drag_run")

@@ -11,8 +11,8 @@ from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.codecs import CODECS
 from app.document.history import History
+from app.explorer.export.controller import takes_in
 from app.explorer.export.queue import ExportJob, JobState
-from app.explorer.export.requests import add_export, takes_in
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import dim_text, fitted, quiet_button, row_label, tooltip, wide_button, wrapped_text
 from app.explorer.session import Session
@@ -50,7 +50,7 @@ class ExportsPanel:
     def draw(self, history: History) -> None:
         now = self._clock()
         if now - self._looked > LOOK_AGAIN_S:
-            self._takes = takes_in(Path(self._session.settings.output_dir))
+            self._takes = takes_in(Path(self._session.preferences.settings.output_dir))
             self._looked = now
             if self._take not in self._takes:
                 self._take = None
@@ -59,7 +59,10 @@ class ExportsPanel:
         self._scaling()
         settings = self._settings
         if wide_button(f"{icons.ICON_FA_PLUS}  Add to queue###add", accent=True):
-            add_export(self._session, self._take, settings)
+            if self._take is not None:
+                self._session.export.add_take(self._take, settings)
+            else:
+                self._session.export.add_scene(settings)
         tooltip(f"Render it behind the window. Interrupted, {CODECS[settings.codec].interrupted}.")
         imgui.separator()
         self._queue()
@@ -127,7 +130,7 @@ class ExportsPanel:
         tooltip(LOOP_HELP)
 
     def _queue(self) -> None:
-        queue = self._session.exports
+        queue = self._session.export.queue
         if queue.paused:
             wrapped_text("Left from last time:", theme.colour.dim)
             imgui.same_line()
@@ -144,7 +147,7 @@ class ExportsPanel:
         imgui.end_child()
 
     def _job(self, job: ExportJob) -> None:
-        queue = self._session.exports
+        queue = self._session.export.queue
         buttons = imgui.get_frame_height() * 2 + 10
         right = imgui.get_cursor_pos_x() + imgui.get_content_region_avail().x - buttons
         imgui.align_text_to_frame_padding()

@@ -33,7 +33,7 @@ class FineLayers:
         self._last: Mix | None = None
 
     def draw(self, history: History) -> None:
-        info = self._session.info
+        info = self._session.models.info
         if info is None:
             return
         mix = self._mix(history)
@@ -57,17 +57,17 @@ class FineLayers:
         mix = fine_mix(history.scene)
         if mix is None:
             return None
-        return mix if (mix.label is None) == (self._session.conditioning == "text") else None
+        return mix if (mix.label is None) == (self._session.models.conditioning == "text") else None
 
     def _toggle(self, history: History, wanted: bool) -> None:
         if not wanted:
             history.step("fine layers off", lambda scene: with_fine_mix(scene, None))
             return
         mix = self._last
-        classes = self._session.conditioning == "class"
+        classes = self._session.models.conditioning == "class"
         if mix is None or (mix.label is None) == classes:
             # Both kinds of subject begin as the first, so that nothing changes until another one is chosen.
-            first = self._session.info.num_ws // 2
+            first = self._session.models.info.num_ws // 2
             scene = history.scene
             mix = Mix(first=first, label=scene.label) if classes else Mix(first=first, prompt=scene.prompt)
         history.step("fine layers", lambda scene: with_fine_mix(scene, mix))

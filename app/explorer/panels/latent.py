@@ -45,7 +45,7 @@ class LatentPanel:
     def draw(self, history: History) -> None:
         self._seed(history)
         slider_row(history, "psi", "psi", -1.0, 2.0, PSI, limit=(-PSI_LIMIT, PSI_LIMIT))
-        info = self._session.info
+        info = self._session.models.info
         self._cutoff(history, info.num_ws if info is not None else LAYER_LIMIT)
         self._layer_psi.draw(history)
         imgui.begin_disabled(info is not None and not info.has_noise)

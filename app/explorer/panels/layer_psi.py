@@ -49,7 +49,7 @@ class LayerPsi:
         """Where the mouse painted in the frame before."""
 
     def draw(self, history: History) -> None:
-        info = self._session.info
+        info = self._session.models.info
         imgui.begin_disabled(info is None)
         row_label("layers", HELP)
         count = info.num_ws if info is not None else 0
@@ -68,7 +68,7 @@ class LayerPsi:
             self._bars(history)
 
     def _bars(self, history: History) -> None:
-        count: int = self._session.info.num_ws
+        count: int = self._session.models.info.num_ws
         size = ImVec2(imgui.get_content_region_avail().x, imgui.get_font_size() * HEIGHT_EM)
         origin = imgui.get_cursor_screen_pos()
         imgui.invisible_button("##layer psi bars", size)
@@ -159,7 +159,7 @@ class LayerPsi:
 
     def _text(self, scene: Scene, layer: int) -> str:
         own = layer < len(scene.layer_psi) and scene.layer_psi[layer] is not None
-        sizes = [info.size for info in self._session.info.layers if info.style == layer]
+        sizes = [info.size for info in self._session.models.info.layers if info.style == layer]
         where = f", {sizes[0][1]} × {sizes[0][0]} px" if sizes else ""
         how = "double-click follows psi again" if own else "follows psi; drag to set"
         return f"layer {layer}{where}: psi {effective_psi(scene, layer):.2f} ({how})"

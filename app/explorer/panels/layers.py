@@ -35,7 +35,7 @@ class LayersPanel:
 
     def __init__(self, session: Session, new_texture: Callable[[], Texture]) -> None:
         self._session = session
-        self._look = FeatureMapViewer(session)
+        self._look = FeatureMapViewer(session.rendering.thread, session.models, session.ui)
         self._layer: str | None = None
         self._channel: int | None = None
         self._count = 25
@@ -43,10 +43,10 @@ class LayersPanel:
 
     def draw(self, history: History) -> None:
         session = self._session
-        if session.info is None or session.frame is None:
+        if session.models.info is None or session.rendering.frame is None:
             dim_text("There is no picture yet.")
             return
-        layers = session.info.layers
+        layers = session.models.info.layers
         names = [layer.name for layer in layers]
         if self._layer not in names:
             self._layer, self._channel = names[min(1, len(names) - 1)], None
@@ -62,7 +62,9 @@ class LayersPanel:
         imgui.begin_child("##maps", ImVec2(0, 0), imgui.ChildFlags_.none, imgui.WindowFlags_.no_scrollbar)
         layer = layers[names.index(self._layer)]
         self._look.ask(
-            FeatureMapQuery(request=session.frame.request, layer=layer.name, channel=self._channel, count=self._count)
+            FeatureMapQuery(
+                request=session.rendering.frame.request, layer=layer.name, channel=self._channel, count=self._count
+            )
         )
         self._choose(layer)
         if self._look.problem is not None:

@@ -45,11 +45,11 @@ class LibraryPanel:
         if imgui.button(f"{icons.ICON_FA_ROTATE}###look again"):
             session.models.fill_library(retry=True)
         tooltip("Look for new files, and try those again that have no picture.")
-        if session.library.busy:
+        if session.models.library.busy:
             imgui.same_line()
             dim_text("drawing pictures…")
-        entries = session.library.entries
-        if not entries and not session.library.busy:
+        entries = session.models.library.entries
+        if not entries and not session.models.library.busy:
             wrapped_text("No models yet. Add a folder that holds .safetensors, .pkl or .pt files.", theme.colour.dim)
             return
         side = imgui.get_font_size() * TILE_EM
@@ -59,7 +59,7 @@ class LibraryPanel:
 
     def _tile(self, index: int, entry: LibraryEntry, side: float) -> None:
         session = self._session
-        shown = session.info is not None and session.models.path == entry.path
+        shown = session.models.info is not None and session.models.path == entry.path
         imgui.begin_group()
         origin = imgui.get_cursor_screen_pos()
         if imgui.invisible_button(f"##tile {index}", ImVec2(side, side)):

@@ -96,7 +96,7 @@ class LivePanel:
         self._change(lambda settings: replace(settings, osc=replace(osc, **{name: value})), part)
 
     def _addresses(self, history: History) -> None:
-        info = self._session.info
+        info = self._session.models.info
         rows = self._session.live.addresses(history.scene, info.classes if info is not None else 0)
         opened = imgui.collapsing_header("Addresses###addresses")
         tooltip("Everything that can be sent to Glissando. The message /glissando/list is answered with the same list.")

@@ -19,12 +19,12 @@ class LogPanel:
         self._session = session
 
     def draw(self, history: History) -> None:
-        if not self._session.messages:
+        if not self._session.messages.lines:
             dim_text("Nothing yet. Saved files and errors are listed here.")
             return
         if imgui.small_button("Copy all"):
-            imgui.set_clipboard_text("\n".join(f"{m.clock} {m.level}: {m.text}" for m in self._session.messages))
-        for message in reversed(self._session.messages):
+            imgui.set_clipboard_text("\n".join(f"{m.clock} {m.level}: {m.text}" for m in self._session.messages.lines))
+        for message in reversed(self._session.messages.lines):
             imgui.push_style_color(imgui.Col_.text, theme.colour.faint)
             imgui.text_unformatted(message.clock)
             imgui.pop_style_color()

@@ -42,7 +42,7 @@ class MixingPanel:
         """By place, the amount to go back to when a mix is switched on again."""
 
     def draw(self, history: History) -> None:
-        info = self._session.info
+        info = self._session.models.info
         if info is None:
             dim_text("There is no model yet.")
             return
@@ -143,7 +143,7 @@ class MixingPanel:
             dim_text(f"with the seed {mix.seed_x:g}, {mix.seed_y or 0.0:g}")
 
     def _kinds(self) -> tuple[Kind, ...]:
-        conditioning = self._session.conditioning
+        conditioning = self._session.models.conditioning
         subject: dict[str, tuple[Kind, ...]] = {"text": ("prompt",), "class": ("class",)}
         saved: tuple[Kind, ...] = ("latent",) if self._session.vectors.store.latents else ()
         return ("seed", *subject.get(conditioning, ()), *saved)
@@ -205,7 +205,7 @@ class MixingPanel:
         tooltip(mix.prompt or "")
 
     def _class(self, history: History, index: int, mix: Mix, width: float) -> None:
-        info = self._session.info
+        info = self._session.models.info
         imgui.set_next_item_width(width)
         label = mix.label or 0
         title = class_title(label, info.class_names) if info.class_names else f"class {label}"

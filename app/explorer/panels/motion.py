@@ -50,7 +50,7 @@ class MotionPanel:
 
     def draw(self, history: History) -> None:
         session = self._session
-        transport = session.transport
+        transport = session.playback.transport
         icon = icons.ICON_FA_PAUSE if transport.playing else icons.ICON_FA_PLAY
         square = imgui.get_frame_height()
         play = by_id("play")
@@ -76,7 +76,7 @@ class MotionPanel:
         if changed:
             # A full turn is the start again; inside the loop the slider stays at its right end while it is held.
             transport.time = past + min(position, seconds * (1 - 1e-6))
-            session.timeline_follower.show_timeline()
+            session.playback.follower.show_timeline()
         tooltip(
             "Where the picture is along the path; drag to scrub. Not a change of the scene, so undo leaves it alone."
         )

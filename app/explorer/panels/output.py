@@ -26,7 +26,7 @@ class OutputPanel:
         half = (imgui.get_content_region_avail().x - square - 2 * gap) / 2
         action_button(session, by_id("save"), f"{icons.ICON_FA_IMAGE}  Save picture###save", half)
         imgui.same_line(0, gap)
-        recorder = session.recorder
+        recorder = session.export.recording.recorder
         if recorder is None:
             action_button(session, by_id("record"), f"{icons.ICON_FA_CIRCLE}  Record video###record", half)
         else:
@@ -36,5 +36,5 @@ class OutputPanel:
             imgui.pop_style_color()
         imgui.same_line(0, gap)
         if square_button(f"{icons.ICON_FA_FOLDER_OPEN}###folder"):
-            session.dialog_request = "output_folder"
-        tooltip(f"Pictures and videos go to {session.settings.output_dir}. Click to choose another folder.")
+            session.ui.dialog_request = "output_folder"
+        tooltip(f"Pictures and videos go to {session.preferences.settings.output_dir}. Click to choose another folder.")

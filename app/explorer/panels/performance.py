@@ -38,7 +38,7 @@ class PerformancePanel:
         self._session = session
 
     def draw(self, history: History) -> None:
-        meter = self._session.latency
+        meter = self._session.rendering.latency
         now = meter.rate[-1][0] if meter.rate else 0.0
         newest = max((samples[-1][0] for samples in (meter.render_ms, meter.latency_ms) if samples), default=now)
         now = max(now, newest)
@@ -58,8 +58,8 @@ class PerformancePanel:
 
     def _model(self) -> None:
         session = self._session
-        info = session.info
-        settings = session.settings
+        info = session.models.info
+        settings = session.preferences.settings
         devices = session.models.devices
         if settings.device not in devices:
             devices = (*devices, settings.device)
@@ -78,7 +78,7 @@ class PerformancePanel:
 
     def _window(self) -> None:
         session = self._session
-        settings = session.settings
+        settings = session.preferences.settings
         row_label("frames/s", LIMIT_HELP)
         imgui.set_next_item_width(-1)
         changed, limit = imgui.slider_int(

@@ -53,7 +53,7 @@ class PlacementPanel:
         self._rows = _rows()
 
     def draw(self, history: History) -> None:
-        info = self._session.info
+        info = self._session.models.info
         can = info is None or info.has_transform
         if not can:
             wrapped_text("The pictures of this model cannot be moved: it draws from a fixed input.", theme.colour.dim)

@@ -57,7 +57,7 @@ class PromptPanel:
         """Whether the person opened or closed the examples."""
 
     def draw(self, history: History) -> None:
-        conditioning = self._session.conditioning
+        conditioning = self._session.models.conditioning
         if conditioning == "none":
             wrapped_text(
                 "This model takes neither prompt nor class: the seed alone makes the picture.", theme.colour.dim
@@ -153,7 +153,7 @@ class PromptPanel:
         examples = self._session.models.examples or EXAMPLES
         shown = self._examples_wanted
         if shown is None:
-            shown = len(self._session.settings.past_prompts) < NEWCOMER_PROMPTS
+            shown = len(self._session.preferences.settings.past_prompts) < NEWCOMER_PROMPTS
         icon = icons.ICON_FA_CHEVRON_DOWN if shown else icons.ICON_FA_CHEVRON_RIGHT
         imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(0, 0))
         if quiet_button(f"{icon}  Try one of these###examples"):

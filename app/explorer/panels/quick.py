@@ -73,7 +73,7 @@ class QuickStrip:
             imgui.end_popup()
 
     def _past(self, history: History) -> None:
-        past = self._session.settings.past_prompts
+        past = self._session.preferences.settings.past_prompts
         if imgui.is_window_appearing():
             imgui.set_keyboard_focus_here()
         side = imgui.get_frame_height()

@@ -61,7 +61,7 @@ class SavedLatentsPanel:
             return
         imgui.separator()
         row_label("take", LAYERS_HELP)
-        changed, first, stop = layer_range("layers", self._first, self._stop, session.info.num_ws, -1)
+        changed, first, stop = layer_range("layers", self._first, self._stop, session.models.info.num_ws, -1)
         if changed:
             self._first, self._stop = first, stop
         tooltip("Which layers the layers button takes from a latent. " + LAYERS_HELP)

@@ -40,7 +40,7 @@ class SeedsPanel:
 
     def __init__(self, session: Session, new_texture: Callable[[], Texture]) -> None:
         self._session = session
-        self._grid = SeedGrid(session)
+        self._grid = SeedGrid(session.rendering, session.models, session.playback.transport, session.ui)
         self._new_texture = new_texture
         self._texture: Texture | None = None
         self._uploaded: tuple[list[Shown], tuple[tuple[int, int], str]] | None = None
@@ -60,7 +60,7 @@ class SeedsPanel:
             if quiet_button(f"{icons.ICON_FA_LOCATION_CROSSHAIRS}  back to the picture###follow"):
                 self._pan = None
                 middle = _nearest(scene)
-        if session.transport.playing:
+        if session.playback.transport.playing:
             imgui.same_line(0, 8)
             dim_text("waits while play runs", theme.colour.faint)
         area = imgui.get_content_region_avail()
@@ -111,7 +111,7 @@ class SeedsPanel:
         """All small pictures are one texture, made anew when one of them changed."""
         if self._texture is None:
             self._texture = self._new_texture()
-        behind = (shape, self._session.settings.theme)
+        behind = (shape, self._session.preferences.settings.theme)
         if self._uploaded is None or self._uploaded[1] != behind or _other(self._uploaded[0], pictures):
             self._texture.upload(joined(pictures, *shape))
             self._uploaded = (pictures, behind)

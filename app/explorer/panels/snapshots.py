@@ -8,10 +8,10 @@ from dataclasses import replace
 from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
+from app.document import snapshots
 from app.document.history import History
 from app.document.parts import Mark, Snapshot
 from app.document.scene import LONGEST_MORPH_S, Scene
-from app.explorer import snapshots
 from app.explorer.actions import by_id
 from app.explorer.gui import theme
 from app.explorer.gui.texture import Texture
@@ -118,16 +118,16 @@ class SnapshotsPanel:
         if imgui.is_item_active() and imgui.is_mouse_dragging(0):
             self._dragged = index if self._dragged is None else self._dragged
         elif clicked and self._dragged is None:
-            snapshots.go(session, index)
+            session.snapshots.go(index)
         self._drop(history, index, origin, corner)
-        problem = session.thumbnails.problem(snapshot.request)
+        problem = session.rendering.thumbnails.problem(snapshot.request)
         if self._dragged is None:
             tooltip(problem or f"{snapshot.name}: {_described(snapshot)}")
         self._menu(history, index, snapshot)
         self._picture(snapshot, problem, origin, corner)
         draw_list = imgui.get_window_draw_list()
-        if session.wanted == snapshot.request or hovered or self._dragged == index:
-            colour = theme.colour.dim if session.wanted != snapshot.request else theme.colour.accent
+        if session.rendering.wanted == snapshot.request or hovered or self._dragged == index:
+            colour = theme.colour.dim if session.rendering.wanted != snapshot.request else theme.colour.accent
             draw_list.add_rect(origin, corner, theme.u32(colour), rounding=4.0, thickness=2.0)
         if snapshot.mark:
             _badge(draw_list, snapshot.mark, ImVec2(origin.x + 4, origin.y + 4))
@@ -140,7 +140,7 @@ class SnapshotsPanel:
 
     def _picture(self, snapshot: Snapshot, problem: str | None, origin: ImVec2, corner: ImVec2) -> None:
         draw_list = imgui.get_window_draw_list()
-        pixels = self._session.thumbnails.get(snapshot.request)
+        pixels = self._session.rendering.thumbnails.get(snapshot.request)
         if pixels is None:
             no_picture(draw_list, origin, corner, failed=bool(problem))
             return
@@ -161,11 +161,11 @@ class SnapshotsPanel:
         if not imgui.begin_popup_context_item(f"##menu {index}"):
             return
         if imgui.menu_item("Go there###go", "", False)[0]:
-            snapshots.go(self._session, index)
+            self._session.snapshots.go(index)
         if imgui.menu_item("Rename###rename", "", False)[0]:
             self._renaming, self._name, self._focus = index, snapshot.name, True
         if imgui.menu_item("Replace by the picture now###replace", "", False)[0]:
-            request = self._session.wanted
+            request = self._session.rendering.wanted
             history.step("replace snapshot", lambda scene: snapshots.changed(scene, index, request=request))
         imgui.separator()
         marks: tuple[Mark, ...] = ("A", "B")

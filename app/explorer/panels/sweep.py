@@ -10,7 +10,6 @@ from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.document.history import History
-from app.explorer.export.requests import add_strip
 from app.explorer.gui import theme
 from app.explorer.gui.texture import Texture
 from app.explorer.gui.textures import Textures
@@ -42,7 +41,7 @@ class SweepPanel:
 
     def __init__(self, session: Session, new_texture: Callable[[], Texture]) -> None:
         self._session = session
-        self._sweep = Sweep(session.render)
+        self._sweep = Sweep(session.rendering.thread)
         self._template: str | None = None
         self._lines = FIRST_LINES
         self._video = ""
@@ -51,14 +50,14 @@ class SweepPanel:
         self._enlarged: dict[int, tuple[Pixels, Pixels]] = {}
 
     def draw(self, history: History) -> None:
-        if self._session.conditioning != "text":
+        if self._session.models.conditioning != "text":
             wrapped_text("A sweep puts words into a prompt; this model takes none.", theme.colour.dim)
             return
         if self._template is None:
             self._template = f"{history.scene.prompt.rpartition(',')[0] or history.scene.prompt}, {SLOT}".lstrip(", ")
         self._inputs(history)
         pairs = filled(self._template, self._lines)
-        info = self._session.info
+        info = self._session.models.info
         model = info.sha256 if info is not None else ""
         self._sweep.tick(history.scene, [prompt for _, prompt in pairs], model, time.monotonic())
         self._buttons(history, pairs)
@@ -98,13 +97,13 @@ class SweepPanel:
     def _play(self, history: History) -> None:
         requests = self._sweep.requests
         history.step("play strip", lambda scene: with_strip(scene, requests))
-        self._session.transport.rewind()
-        self._session.transport.playing = True
-        self._session.timeline_follower.show_timeline()
+        self._session.playback.transport.rewind()
+        self._session.playback.transport.playing = True
+        self._session.playback.follower.show_timeline()
 
     def _buttons(self, history: History, pairs: list[tuple[str, str]]) -> None:
         session = self._session
-        video = session.exports.find(self._video)
+        video = session.export.queue.find(self._video)
         ready = bool(pairs) and not self._sweep.missing and self._sweep.problem is None
         imgui.begin_disabled(not ready)
         if imgui.button(f"{icons.ICON_FA_TABLE_CELLS}  Sheet###sheet"):
@@ -120,13 +119,13 @@ class SweepPanel:
         imgui.same_line()
         if video is not None and video.state in ("waiting", "running"):
             if imgui.button(f"{icons.ICON_FA_XMARK}  Stop###stop strip"):
-                session.exports.cancel(video.id)
+                session.export.queue.cancel(video.id)
             imgui.same_line()
             imgui.progress_bar(video.done / max(video.total, 1), ImVec2(imgui.get_font_size() * 8, 0))
         else:
             imgui.begin_disabled(not ready or len(pairs) < 2)
             if imgui.button(f"{icons.ICON_FA_FILM}  Video###strip"):
-                job = add_strip(session, self._sweep.requests, f"sweep {self._template}")
+                job = session.export.add_strip(self._sweep.requests, f"sweep {self._template}")
                 self._video = "" if job is None else job.id
             imgui.end_disabled()
             tooltip(
@@ -142,7 +141,7 @@ class SweepPanel:
         drawn = [self._sweep.picture(index) for index in range(len(pairs))]
         pictures = [pixels for pixels in drawn if pixels is not None]
         captions = [value for value, _ in pairs]
-        self._session.file_writer.sheet(lambda: contact_sheet(pictures, captions=captions), f"sweep {self._template}")
+        self._session.export.files.sheet(lambda: contact_sheet(pictures, captions=captions), f"sweep {self._template}")
 
     def _tile(self, history: History, index: int, value: str, prompt: str, side: float) -> None:
         imgui.begin_group()

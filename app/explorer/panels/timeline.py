@@ -39,13 +39,13 @@ class TimelinePanel:
 
     def _bar(self, history: History) -> None:
         session, scene = self._session, history.scene
-        playing = session.transport.playing
+        playing = session.playback.transport.playing
         self._action("play", icons.ICON_FA_PAUSE if playing else icons.ICON_FA_PLAY)
         self._action("rewind", icons.ICON_FA_BACKWARD_STEP)
         imgui.same_line(0, 12)
         self._action("keyframe_previous", icons.ICON_FA_CHEVRON_LEFT)
         self._action("keyframe", icons.ICON_FA_PLUS)
-        differs = session.timeline.differs
+        differs = session.playback.timeline.differs
         if differs:
             imgui.push_style_color(imgui.Col_.text, theme.colour.amber)
         self._action("keyframe_update", icons.ICON_FA_PEN)
@@ -85,7 +85,7 @@ class TimelinePanel:
         imgui.same_line(0, 3)
 
     def _length(self, history: History) -> None:
-        scene, editor = history.scene, self._session.timeline
+        scene, editor = history.scene, self._session.playback.timeline
         unit = beat_seconds(scene) if scene.unit == "beats" else 1.0
         imgui.set_next_item_width(imgui.get_font_size() * 5.6)
         shown = "%.4g beats" if scene.unit == "beats" else "%.2f s"
@@ -104,7 +104,7 @@ class TimelinePanel:
         imgui.same_line(0, 3)
 
     def _lengths(self, history: History) -> None:
-        scene, editor = history.scene, self._session.timeline
+        scene, editor = history.scene, self._session.playback.timeline
         bar = scene.beats_per_bar * beat_seconds(scene)
         for bars in BARS:
             label = f"{bars} bar{'s' if bars > 1 else ''}###bars {bars}"
@@ -126,7 +126,7 @@ class TimelinePanel:
         end_of_edit(history)
 
     def _tempo(self, history: History) -> None:
-        scene, editor = history.scene, self._session.timeline
+        scene, editor = history.scene, self._session.playback.timeline
         imgui.set_next_item_width(imgui.get_font_size() * 5.2)
         changed, value = imgui.drag_float("##bpm", scene.bpm, 0.1, *BPM_LIMITS, "%.1f BPM")
         if changed and value == value:
@@ -151,7 +151,7 @@ class TimelinePanel:
                 there = track_of(scene, control.id) is not None
                 label = f"{control.label}###track {control.id}"
                 if imgui.menu_item(label, f"{control.read(scene):.3g}", there, not there)[0]:
-                    self._session.timeline.add_track(control)
+                    self._session.playback.timeline.add_track(control)
                 tooltip(control.help)
             imgui.end_popup()
         imgui.same_line(0, 3)

@@ -88,8 +88,8 @@ class Lanes:
         scale = replace(self._scale, width=width)
         if self._whole:
             scale = replace(scale, start=0.0, seconds=scene.duration)
-        if self._session.transport.playing:
-            scale = scale.following(self._session.timeline.position, scene.duration)
+        if self._session.playback.transport.playing:
+            scale = scale.following(self._session.playback.timeline.position, scene.duration)
         self._scale = scale.within(scene.duration)
 
     def _wheel(self, scene: Scene, origin: ImVec2, corner: ImVec2, lanes: float) -> None:
@@ -114,7 +114,7 @@ class Lanes:
     # Ruler and playhead
 
     def _ruler(self, history: History, top: float, em: float) -> None:
-        scene, scale, editor = history.scene, self._scale, self._session.timeline
+        scene, scale, editor = history.scene, self._scale, self._session.playback.timeline
         bottom = top + em * RULER_EM
         draw_list = imgui.get_window_draw_list()
         draw_list.add_rect_filled(
@@ -135,7 +135,7 @@ class Lanes:
         tooltip("Drag to move the playhead; double-click for a keyframe; the wheel zooms, with Shift it scrolls.")
 
     def _playhead(self, top: float, bottom: float) -> None:
-        x = round(self._left + self._scale.x(self._session.timeline.position))
+        x = round(self._left + self._scale.x(self._session.playback.timeline.position))
         if not self._left - 1 <= x <= self._left + self._scale.width + 1:
             return
         draw_list = imgui.get_window_draw_list()
@@ -175,12 +175,12 @@ class Lanes:
         draw_list.pop_clip_rect()
         drag = self._drag
         if drag is not None and not drag.what.control and self._is_moving(drag):
-            index = self._session.timeline.move_keyframe(drag.what.index, self._mouse_time())
+            index = self._session.playback.timeline.move_keyframe(drag.what.index, self._mouse_time())
             drag.what = Selection(index)
 
     def _diamond(self, what: Selection, x: float, y: float, colour: ImVec4, item: str) -> None:
         """A keyframe or point that can be clicked and dragged."""
-        editor = self._session.timeline
+        editor = self._session.playback.timeline
         imgui.set_cursor_screen_pos(ImVec2(x - GRIP / 2, y - GRIP / 2))
         imgui.invisible_button(item, ImVec2(GRIP, GRIP))
         hovered = imgui.is_item_hovered()
@@ -206,10 +206,10 @@ class Lanes:
         if drag.moved:
             return
         if not drag.what.control:
-            self._session.timeline.go_to_keyframe(drag.what.index)
+            self._session.playback.timeline.go_to_keyframe(drag.what.index)
 
     def _menu(self, history: History, what: Selection, popup: str, easing: EasingName) -> None:
-        editor = self._session.timeline
+        editor = self._session.playback.timeline
         if not imgui.begin_popup_context_item(popup):
             return
         if imgui.is_window_appearing():
@@ -235,14 +235,14 @@ class Lanes:
         imgui.set_next_item_width(imgui.get_font_size() * 6)
         changed, value = imgui.input_float("value###value", point.value, format="%.3f")
         if changed and value == value and abs(value) < 1e12:
-            self._session.timeline.move_point(what.control, what.index, point.time, value)
+            self._session.playback.timeline.move_point(what.control, what.index, point.time, value)
         if imgui.is_item_deactivated_after_edit():
             history.end_gesture()
 
     # Tracks
 
     def _track(self, history: History, index: int, track: Track, em: float) -> None:
-        editor, scale = self._session.timeline, self._scale
+        editor, scale = self._session.playback.timeline, self._scale
         control = editor.control_of(track)
         origin = imgui.get_cursor_screen_pos()
         height = em * LANE_EM
@@ -294,7 +294,7 @@ class Lanes:
         imgui.set_cursor_screen_pos(ImVec2(origin.x, origin.y + height))
 
     def _track_name(self, history: History, track: Track, control: Control | None, origin: ImVec2, em: float) -> None:
-        editor = self._session.timeline
+        editor = self._session.playback.timeline
         draw_list = imgui.get_window_draw_list()
         room = em * (NAMES_EM - 2.2)
         name = fitted(control.label if control else track.control, room)

@@ -12,9 +12,10 @@ from app.explorer.gui.widgets import row_label, square_button, tooltip, wide_but
 from app.explorer.panels.path_field import path_field
 from app.explorer.panels.train_progress import draw_progress, problem_text
 from app.explorer.panels.train_sources import draw_sources
-from app.explorer.session import DialogRequest, Session
+from app.explorer.session import Session
 from app.explorer.train.controller import PathField
 from app.explorer.train.plan import RECIPES, typed
+from app.explorer.ui_state import DialogRequest
 
 CLIP_HELP = "A run of `glissando train clip`, or open_clip:MODEL/TAG. Left empty, what the recipe says."
 FROM_HELP = "A run, or a checkpoint, whose model is trained further. Left empty, a new model."
@@ -102,7 +103,7 @@ class TrainPanel:
         tooltip(f"{now}\n{help_text}" if now else help_text)
         imgui.same_line(0, 4)
         if square_button(f"{icons.ICON_FA_FOLDER_OPEN}###choose {place}"):
-            self._session.dialog_request = request
+            self._session.ui.dialog_request = request
         tooltip("Choose a folder; a file's path can be typed.")
 
     def _buttons(self) -> None:

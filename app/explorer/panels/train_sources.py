@@ -44,7 +44,7 @@ def draw_sources(session: Session) -> None:
         imgui.same_line(0, GAP)
         if square_button(f"{icons.ICON_FA_FOLDER_OPEN}###choose data {index}"):
             training.choosing = index
-            session.dialog_request = "train_data"
+            session.ui.dialog_request = "train_data"
         tooltip("Choose a folder; a file's path can be typed.")
         imgui.same_line(0, GAP)
         if not several:

@@ -167,7 +167,7 @@ class WordRow:
         if imgui.is_window_appearing():
             prompts.words.select(index)
             self._list_word = word.text.lower()
-            self._list_text = "\n".join(self._session.settings.word_lists.get(self._list_word, ()))
+            self._list_text = "\n".join(self._session.preferences.settings.word_lists.get(self._list_word, ()))
         imgui.align_text_to_frame_padding()
         imgui.text_unformatted(fitted(word.text, imgui.get_font_size() * 8))
         imgui.same_line(imgui.get_font_size() * 9)

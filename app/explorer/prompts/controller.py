@@ -1,11 +1,8 @@
-"""What the person works on prompts with: the words of the first one, own lists, the past, quick prompts. No GUI here.
-
-The session holds one and ticks it once a frame.
-"""
+"""Editing prompts: the words of the first one, swap lists, recent prompts, quick prompts. No GUI here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from app.document.history import History
@@ -13,20 +10,17 @@ from app.document.scene import QUICK_PROMPTS
 from app.explorer.prompts.neighbours import Calls, Neighbours
 from app.explorer.prompts.recent import TypingPause, remembered
 from app.explorer.prompts.word_editor import WordEditor
-from app.explorer.storage.settings import Settings
+from app.explorer.storage.preferences import Preferences
 
 
 class PromptController:
-    """Belongs to the UI thread. `keep` saves changed settings."""
+    """Belongs to the UI thread; `tick` it once a frame."""
 
-    def __init__(
-        self, history: History, calls: Calls, settings: Callable[[], Settings], keep: Callable[[Settings], None]
-    ) -> None:
+    def __init__(self, history: History, calls: Calls, preferences: Preferences) -> None:
         self._history = history
-        self._settings = settings
-        self._keep = keep
+        self._preferences = preferences
         self.neighbours = Neighbours(calls)
-        self.words = WordEditor(history, self.neighbours, lambda: settings().word_lists)
+        self.words = WordEditor(history, self.neighbours, lambda: preferences.settings.word_lists)
         self._pause = TypingPause(history.scene.prompt)
 
     @property
@@ -43,20 +37,20 @@ class PromptController:
             self._remember(prompt)
 
     def _remember(self, prompt: str) -> None:
-        past = remembered(self._settings().past_prompts, prompt)
-        if past != self._settings().past_prompts:
-            self._keep(replace(self._settings(), past_prompts=past))
+        past = remembered(self._preferences.settings.past_prompts, prompt)
+        if past != self._preferences.settings.past_prompts:
+            self._preferences.keep(replace(self._preferences.settings, past_prompts=past))
 
     def forget_past(self) -> None:
-        self._keep(replace(self._settings(), past_prompts=()))
+        self._preferences.keep(replace(self._preferences.settings, past_prompts=()))
 
     def set_list(self, word: str, choices: Sequence[str]) -> None:
         """The person's own list for a word; an empty one takes it away."""
-        lists = {key: others for key, others in self._settings().word_lists.items() if key != word.lower()}
+        lists = {key: others for key, others in self._preferences.settings.word_lists.items() if key != word.lower()}
         wanted = tuple(dict.fromkeys(choice.strip() for choice in choices if choice.strip()))
         if wanted:
             lists[word.lower()] = wanted
-        self._keep(replace(self._settings(), word_lists=lists))
+        self._preferences.keep(replace(self._preferences.settings, word_lists=lists))
 
     # Quick prompts
 

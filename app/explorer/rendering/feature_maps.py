@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.explorer.rendering.feature_colours import LayerPicture, Maps, look
-from app.explorer.session import Session
+from app.explorer.rendering.model_loader import ModelLoader
+from app.explorer.rendering.render_thread import RenderThread
+from app.explorer.ui_state import UiState
 from core.request import RenderRequest
 
 
@@ -26,8 +28,10 @@ class FeatureMapQuery:
 class FeatureMapViewer:
     """The newest question wins; the last picture stays until the next one is ready. Belongs to the UI thread."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, thread: RenderThread, models: ModelLoader, ui: UiState) -> None:
+        self._thread = thread
+        self._models = models
+        self._ui = ui
         self._model: Any = None
         self._maps: tuple[RenderRequest, str, Maps] | None = None
         self._fetching: tuple[RenderRequest, str, Future[Maps]] | None = None
@@ -48,18 +52,17 @@ class FeatureMapViewer:
 
     def ask(self, question: FeatureMapQuery) -> None:
         """Once a frame, while somebody looks."""
-        session = self._session
-        if session.info is not self._model:
-            self._model = session.info
+        if self._models.info is not self._model:
+            self._model = self._models.info
             self._maps = self._fetching = self._looking = self._types = self._failed = self.shown = None
             self.problem = None
         self._collect()
         source = (question.request, question.layer)
         if (self.shown is not None and self.shown[0] == question) or source == self._failed:
             return
-        session.keep_awake()
+        self._ui.keep_awake()
         if self._types is None:
-            self._types = session.render.call(lambda engine: engine.layer_types())
+            self._types = self._thread.call(lambda engine: engine.layer_types())
         if self._maps is not None and self._maps[:2] == source:
             if self._looking is None:
                 if self._worker is None:
@@ -69,7 +72,7 @@ class FeatureMapViewer:
                 self._looking = (question, self._worker.submit(look, maps, channel=channel, count=question.count))
         elif self._fetching is None:
             request, layer = source
-            answer = session.render.call(lambda engine: engine.features(request, layer))
+            answer = self._thread.call(lambda engine: engine.features(request, layer))
             self._fetching = (request, layer, answer)
 
     def _collect(self) -> None:

@@ -1,32 +1,68 @@
-"""Which model is loaded: follows the checkpoint that the scene names, and says what the model is. No GUI here."""
+"""Loads the checkpoint that the scene names, and knows the loaded model. No GUI here."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
+from app.document.history import History
 from app.document.scene import Scene
-from app.explorer.rendering.render_thread import Failed, Loaded, OpenEngine, Renderer, StageCallback
-from app.explorer.services import EngineChoice, Services
+from app.explorer.messages import Messages
+from app.explorer.rendering.library import Library
+from app.explorer.rendering.render_thread import Failed, Loaded, OpenEngine, Renderer, RenderThread, StageCallback
+from app.explorer.storage.preferences import Preferences
+from app.explorer.vectors.store import VectorStore
 from core.vectors import Vector
-
-if TYPE_CHECKING:
-    from app.explorer.session import Session
 
 log = logging.getLogger(__name__)
 
 
-class ModelLoader:
-    """Belongs to a session."""
+@dataclass(frozen=True)
+class EngineChoice:
+    """What to run a model on, and in which precision; "auto" is the best there is."""
 
-    def __init__(self, session: Session, services: Services) -> None:
-        self._session = session
+    device: str = "auto"
+    precision: str = "auto"
+
+
+class ModelServices(Protocol):
+    """What loading models needs of the rest of the program."""
+
+    @property
+    def open_engine(self) -> Callable[[Path, StageCallback, EngineChoice], Renderer]: ...
+    @property
+    def bundled_checkpoint(self) -> Callable[[], Path]: ...
+    @property
+    def read_examples(self) -> Callable[[Path], tuple[str, ...]]: ...
+    @property
+    def list_devices(self) -> Callable[[], tuple[str, ...]]: ...
+
+
+class ModelLoader:
+    """Loads models on the render thread. Belongs to the UI thread."""
+
+    def __init__(
+        self,
+        history: History,
+        preferences: Preferences,
+        messages: Messages,
+        thread: RenderThread,
+        vectors: VectorStore,
+        library: Library,
+        services: ModelServices,
+    ) -> None:
+        self._history = history
+        self._preferences = preferences
+        self._messages = messages
+        self._thread = thread
+        self._vectors = vectors
         self._services = services
+        self.library = library
         self._asked: str | None = None
-        self._named = session.history.scene.checkpoint
+        self._named = history.scene.checkpoint
         self._choice = self._loaded_choice = self._wanted_choice()
         self.info: Any = None
         """The loaded model's `ModelInfo`; None until there is one."""
@@ -51,8 +87,7 @@ class ModelLoader:
     @property
     def loading_text(self) -> str:
         """What to say while a model is loading: "Loading faces.pkl: hashing 40 %"."""
-        render = self._session.render
-        path, stage = render.loading, render.stage
+        path, stage = self._thread.loading, self._thread.stage
         text = f"Loading {path.name}" if path is not None else "Loading model"
         if stage is None:
             return f"{text}…"
@@ -73,22 +108,22 @@ class ModelLoader:
             self._load(str(path))
             return
         self._asked, self._choice = str(path), self._wanted_choice()
-        self._session.render.load(path, _telling(self.opener(), self._session.vectors.store.carry()))
+        self._thread.load(path, _registering(self.opener(), self._vectors.carry()))
 
     def open_bundled(self) -> None:
         self._load("")
 
     def follow(self) -> None:
         """Load what the scene names when that changed: at the start, and by undo and redo."""
-        wanted = self._session.history.scene.checkpoint
+        wanted = self._history.scene.checkpoint
         if self._asked is None or wanted != self._named:
             self._load(wanted)
         self._named = wanted
 
     def run_on(self, *, device: str | None = None, precision: str | None = None) -> None:
         """Load the model again on another device or in another precision; the old one stays until that is done."""
-        settings = self._session.settings
-        self._session.preferences.set_engine(device or settings.device, precision or settings.precision)
+        settings = self._preferences.settings
+        self._preferences.set_engine(device or settings.device, precision or settings.precision)
         if self._wanted_choice() != self._choice:
             self._load_again()
 
@@ -103,17 +138,17 @@ class ModelLoader:
             path = Path(name) if name else self._services.bundled_checkpoint()
         except (ValueError, OSError) as error:
             self.failed = str(error)
-            self._session.tell_error(str(error))
+            self._messages.error(str(error))
             return
         self._choice = self._wanted_choice()
-        self._session.vectors.store.opening()
-        self._session.render.load(path, self.opener())
+        self._vectors.opening()
+        self._thread.load(path, self.opener())
 
     def _load_again(self) -> None:
         self._load(self._named if self._asked is None else self._asked)
 
     def _wanted_choice(self) -> EngineChoice:
-        settings = self._session.settings
+        settings = self._preferences.settings
         return EngineChoice(settings.device, settings.precision)
 
     # Answers
@@ -122,7 +157,7 @@ class ModelLoader:
         """What was asked for did not load: what was there stays."""
         self.failed = event.message
         # Without a picture the viewport itself says why there is none.
-        self._session.tell_error(event.message, toast=self._session.frame is not None)
+        self._messages.error(event.message, toast=self.info is not None)
         self._give_up_choice()
 
     def snapshot_did_not_load(self) -> None:
@@ -136,23 +171,22 @@ class ModelLoader:
         self.info, self.path = event.info, event.path
         self.examples = self._services.read_examples(event.path)
         self.failed = None
-        session = self._session
         name = self.name_of(event.path)
         if name:
-            session.preferences.keep(session.settings.with_recent(event.path))
-        if name == self._asked and name != session.history.scene.checkpoint:
-            session.history.step("open checkpoint", lambda scene: with_model(scene, name, event.info.classes))
+            self._preferences.keep(self._preferences.settings.with_recent(event.path))
+        if name == self._asked and name != self._history.scene.checkpoint:
+            self._history.step("open checkpoint", lambda scene: with_model(scene, name, event.info.classes))
             self._named = name
 
     def _give_up_choice(self) -> None:
         """What did not load may have been asked for on a device that is not there: go back to what worked."""
         if self.info is None and self._choice != EngineChoice():
-            self._session.tell(f"Trying again on any device (not {self._choice.device}, {self._choice.precision})")
+            self._messages.info(f"Trying again on any device (not {self._choice.device}, {self._choice.precision})")
             self._loaded_choice = EngineChoice()
         elif self._choice == self._loaded_choice:
             return
         good = self._choice = self._loaded_choice
-        self._session.preferences.set_engine(good.device, good.precision)
+        self._preferences.set_engine(good.device, good.precision)
         if self.info is None:
             self._load_again()
 
@@ -167,7 +201,7 @@ class ModelLoader:
 
     def known(self) -> list[Path]:
         """The bundled model, and those opened before."""
-        files = [Path(name) for name in self._session.settings.recents]
+        files = [Path(name) for name in self._preferences.settings.recents]
         try:
             files.insert(0, self._services.bundled_checkpoint())
         except (ValueError, OSError):
@@ -178,18 +212,18 @@ class ModelLoader:
         """Look for models: the bundled one, those opened before, and those in the person's folders. `retry` draws
         those again that could not be drawn.
         """
-        folders = [Path(name) for name in self._session.settings.library_dirs]
-        self._session.library.look(self.known(), folders, retry=retry)
+        folders = [Path(name) for name in self._preferences.settings.library_dirs]
+        self.library.look(self.known(), folders, retry=retry)
 
     def add_folder(self, folder: Path) -> None:
         """Show the models of a folder in the library."""
-        name, settings = str(folder), self._session.settings
+        name, settings = str(folder), self._preferences.settings
         if name not in settings.library_dirs:
-            self._session.preferences.keep(replace(settings, library_dirs=(*settings.library_dirs, name)))
+            self._preferences.keep(replace(settings, library_dirs=(*settings.library_dirs, name)))
         self.fill_library()
 
 
-def _telling(opener: OpenEngine, vectors: tuple[Vector, ...]) -> OpenEngine:
+def _registering(opener: OpenEngine, vectors: tuple[Vector, ...]) -> OpenEngine:
     """What opens an engine that knows these before it draws."""
 
     def open_engine(path: Path, report: StageCallback) -> Renderer:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from app.explorer.rendering.render_thread import Failed, Loaded
+from app.document.history import History
+from app.explorer.messages import Messages
+from app.explorer.rendering.model_loader import ModelLoader
+from app.explorer.rendering.render_thread import Failed, Loaded, RenderThread
 from app.runs import LATEST, amount, is_run
 from core.checkpoints import read_header
-
-if TYPE_CHECKING:
-    from app.explorer.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +26,20 @@ Stamp = tuple[int, int, int]
 
 
 class RunFollower:
-    """Belongs to a session; `tick` it once a frame."""
+    """Follows one run at a time. Belongs to the UI thread; `tick` it once a frame."""
 
-    def __init__(self, session: Session, clock: Callable[[], float]) -> None:
-        self._session = session
+    def __init__(
+        self,
+        history: History,
+        models: ModelLoader,
+        thread: RenderThread,
+        messages: Messages,
+        clock: Callable[[], float],
+    ) -> None:
+        self._history = history
+        self._models = models
+        self._thread = thread
+        self._messages = messages
         self._clock = clock
         self._run: Path | None = None
         self._on = False
@@ -51,7 +60,7 @@ class RunFollower:
     @property
     def run(self) -> Path | None:
         """The run that is followed, or would be: the last one, or the one whose snapshot is open."""
-        path = self._session.models.path
+        path = self._models.path
         if not self._on and path is not None and path.name == LATEST:
             return path.parent
         return self._run
@@ -70,7 +79,7 @@ class RunFollower:
         if is_run(folder):
             self.follow(folder)
         else:
-            self._session.tell_error(
+            self._messages.error(
                 f"{folder}: expected a file, or the folder of a training run, which holds log.jsonl; got another folder"
             )
 
@@ -82,7 +91,7 @@ class RunFollower:
         self._looked, self._images, self.problem = -float("inf"), None, ""
         self._stamp, self._asked = _stamp(run / LATEST) if loading else None, loading
         if not (run / LATEST).is_file():
-            self._session.tell(f"{run.name} has no snapshot yet; the first one is shown when it comes.")
+            self._messages.info(f"{run.name} has no snapshot yet; the first one is shown when it comes.")
 
     def toggle(self) -> None:
         """Off, or on again."""
@@ -100,14 +109,14 @@ class RunFollower:
             self._look()
 
     def _look(self) -> None:
-        session, run = self._session, self._run
+        run = self._run
         assert run is not None
-        if session.render.loading is not None or self._asked:
+        if self._thread.loading is not None or self._asked:
             return
         path = run / LATEST
-        if self._images is not None and session.history.scene.checkpoint != str(path):
+        if self._images is not None and self._history.scene.checkpoint != str(path):
             self._on = False
-            session.tell(f"Another model is open: {run.name} is followed no longer.")
+            self._messages.info(f"Another model is open: {run.name} is followed no longer.")
             return
         stamp = _stamp(path)
         if stamp is None:
@@ -118,7 +127,7 @@ class RunFollower:
                 self.problem = "waiting for a whole snapshot"
                 return
             self.problem, self._asked = "", True
-            session.models.open_snapshot(path)
+            self._models.open_snapshot(path)
         elif self.problem == "the snapshot has gone":
             self.problem = ""  # the same file is back
 
@@ -135,9 +144,9 @@ class RunFollower:
             return False
         self._asked = False
         self.problem = "the newest snapshot did not load"
-        if self._session.info is None:
+        if self._models.info is None:
             return False  # there is no picture: all the window is free to say why
-        self._session.tell_error(event.message, toast=False)
+        self._messages.error(event.message, toast=False)
         return True
 
 

@@ -12,8 +12,11 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from typing import Any
 
+from app.explorer.playback.transport import Transport
+from app.explorer.rendering.controller import RenderController
+from app.explorer.rendering.model_loader import ModelLoader
 from app.explorer.rendering.thumbnails import Pixels, render_small
-from app.explorer.session import Session
+from app.explorer.ui_state import UiState
 from core.request import RenderRequest
 
 SIDE = 96
@@ -31,8 +34,18 @@ def request_at(base: RenderRequest, x: int, y: int) -> RenderRequest:
 class SeedGrid:
     """A cache of small pictures by request. Belongs to the UI thread; only the drawing is elsewhere."""
 
-    def __init__(self, session: Session, clock: Callable[[], float] = time.monotonic) -> None:
-        self._session = session
+    def __init__(
+        self,
+        rendering: RenderController,
+        models: ModelLoader,
+        transport: Transport,
+        ui: UiState,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rendering = rendering
+        self._models = models
+        self._transport = transport
+        self._ui = ui
         self._clock = clock
         self._kept: OrderedDict[RenderRequest, Pixels | None] = OrderedDict()
         """None is a picture that could not be drawn."""
@@ -58,29 +71,34 @@ class SeedGrid:
         One at a time, and none before the picture itself has rested: so a drag never waits for them.
         """
         self._collect()
-        session = self._session
-        if session.info is not self._model:
-            self._model = session.info
+        info = self._models.info
+        if info is not self._model:
+            self._model = info
             self._kept.clear()
             self._last.clear()
-        if session.info is None or session.transport.playing:
+        if info is None or self._transport.playing:
             return
         requests = list(requests)
-        if (session.settled or self._answer is not None) and any(request not in self._kept for request in requests):
-            session.keep_awake()
+        if (self._rendering.settled or self._answer is not None) and any(
+            request not in self._kept for request in requests
+        ):
+            self._ui.keep_awake()
         if not self._rested() or self._answer is not None:
             return
         for request in requests:
             if request not in self._kept:
-                self._asked = (request, session.info)
-                self._answer = session.render.call(lambda engine, request=request: render_small(engine, request, SIDE))
+                self._ask(request)
                 return
             self._kept.move_to_end(request)
+
+    def _ask(self, request: RenderRequest) -> None:
+        self._asked = (request, self._model)
+        self._answer = self._rendering.thread.call(lambda engine: render_small(engine, request, SIDE))
 
     def _rested(self) -> bool:
         now = self._clock()
         # While one of ours is drawn the session is not settled, but nor did anything change.
-        if self._answer is None and not self._session.settled:
+        if self._answer is None and not self._rendering.settled:
             self._settled_at = None
         elif self._settled_at is None:
             self._settled_at = now
@@ -92,7 +110,7 @@ class SeedGrid:
         assert self._asked is not None
         (request, model), answer = self._asked, self._answer
         self._asked = self._answer = None
-        if model is not self._session.info:
+        if model is not self._models.info:
             return  # of a model that has gone
         try:
             self._kept[request] = self._last[request.seed_x, request.seed_y] = answer.result()

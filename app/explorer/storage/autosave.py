@@ -1,6 +1,8 @@
-"""Keeps the scene whenever it rests, so that the next session goes on with it. No GUI here."""
+"""Saves the scene whenever it rests, so that the next session goes on with it. No GUI here."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from app.document.history import History
 from app.explorer.messages import Messages
@@ -17,20 +19,19 @@ class Autosave:
         self,
         history: History,
         store: SettingsStore,
-        keeper: CrashRecovery,
         messages: Messages,
-        now: float,
+        clock: Callable[[], float],
         *,
-        kept: bool,
+        saved: bool,
     ) -> None:
-        """`kept` says whether the history's first scene is the one that is kept already."""
+        """`saved` says whether the history's first scene is on the disk already."""
         self._history = history
         self._store = store
-        self._crash_recovery = keeper
+        self.recovery = CrashRecovery(store.folder, clock)
         self._messages = messages
-        self._saved_revision = history.revision if kept else -1
+        self._saved_revision = history.revision if saved else -1
         self._seen_revision = history.revision
-        self._changed_at = now
+        self._changed_at = clock()
         self._problem: str | None = None
 
     def tick(self, now: float) -> None:
@@ -41,7 +42,7 @@ class Autosave:
             self._save()
 
     def close(self) -> None:
-        """Keep what is not kept yet."""
+        """Save what is not saved yet."""
         if self._saved_revision != self._history.revision:
             self._save()
 
@@ -49,6 +50,6 @@ class Autosave:
         self._saved_revision = self._history.revision
         problem = self._store.save_scene(self._history.scene)
         if problem and problem != self._problem:
-            self._messages.tell_error(problem)  # once, not at every change
+            self._messages.error(problem)  # once, not at every change
         self._problem = problem
-        self._crash_recovery.keep(self._history.scene)
+        self.recovery.keep(self._history.scene)

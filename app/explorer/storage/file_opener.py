@@ -10,18 +10,21 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app import takes
 from app.document.file import MadeWith, read_scene_file
+from app.document.history import History
 from app.document.scene import Scene
 from app.errors import UserError
+from app.explorer.messages import Messages
+from app.explorer.playback.controller import PlaybackController
+from app.explorer.rendering.model_loader import ModelLoader
+from app.explorer.storage.preferences import Preferences
+from app.explorer.ui_state import UiState
 from app.finding import Hashes, find_checkpoint, has_hash
 from app.media import first_bytes, kind_of, read_media
 from app.parameters import Parameters, read_parameters
-
-if TYPE_CHECKING:
-    from app.explorer.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +96,25 @@ def with_parameters(scene: Scene, parameters: Parameters) -> Scene:
 
 
 class FileOpener:
-    """Belongs to a session."""
+    """Opens one file at a time. Belongs to the UI thread; `tick` it once a frame, `close` it."""
 
-    def __init__(self, session: Session, hashes: Path) -> None:
-        self._session = session
+    def __init__(
+        self,
+        history: History,
+        playback: PlaybackController,
+        models: ModelLoader,
+        preferences: Preferences,
+        messages: Messages,
+        ui: UiState,
+        hashes: Path,
+    ) -> None:
+        """`hashes` is the file that keeps the hashes of checkpoints."""
+        self._history = history
+        self._playback = playback
+        self._models = models
+        self._preferences = preferences
+        self._messages = messages
+        self._ui = ui
         self._hashes = Hashes(hashes)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="restore")
         self._under_way: tuple[Future[Any], Callable[[Any], None]] | None = None
@@ -112,7 +130,7 @@ class FileOpener:
 
         def arrived(kept: SavedState | None) -> None:
             if kept is None:
-                self._session.models.open(path)
+                self._models.open(path)
             else:
                 self._restore(kept)
 
@@ -127,9 +145,9 @@ class FileOpener:
 
         def checked(same: bool) -> None:
             if same:
-                self._apply(kept, self._session.models.name_of(path))
+                self._apply(kept, self._models.name_of(path))
             else:
-                self._session.tell_error(
+                self._messages.error(
                     f"{path} is another model: {kept.path.name} was made with {wanted.name}, SHA-256 "
                     f"{wanted.sha256[:10]}…"
                 )
@@ -145,10 +163,10 @@ class FileOpener:
         if error is None:
             then(future.result())
         elif isinstance(error, ValueError | OSError):
-            self._session.tell_error(str(error))
+            self._messages.error(str(error))
         else:
             log.error("restoring failed", exc_info=error)
-            self._session.tell_error(f"The file was not restored: {type(error).__name__}: {error}")
+            self._messages.error(f"The file was not restored: {type(error).__name__}: {error}")
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -156,52 +174,48 @@ class FileOpener:
 
     def _start(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         if self._under_way is not None:
-            self._session.tell_error("Another file is still being read; try again in a moment.")
+            self._messages.error("Another file is still being read; try again in a moment.")
             return
         self._under_way = self._thread.submit(work), then
 
     def _restore(self, kept: SavedState) -> None:
-        session = self._session
-        wanted, scene = kept.made_with, session.history.scene
+        wanted, scene = kept.made_with, self._history.scene
         if wanted is None:
             self._apply(kept, kept.edit(scene).checkpoint)
             return
-        if session.info is not None and session.info.sha256 == wanted.sha256:
+        if self._models.info is not None and self._models.info.sha256 == wanted.sha256:
             self._apply(kept, scene.checkpoint)
             return
-        files = session.models.known()
+        files = self._models.known()
         if said := kept.edit(scene).checkpoint:
             files.insert(0, Path(said))
-        folders = [Path(name) for name in session.settings.library_dirs]
+        folders = [Path(name) for name in self._preferences.settings.library_dirs]
 
         def looked(found: Path | None) -> None:
             if found is None:
                 self._ask(kept, wanted)
             else:
-                self._apply(kept, session.models.name_of(found))
+                self._apply(kept, self._models.name_of(found))
 
         self._start(lambda: find_checkpoint(wanted.sha256, files, folders, self._hashes), looked)
 
     def _ask(self, kept: SavedState, wanted: MadeWith) -> None:
-        session = self._session
         self._missing = kept
         choices: list[tuple[str, Callable[[], None]]] = [("Find it…", self._ask_where)]
-        if session.info is not None:
-            choices.append((f"Use {session.info.name}", lambda: self._apply(kept, session.history.scene.checkpoint)))
-        session.ask(
+        info = self._models.info
+        if info is not None:
+            choices.append((f"Use {info.name}", lambda: self._apply(kept, self._history.scene.checkpoint)))
+        self._messages.ask(
             f"{kept.path.name} was made with {wanted.name} ({wanted.family}, SHA-256 {wanted.sha256[:10]}…), which is "
             "not among the recent files and the library's folders.",
             choices,
         )
 
     def _ask_where(self) -> None:
-        self._session.dialog_request = "find_checkpoint"
+        self._ui.dialog_request = "find_checkpoint"
 
     def _apply(self, kept: SavedState, checkpoint: str) -> None:
-        session = self._session
         self._missing = None
-        session.history.step(
-            f"restore {kept.path.name}", lambda scene: replace(kept.edit(scene), checkpoint=checkpoint)
-        )
-        session.stand_at(kept.time)
-        session.tell(f"Restored {kept.path.name}; undo brings the former scene back.")
+        self._history.step(f"restore {kept.path.name}", lambda scene: replace(kept.edit(scene), checkpoint=checkpoint))
+        self._playback.stop_at(kept.time)
+        self._messages.info(f"Restored {kept.path.name}; undo brings the former scene back.")

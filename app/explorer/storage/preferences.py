@@ -20,14 +20,14 @@ class Preferences:
         self._messages = messages
         self.settings, problem = store.load_settings()
         if problem:
-            messages.tell_error(problem)
+            messages.error(problem)
 
     def keep(self, settings: Settings) -> None:
         """These are the settings from now on."""
         self.settings = settings
         problem = self._store.save_settings(settings)
         if problem:
-            self._messages.tell_error(problem)
+            self._messages.error(problem)
 
     def keep_live(self, live: LiveSettings) -> None:
         self.keep(replace(self.settings, live=live))

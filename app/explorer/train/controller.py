@@ -11,16 +11,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from app.explorer.messages import Messages
+from app.explorer.storage.preferences import Preferences
 from app.explorer.train.plan import DataSource
 from app.explorer.train.process import TrainingProcess, TrainingResult
 from app.explorer.train.run_watch import RunWatch
 from app.runs import Holder, amount
 from core.run_control import send
-
-if TYPE_CHECKING:
-    from app.explorer.session import Session
 
 PathField = Literal["data", "clip", "start", "out"]
 """The fields of a `TrainingPlan` that are files or folders."""
@@ -34,24 +33,34 @@ WITHOUT_A_WORD = (
 
 
 class TrainingController:
-    """Belongs to a session; `tick` it once a frame, `close` it."""
+    """Belongs to the UI thread; `tick` it once a frame, `close` it."""
 
-    def __init__(self, session: Session, command: tuple[str, ...], clock: Callable[[], float]) -> None:
-        self._session = session
+    def __init__(
+        self,
+        preferences: Preferences,
+        messages: Messages,
+        show_run: Callable[[Path], None],
+        command: tuple[str, ...],
+        clock: Callable[[], float],
+    ) -> None:
+        """`show_run` follows a run in the window; `command` is that of the trainer."""
+        self._preferences = preferences
+        self._messages = messages
+        self._show_run = show_run
         self._clock = clock
         self._looked = -float("inf")
         self._resumes: tuple[str, bool] = ("", False)
         self._watch: RunWatch | None = None
         self._asked: Holder | None = None
         """The other process that was asked to stop."""
-        self.plan = session.settings.training
+        self.plan = preferences.settings.training
         self.choosing = 0
         """Which source a dialog is about."""
         self.process = TrainingProcess(command)
         self.problem: str | None = None
         """Why the last training did not go well."""
         if self.watch is not None and self.watch.holder is not None:
-            session.tell(f"{self.watch.run.name} is being trained; View > Panels > Train follows it.")
+            messages.info(f"{self.watch.run.name} is being trained; View > Panels > Train follows it.")
 
     # The plan
 
@@ -78,7 +87,7 @@ class TrainingController:
     @property
     def usual_run(self) -> Path:
         """Where a run goes when nobody says where."""
-        return Path(self._session.settings.output_dir) / "runs" / self.plan.recipe
+        return Path(self._preferences.settings.output_dir) / "runs" / self.plan.recipe
 
     @property
     def resumes(self) -> bool:
@@ -139,14 +148,14 @@ class TrainingController:
             try:
                 send(watch.run, "stop")
             except OSError as error:
-                self._session.tell_error(f"{watch.run.name} was not told to stop: {error}")
+                self._messages.error(f"{watch.run.name} was not told to stop: {error}")
                 return
             self._asked = other
 
     def explore(self) -> None:
         """Show the run's snapshots in this window."""
         if self.watch is not None:
-            self._session.run_follower.follow(self.watch.run.resolve())
+            self._show_run(self.watch.run.resolve())
 
     def tick(self) -> None:
         """About once a second: see how far the training has come."""
@@ -162,38 +171,38 @@ class TrainingController:
         ended = self.process.poll() if own else None
         gone = watch.look()
         if ended is not None:
-            self._tell_of(ended, watch)
+            self._report_own(ended, watch)
         elif gone is not None and not own:
-            self._tell_of_other(gone, watch)
+            self._report_other(gone, watch)
 
-    def _tell_of(self, ended: TrainingResult, watch: RunWatch) -> None:
+    def _report_own(self, ended: TrainingResult, watch: RunWatch) -> None:
         """How this window's own training ended."""
         if watch.progress.images is None and ended.stopped:
-            self._session.tell(f"{watch.run.name}: stopped before it began.")
+            self._messages.info(f"{watch.run.name}: stopped before it began.")
         elif ended.problem is not None:
-            self._tell_problem(watch, ended.problem)
+            self._report_problem(watch, ended.problem)
         else:
-            self._tell_end(watch, finished=not ended.stopped)
+            self._report_end(watch, finished=not ended.stopped)
 
-    def _tell_of_other(self, gone: Holder, watch: RunWatch) -> None:
+    def _report_other(self, gone: Holder, watch: RunWatch) -> None:
         """How another process' training ended, as the log has it."""
         said = watch.progress.stopped
         if said is None or said.time < gone.since:  # from before this one began
-            self._tell_problem(watch, WITHOUT_A_WORD)
+            self._report_problem(watch, WITHOUT_A_WORD)
         elif said.problem is not None:
-            self._tell_problem(watch, said.problem)
+            self._report_problem(watch, said.problem)
         else:
-            self._tell_end(watch, finished=said.finished)
+            self._report_end(watch, finished=said.finished)
 
-    def _tell_problem(self, watch: RunWatch, problem: str) -> None:
+    def _report_problem(self, watch: RunWatch, problem: str) -> None:
         self.problem = problem
         # The panel has the whole of it, which may be all settings by name.
-        self._session.tell_error(f"Training {watch.run.name} ended: {shorten(problem, TOLD, placeholder='…')}")
+        self._messages.error(f"Training {watch.run.name} ended: {shorten(problem, TOLD, placeholder='…')}")
 
-    def _tell_end(self, watch: RunWatch, *, finished: bool) -> None:
+    def _report_end(self, watch: RunWatch, *, finished: bool) -> None:
         images = amount(watch.progress.images or 0)
         how = f"trained, {images} images." if finished else f"stopped and saved after {images} images."
-        self._session.tell(f"{watch.run.name}: {how}")
+        self._messages.info(f"{watch.run.name}: {how}")
 
     @property
     def ending(self) -> str | None:
@@ -214,7 +223,7 @@ class TrainingController:
 
     def _keep(self) -> None:
         """The plan is there again when the window is opened the next time."""
-        preferences = self._session.preferences
+        preferences = self._preferences
         if preferences.settings.training != self.plan:
             preferences.keep(replace(preferences.settings, training=self.plan))
 

@@ -1,40 +1,49 @@
-"""What the person works on directions and latents with: those of the open model, saving one, finding more. No GUI."""
+"""Directions and saved latents of the open model: saving one, searching for more. No GUI here."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from app.explorer.services import Services
+from app.explorer.export.source import ExportSource
+from app.explorer.messages import Messages
+from app.explorer.rendering.controller import RenderController
 from app.explorer.vectors.direction_search import DirectionSearch, SearchOptions
 from app.explorer.vectors.store import VectorStore
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from app.explorer.session import Session
-
 
 class VectorController:
-    """Belongs to a session; `tick` it once a frame, `close` it. `folder` is that of the settings."""
+    """Belongs to the UI thread; `tick` it once a frame, `close` it."""
 
-    def __init__(self, session: Session, folder: Path, services: Services) -> None:
-        self._session = session
-        self.store = VectorStore(folder, session.render.call, session)
-        self.search = DirectionSearch(services.find_directions)
+    def __init__(
+        self,
+        store: VectorStore,
+        rendering: RenderController,
+        source: ExportSource,
+        messages: Messages,
+        command: tuple[str, ...],
+    ) -> None:
+        """`command` is that of the search for directions."""
+        self._rendering = rendering
+        self._source = source
+        self._messages = messages
+        self.store = store
+        self.search = DirectionSearch(command)
 
     def save_latent(self, name: str = "") -> None:
-        """Keep where the picture is under a name; without one, under its subject and seed."""
-        session = self._session
-        if session.frame is None or not self.store.is_open:
-            session.tell_error("There is no picture to keep the latent of yet.")
+        """Save the styles of the picture under a name; without one, under its subject and seed."""
+        if self._rendering.frame is None or not self.store.is_open:
+            self._messages.error("There is no picture to keep the latent of yet.")
             return
-        request = session.wanted
-        self.store.save_latent(request, name.strip() or session.file_writer.stem(request))
+        request = self._rendering.wanted
+        self.store.save_latent(request, name.strip() or self._source.stem(request))
 
-    def find(self, search: SearchOptions) -> None:
-        """Look for directions of the open model in the background."""
+    def find(self, options: SearchOptions) -> None:
+        """Search for directions of the open model in the background."""
         if self.store.is_open and not self.search.running:
-            self.search.start(self.store.checkpoint, self.store.path, search)
+            self.search.start(self.store.checkpoint, self.store.path, options)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer of the engine or of the search is awaited."""
+        return self.store.busy or self.search.running
 
     def tick(self) -> None:
         """Take the answers of the engine and of the search."""
@@ -43,12 +52,12 @@ class VectorController:
         if result is None:
             return
         if result.problem is not None:
-            self._session.tell_error(f"No directions were found: {result.problem}")
+            self._messages.error(f"No directions were found: {result.problem}")
             return
         before = len(self.store.directions)
         if result.checkpoint == self.store.checkpoint:
             self.store.found(result.out)
-            self._session.tell(f"Found directions: there are {len(self.store.directions)} now, {before} before")
+            self._messages.info(f"Found directions: there are {len(self.store.directions)} now, {before} before")
 
     def close(self) -> None:
         self.search.close()

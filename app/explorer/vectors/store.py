@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from app.explorer.messages import Messages
 from app.runs import run_id
 from app.vectors import SavedVectors, keep_for_run, kept_path, read_for, run_path, saved_vectors
 from core.request import RenderRequest
@@ -24,20 +25,12 @@ Call = Callable[[Callable[[Any], Any]], "Future[Any]"]
 """Runs a function of the engine between frames."""
 
 
-class Teller(Protocol):
-    """Where messages go."""
-
-    def tell(self, text: str, path: Path | None = None) -> None: ...
-
-    def tell_error(self, text: str) -> None: ...
-
-
 class VectorStore:
     """The vectors of one model after another. Belongs to the UI thread; `tick` it once a frame."""
 
-    def __init__(self, folder: Path, call: Call, teller: Teller) -> None:
+    def __init__(self, folder: Path, call: Call, messages: Messages) -> None:
         """`folder` is that of the settings."""
-        self._folder, self._call, self._teller = folder, call, teller
+        self._folder, self._call, self._messages = folder, call, messages
         self._info: Any = None
         self._path = Path()
         self._known = SavedVectors()
@@ -146,12 +139,12 @@ class VectorStore:
         self._known = replace(known, given=(*known.given, *self._not_in(known.given)))
         self._earlier = {v.digest for v in (*known.earlier, *self._carried)} - {v.digest for v in known.own}
         for problem in self._known.problems:
-            self._teller.tell_error(problem)
+            self._messages.error(problem)
         self._keep_for_run(known)
         fitting = [vector for vector in self.vectors if vector.fits(self._info.num_ws, self._info.w_dim)]
         if len(fitting) < len(self.vectors):
             names = {vector.name for vector in self.vectors} - {vector.name for vector in fitting}
-            self._teller.tell_error(f"Left out, because {self._info.name} has other styles: {_listed(names)}.")
+            self._messages.error(f"Left out, because {self._info.name} has other styles: {_listed(names)}.")
             ids = {vector.id for vector in fitting}
             self._known = replace(
                 self._known,
@@ -167,7 +160,7 @@ class VectorStore:
             try:
                 keep_for_run(self._path, load_vectors(out).vectors, self._folder)
             except VectorError as error:
-                self._teller.tell_error(str(error))
+                self._messages.error(str(error))
         self.refresh()
 
     def _keep_for_run(self, known: SavedVectors) -> None:
@@ -176,7 +169,7 @@ class VectorStore:
             keep_for_run(self._path, known.own, self._folder)
         except VectorError as error:
             if str(error) not in known.problems:
-                self._teller.tell_error(f"The run's next snapshot will lack what is saved for this one: {error}")
+                self._messages.error(f"The run's next snapshot will lack what is saved for this one: {error}")
 
     def _not_in(self, given: tuple[Vector, ...]) -> list[Vector]:
         """What was taken over and has not come with the model besides."""
@@ -207,7 +200,7 @@ class VectorStore:
             elif latent.cancelled():
                 continue
             elif (error := latent.exception()) is not None:
-                self._teller.tell_error(f"The latent was not saved: {error}")
+                self._messages.error(f"The latent was not saved: {error}")
             else:
                 self._add_latent(name, *latent.result())
         self._saving = still
@@ -224,7 +217,7 @@ class VectorStore:
                 self._reported.update(new)
                 names = _listed({name_of(name) for name in new})
                 it = "it" if len(new) == 1 else "them"
-                self._teller.tell_error(
+                self._messages.error(
                     f"{self._info.name} has no saved {names}: the picture is drawn without {it}. "
                     f"Find or import {it} again, or remove {it} from the scene."
                 )
@@ -278,13 +271,13 @@ class VectorStore:
         try:
             vector = Vector(name=name, kind="latent", values=values, note=note[:500])
         except VectorError as error:
-            self._teller.tell_error(f"The latent was not saved: {error}")
+            self._messages.error(f"The latent was not saved: {error}")
             return
         known = self.find(vector.id)
         if known is not None:
-            self._teller.tell(f"This latent is saved already, as {known.name}")
+            self._messages.info(f"This latent is saved already, as {known.name}")
         elif self.add([vector]) and (saved := self.find(vector.id)) is not None:
-            self._teller.tell(f"Saved the latent {saved.name}")
+            self._messages.info(f"Saved the latent {saved.name}")
 
     def add(self, vectors: Sequence[Vector]) -> bool:
         """Save these beside the others; False when that did not work."""
@@ -322,7 +315,7 @@ class VectorStore:
                 if changed != vectors:
                     save_vectors(path, changed, owner)
         except VectorError as error:
-            self._teller.tell_error(f"Nothing was changed: {error}")
+            self._messages.error(f"Nothing was changed: {error}")
             return False
         self.refresh()
         return True
@@ -332,16 +325,16 @@ class VectorStore:
     def import_file(self, path: Path) -> None:
         """Save a file's directions and latents with this model's, as far as they fit."""
         if not self.is_open:
-            self._teller.tell_error("Open the model first that the directions are for.")
+            self._messages.error("Open the model first that the directions are for.")
             return
         try:
             found = load_vectors(path)
         except VectorError as error:
-            self._teller.tell_error(str(error))
+            self._messages.error(str(error))
             return
         vectors = [vector for vector in found.vectors if vector.fits(self._info.num_ws, self._info.w_dim)]
         if not vectors:
-            self._teller.tell_error(
+            self._messages.error(
                 f"{path.name}: nothing in it fits {self._info.name}, which has {self._info.num_ws} styles of "
                 f"{self._info.w_dim} numbers."
             )
@@ -350,7 +343,7 @@ class VectorStore:
             other = "" if found.checkpoint == self._info.sha256 else ", made for another model"
             left = len(found.vectors) - len(vectors)
             without = f"; {left} did not fit" if left else ""
-            self._teller.tell(f"Imported {_counted(vectors)} from {path.name}{other}{without}")
+            self._messages.info(f"Imported {_counted(vectors)} from {path.name}{other}{without}")
 
     def export_file(self, path: Path) -> None:
         """Write what was chosen, or all, to a file for somebody else."""
@@ -359,9 +352,9 @@ class VectorStore:
         try:
             save_vectors(path, vectors, self._info.sha256)
         except VectorError as error:
-            self._teller.tell_error(str(error))
+            self._messages.error(str(error))
             return
-        self._teller.tell(f"Exported {_counted(vectors)} to {path}", path)
+        self._messages.info(f"Exported {_counted(vectors)} to {path}", path)
 
 
 def _id(vector_id: str, ids: Mapping[str, str], missing: dict[str, None]) -> str | None:

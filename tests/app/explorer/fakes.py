@@ -160,7 +160,7 @@ def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
 
 def errors(session: Session) -> list[str]:
     """What the window said went wrong."""
-    return [message.text for message in session.messages if message.level == "error"]
+    return [message.text for message in session.messages.lines if message.level == "error"]
 
 
 def settle(session: Session) -> None:
@@ -168,6 +168,6 @@ def settle(session: Session) -> None:
 
     def settled() -> bool:
         session.tick()
-        return session.settled
+        return session.rendering.settled
 
     wait_until(settled)

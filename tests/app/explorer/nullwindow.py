@@ -63,7 +63,7 @@ def drive(
         check()
     finally:
         session.close()
-        assert session.render.close(timeout=10.0)
+        assert session.rendering.thread.close(timeout=10.0)
     assert not [thread for thread in threading.enumerate() if thread.name in ("render", "recorder")]
     return texture
 
@@ -80,4 +80,4 @@ def until(ctx: Context, condition: Callable[[], bool], frames: int = 600) -> Non
 def settle(ctx: Context, session: Session) -> None:
     """Let the window draw until the picture is the scene's."""
     ctx.yield_(2)
-    until(ctx, lambda: session.settled)
+    until(ctx, lambda: session.rendering.settled)

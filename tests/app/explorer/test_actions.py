@@ -59,13 +59,13 @@ def test_every_enabled_action_does_something(session: Session) -> None:
     def everything() -> object:
         return (
             session.history.scene,
-            session.transport.playing,
-            session.transport.time,
-            session.dialog_request,
-            session.quit_requested,
-            session.recorder,
-            session.settings,
-            len(session.file_writer._under_way),
+            session.playback.transport.playing,
+            session.playback.transport.time,
+            session.ui.dialog_request,
+            session.ui.quit_requested,
+            session.export.recording.recorder,
+            session.preferences.settings,
+            len(session.export.files._under_way),
             session.models._asked,
             repr(vars(session.ui)),
             len(session.vectors.store._saving),
@@ -81,8 +81,8 @@ def test_every_enabled_action_does_something(session: Session) -> None:
     session.run_follower.toggle()
     session.drag.put(Pull(handle=(1.0, 1.0), target=(5.0, 1.0)))
     for action in ACTIONS:
-        session.dialog_request = None
-        session.transport.time = 3.0
+        session.ui.dialog_request = None
+        session.playback.transport.time = 3.0
         scene = Scene(
             prompt="a",
             psi=0.3,
@@ -94,7 +94,7 @@ def test_every_enabled_action_does_something(session: Session) -> None:
             transform=(2.0,) * 9,
         )
         session.history.step("test", lambda _, scene=scene: scene)
-        session.timeline.select(1)
+        session.playback.timeline.select(1)
         session.prompts.words.select(0 if action.id not in ("next_word", "previous_word") else None)
         session.preferences.set_walk(step=0.01)
         session.history.step("test", lambda scene: replace(scene, seed_x=scene.seed_x + 1, prompt_b="b"))
@@ -106,8 +106,8 @@ def test_every_enabled_action_does_something(session: Session) -> None:
         before = everything()
         action.run(session)
         assert everything() != before, action.id
-    if session.recorder is not None:
-        session.recording.toggle()
+    if session.export.recording.recorder is not None:
+        session.export.recording.toggle()
 
 
 def test_swap_reset_and_zoom_are_undoable(session: Session) -> None:
@@ -120,7 +120,7 @@ def test_swap_reset_and_zoom_are_undoable(session: Session) -> None:
     assert session.history.scene == Scene(prompt="a", snapshots=SNAPSHOTS)
     session.history.undo()
     assert session.history.scene == start
-    session.shown_zoom = 9
+    session.ui.shown_zoom = 9
     by_id("zoom_in").run(session)
     assert session.history.scene.zoom == 10
     by_id("zoom_out").run(session)
@@ -134,9 +134,9 @@ def test_zoom_and_text_size_have_bounds(session: Session) -> None:
         by_id("zoom_in").run(session)
         by_id("text_larger").run(session)
     assert session.history.scene.zoom == 32
-    assert session.settings.text_scale == 2.5
+    assert session.preferences.settings.text_scale == 2.5
     for _ in range(80):
         by_id("zoom_out").run(session)
         by_id("text_smaller").run(session)
     assert session.history.scene.zoom == 1
-    assert session.settings.text_scale == pytest.approx(0.6)
+    assert session.preferences.settings.text_scale == pytest.approx(0.6)

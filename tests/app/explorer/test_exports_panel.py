@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("imgui_bundle")
 
+from app.explorer.actions import by_id
 from app.explorer.export.queue import STOPPED, ExportJob, ProgressCallback
 from app.explorer.session import Session
 from app.explorer.window import Explorer
@@ -35,7 +36,7 @@ def half_done(job: ExportJob, report: ProgressCallback, stop: threading.Event) -
 def test_a_scene_is_queued_cancelled_tried_again_and_removed(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         show(ctx, session)
-        queue = session.exports
+        queue = session.export.queue
         ctx.item_click(f"{PANEL}/###codec")
         ctx.yield_(2)
         ctx.item_click("//$FOCUSED/###png")
@@ -69,10 +70,10 @@ def test_a_scene_is_queued_cancelled_tried_again_and_removed(tmp_path: Path) -> 
 def test_a_take_is_queued_in_another_format_and_its_failure_told(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        session.recording.toggle()
+        session.export.recording.toggle()
         ctx.yield_(5)
-        session.recording.toggle()
-        until(ctx, lambda: session.recorder is None)
+        session.export.recording.toggle()
+        until(ctx, lambda: session.export.recording.recorder is None)
         show(ctx, session)
         ctx.item_click(f"{PANEL}/###source")
         ctx.yield_(2)
@@ -83,10 +84,10 @@ def test_a_take_is_queued_in_another_format_and_its_failure_told(tmp_path: Path)
         ctx.yield_(2)
         ctx.item_click(f"{PANEL}/###add")
         ctx.yield_(2)
-        (job,) = session.exports.jobs
+        (job,) = session.export.queue.jobs
         assert job.source.endswith(".take.jsonl")
         assert job.settings.fps == "50"  # as fast as the format goes
-        until(ctx, lambda: session.exports.jobs[0].state == "failed")
+        until(ctx, lambda: session.export.queue.jobs[0].state == "failed")
         ctx.yield_(3)
         assert errors(session) == [f"The export of {job.title} failed: the disk is full"]
 
@@ -97,13 +98,15 @@ def test_a_message_s_button_is_done_once(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
         chosen: list[str] = []
-        session.ask("Go on?", [("Go on", lambda: chosen.append("on")), ("Forget", lambda: chosen.append("off"))])
+        session.messages.ask(
+            "Go on?", [("Go on", lambda: chosen.append("on")), ("Forget", lambda: chosen.append("off"))]
+        )
         ctx.yield_(3)
-        (toast,) = session.toasts
+        (toast,) = session.messages.toasts
         ctx.item_click(f"//##toast {toast.at} {hash(toast.text)}/Forget")
         ctx.yield_(3)
         assert chosen == ["off"]
-        assert session.toasts == ()
+        assert session.messages.toasts == ()
         assert not errors(session)
 
     drive(tmp_path, script)
@@ -119,7 +122,7 @@ def test_dropping_a_scene_file_restores_it(tmp_path: Path) -> None:
         ctx.item_click("//Save the scene as/OK")
         until(ctx, lambda: (tmp_path / "mine.json").exists())
         saved = session.history.scene
-        session.surprise()
+        by_id("surprise").run(session)
         explorer.drop([str(tmp_path / "mine.json")])
         until(ctx, lambda: session.history.undo_name == "restore mine.json")
         assert session.history.scene == saved

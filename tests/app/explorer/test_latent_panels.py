@@ -32,19 +32,19 @@ BARS = f"{CONTROLS}/##layer psi bars"
 def test_the_wheel_makes_the_step_finer_and_it_is_kept(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        before = session.settings.walk_step
+        before = session.preferences.settings.walk_step
         ctx.mouse_move(CANVAS)
         ctx.mouse_wheel_y(3.0)
         ctx.yield_(2)
-        assert session.settings.walk_step == pytest.approx(before * 1.25**-3)
+        assert session.preferences.settings.walk_step == pytest.approx(before * 1.25**-3)
         middle = in_rectangle(rectangle(ctx, CANVAS), 0.5, 0.5)
         drag_from(ctx, middle, (40, 0), (90, 20))
         scene = session.history.scene
-        assert scene.seed_x == pytest.approx(90 * session.settings.walk_step, rel=0.1)
-        assert scene.seed_y == pytest.approx(20 * session.settings.walk_step, rel=0.1)
-        assert session.preferences._store.load_settings()[0].walk_step == session.settings.walk_step
+        assert scene.seed_x == pytest.approx(90 * session.preferences.settings.walk_step, rel=0.1)
+        assert scene.seed_y == pytest.approx(20 * session.preferences.settings.walk_step, rel=0.1)
+        assert session.preferences._store.load_settings()[0].walk_step == session.preferences.settings.walk_step
         ctx.menu_click("//##MainMenuBar/Seed/###reset_step")
-        assert session.settings.walk_step == before
+        assert session.preferences.settings.walk_step == before
         assert not errors(session)
 
     drive(tmp_path, script)
@@ -55,7 +55,7 @@ def test_a_drag_snaps_to_whole_seeds(tmp_path: Path) -> None:
         settle(ctx, session)
         ctx.key_press(imgui.Key.s)
         ctx.yield_(2)
-        assert session.settings.snap_seeds
+        assert session.preferences.settings.snap_seeds
         seen: list[float] = []
         middle = in_rectangle(rectangle(ctx, CANVAS), 0.5, 0.5)
         stops = [(30.0 * i, 0.0) for i in range(1, 9)]
@@ -65,7 +65,7 @@ def test_a_drag_snaps_to_whole_seeds(tmp_path: Path) -> None:
         assert session.history.scene.seed_x == 1.0
         assert len(session.history) == 1
         ctx.item_click("//Picture/snap")
-        assert not session.settings.snap_seeds
+        assert not session.preferences.settings.snap_seeds
 
     drive(tmp_path, script)
 
@@ -167,7 +167,7 @@ def test_one_drag_paints_the_psi_of_many_layers(tmp_path: Path) -> None:
         assert session.history.undo_name == "psi of layers"
         assert len(session.history) == 1
         settle(ctx, session)
-        assert session.frame.request.layer_psi == values  # type: ignore[union-attr]
+        assert session.rendering.frame.request.layer_psi == values  # type: ignore[union-attr]
 
         ctx.mouse_teleport_to_pos(in_rectangle(rect, 2.5 / 8, 0.2))
         ctx.mouse_double_click(0)
@@ -207,7 +207,7 @@ def test_noise_strength_reaches_the_engine(tmp_path: Path) -> None:
         ctx.yield_(2)
         ctx.item_input_value(f"{CONTROLS}/##noise_strength", 0.25)
         settle(ctx, session)
-        assert session.frame.request.noise_strength == 0.25  # type: ignore[union-attr]
+        assert session.rendering.frame.request.noise_strength == 0.25  # type: ignore[union-attr]
         assert not errors(session)
 
     drive(tmp_path, script)
@@ -225,23 +225,23 @@ def test_a_random_walk_that_goes_on(tmp_path: Path) -> None:
         ctx.item_click("//Play/###another path")
         ctx.yield_(2)
         assert session.history.undo_name == "another path"
-        session.transport.time = 5.0
+        session.playback.transport.time = 5.0
         settle(ctx, session)
-        closed = session.frame.request  # type: ignore[union-attr]
+        closed = session.rendering.frame.request  # type: ignore[union-attr]
         assert closed == session.history.scene.request(1.0)
         ctx.item_click("//Play/loop")
         ctx.yield_(2)
         assert not session.history.scene.path_loops
         settle(ctx, session)
-        assert session.frame.request == session.history.scene.request(5.0) != closed  # type: ignore[union-attr]
+        assert session.rendering.frame.request == session.history.scene.request(5.0) != closed  # type: ignore[union-attr]
         # Scrubbing stays in the round where play is, and another speed in the place.
         rect = rectangle(ctx, "//Play/##position")
         drag_from(ctx, in_rectangle(rect, 0.5, 0.5), (2, 0))
-        assert 4.0 <= session.transport.time < 6.0
-        before = session.history.scene.path_offset(session.transport.time)
+        assert 4.0 <= session.playback.transport.time < 6.0
+        before = session.history.scene.path_offset(session.playback.transport.time)
         session.history.step("speed", lambda scene: replace(scene, loop_seconds=6.0))
         ctx.yield_(2)
-        assert session.history.scene.path_offset(session.transport.time) == pytest.approx(before)
+        assert session.history.scene.path_offset(session.playback.transport.time) == pytest.approx(before)
         assert not errors(session)
 
     drive(tmp_path, script)
@@ -267,7 +267,7 @@ def test_a_seed_is_found_in_the_grid(tmp_path: Path) -> None:
         assert drawn[0] == (7.0, 4.0)
         assert len(set(drawn)) == len(drawn)
         assert {request.prompt for request in engine.rendered[live:]} == {session.history.scene.prompt}
-        assert session.frame.request.seed_x == 7.2  # type: ignore[union-attr]
+        assert session.rendering.frame.request.seed_x == 7.2  # type: ignore[union-attr]
         rect = rectangle(ctx, GRID)
         columns = len({x for x, _ in drawn})
         ctx.mouse_teleport_to_pos(in_rectangle(rect, (columns // 2 + 1.5) / columns, 0.5))
@@ -294,13 +294,13 @@ def test_the_grid_waits_for_the_picture(tmp_path: Path) -> None:
 
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        session.transport.toggle()
+        session.playback.transport.toggle()
         show(ctx, explorer, "Seeds")
         ctx.yield_(60)
         # While play runs all pictures are those of the path.
         moving = [r for r in engine.rendered if (r.seed_x, r.seed_y) == (1.0, 0.0)]
         assert not moving
-        session.transport.toggle()
+        session.playback.transport.toggle()
         until(ctx, lambda: any((r.seed_x, r.seed_y) == (1.0, 0.0) for r in engine.rendered), frames=100_000)
         before = len(engine.rendered)
         session.history.step("psi", lambda scene: replace(scene, psi=0.1))

@@ -207,7 +207,9 @@ def test_sound_is_added_to_a_control(tmp_path: Path) -> None:
         ctx.yield_(2)
         (mapping,) = session.live.settings.mappings
         assert (mapping.source.name, mapping.control, mapping.low, mapping.high) == ("level", "psi", 0.0, 1.5)
-        until(ctx, lambda: session.frame is not None and session.frame.request.psi > 1.5, frames=6000)
+        until(
+            ctx, lambda: session.rendering.frame is not None and session.rendering.frame.request.psi > 1.5, frames=6000
+        )
         assert session.history.scene.psi == 0.7
         ctx.item_click("###audio device")
         ctx.item_click("//$FOCUSED/###input Line in")

@@ -59,7 +59,7 @@ def test_a_mix_is_added_ranged_and_removed(tmp_path: Path) -> None:
         assert (session.history.scene.mixes[0].first, session.history.scene.mixes[0].stop) == (3, LAYER_LIMIT)
         assert len(session.history) == steps + 2
         settle(ctx, session)
-        assert session.frame.request.mixes == session.history.scene.mixes  # type: ignore[union-attr]
+        assert session.rendering.frame.request.mixes == session.history.scene.mixes  # type: ignore[union-attr]
         ctx.item_click(f"{MIXING}/$$0/###remove")
         ctx.yield_(2)
         assert session.history.scene.mixes == ()

@@ -51,7 +51,7 @@ def test_a_class_is_found_by_name_and_by_number(tmp_path: Path) -> None:
         ctx.yield_(2)
         assert (session.history.scene.label, session.history.scene.label_b) == (3, 0)
         settle(ctx, session)
-        assert session.frame.request.label == 3  # type: ignore[union-attr]
+        assert session.rendering.frame.request.label == 3  # type: ignore[union-attr]
         assert not errors(session)
 
     drive(tmp_path, script, open_engine=class_engine)
@@ -104,15 +104,15 @@ def test_the_library_opens_a_model_by_its_picture(tmp_path: Path) -> None:
         session.models.add_folder(folder)
         ctx.menu_click("//##MainMenuBar/View/Panels/###panel Library")
         ctx.yield_(2)
-        until(ctx, lambda: len(session.library.entries) == 2 and not session.library.busy)
+        until(ctx, lambda: len(session.models.library.entries) == 2 and not session.models.library.busy)
         ctx.yield_(2)
-        assert [entry.path.name for entry in session.library.entries] == ["bad.pkl", "faces.pkl"]
+        assert [entry.path.name for entry in session.models.library.entries] == ["bad.pkl", "faces.pkl"]
         ctx.item_click("//Library/**/##tile 1")
         ctx.yield_(2)
         until(ctx, lambda: session.models.path == folder / "faces.pkl")
         assert session.history.scene.checkpoint == str(folder / "faces.pkl")
         assert session.history.undo_name == "open checkpoint"
-        assert session.settings.library_dirs == (str(folder),)
+        assert session.preferences.settings.library_dirs == (str(folder),)
         ctx.yield_(3)
         assert not errors(session)
 

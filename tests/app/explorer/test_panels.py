@@ -16,7 +16,8 @@ from imgui_bundle import ImVec2, imgui
 from app.document.scene import Scene
 from app.explorer.panels.fields import starts_word
 from app.explorer.panels.prompt import EXAMPLES
-from app.explorer.session import Session, first_scene
+from app.explorer.session import Session
+from app.explorer.startup import first_scene
 from app.explorer.window import Explorer
 from tests.app.explorer.fakes import SlowEngine, errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
@@ -100,15 +101,15 @@ def test_space_types_in_a_field_and_plays_elsewhere(tmp_path: Path) -> None:
         ctx.item_click(PROMPT)
         ctx.key_press(imgui.Key.space)
         ctx.yield_(2)
-        assert not session.transport.playing
+        assert not session.playback.transport.playing
         ctx.key_press(imgui.Key.escape)
         ctx.item_click(f"{CONTROLS}/##psi")
         ctx.key_press(imgui.Key.space)
         ctx.yield_(2)
-        assert session.transport.playing
+        assert session.playback.transport.playing
         ctx.key_press(imgui.Key.space)
         ctx.yield_(2)
-        assert not session.transport.playing
+        assert not session.playback.transport.playing
 
     drive(tmp_path, script)
 
@@ -123,8 +124,8 @@ def test_any_prompt_is_drawn_and_rendered(tmp_path: Path, text: str) -> None:
         settle(ctx, session)
         ctx.item_click(PROMPT)
         ctx.yield_(3)
-        assert session.frame is not None
-        assert session.frame.request.prompt == text
+        assert session.rendering.frame is not None
+        assert session.rendering.frame.request.prompt == text
         assert errors(session) == []
 
     drive(tmp_path, script)
@@ -153,9 +154,9 @@ def test_blending_two_prompts(tmp_path: Path) -> None:
         ctx.key_chars("a house")
         ctx.item_input_value("//Prompt/##blend", 0.5)
         settle(ctx, session)
-        assert session.frame is not None
-        assert session.frame.request.prompt_b == "a house"
-        assert session.frame.request.blend == 0.5
+        assert session.rendering.frame is not None
+        assert session.rendering.frame.request.prompt_b == "a house"
+        assert session.rendering.frame.request.blend == 0.5
         ctx.item_input_value("//Prompt/##blend", 7.0)
         assert session.history.scene.blend == 1.0
         ctx.item_click("//Prompt/###swap")
@@ -190,12 +191,12 @@ def test_dragging_psi_is_one_step(tmp_path: Path) -> None:
         assert dragged > start
         assert len(session.history) == 1
         assert session.history.undo_name == "psi"
-        assert session.frame is not None
-        assert session.frame.request.psi == dragged
+        assert session.rendering.frame is not None
+        assert session.rendering.frame.request.psi == dragged
         ctx.key_press(CTRL | imgui.Key.z)
         settle(ctx, session)
         assert session.history.scene.psi == start
-        assert session.frame.request.psi == start
+        assert session.rendering.frame.request.psi == start
 
     drive(tmp_path, script, open_engine=lambda path, report: engine)
     assert len({request.psi for request in engine.rendered}) > 2
@@ -243,12 +244,12 @@ def test_surprise_me_and_noise(tmp_path: Path) -> None:
         assert session.history.scene.noise == "random"
         ctx.item_input_value(f"{CONTROLS}/##noise_seed", 77)
         settle(ctx, session)
-        assert session.frame is not None
-        assert session.frame.request.noise == "random"
-        assert session.frame.request.noise_seed == 77
+        assert session.rendering.frame is not None
+        assert session.rendering.frame.request.noise == "random"
+        assert session.rendering.frame.request.noise_seed == 77
         choose(ctx, CONTROLS, "##noise/off")
         settle(ctx, session)
-        assert session.frame.request.noise == "none"
+        assert session.rendering.frame.request.noise == "none"
         ctx.item_click(f"{CONTROLS}/###reset noise")
         settle(ctx, session)
         assert session.history.scene.noise == "const"
@@ -263,22 +264,22 @@ def test_surprise_me_and_noise(tmp_path: Path) -> None:
 def test_play_pause_scrub_and_rewind(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        start = session.frame
+        start = session.rendering.frame
         ctx.item_click(f"{PLAY}/###play")
-        until(ctx, lambda: session.transport.time > 0.05)
+        until(ctx, lambda: session.playback.transport.time > 0.05)
         ctx.item_click(f"{PLAY}/###play")
         settle(ctx, session)
-        assert not session.transport.playing
-        assert session.frame is not None
+        assert not session.playback.transport.playing
+        assert session.rendering.frame is not None
         assert start is not None
-        assert session.frame.request != start.request
+        assert session.rendering.frame.request != start.request
         ctx.item_input_value(f"{PLAY}/##position", 2.0)
         settle(ctx, session)
-        assert session.transport.time == 2.0
-        assert session.frame.request == session.history.scene.request(2.0)
+        assert session.playback.transport.time == 2.0
+        assert session.rendering.frame.request == session.history.scene.request(2.0)
         ctx.item_click(f"{PLAY}/###rewind")
         settle(ctx, session)
-        assert session.frame.request == start.request
+        assert session.rendering.frame.request == start.request
         assert session.history.undo_name is None
 
     drive(tmp_path, script)
@@ -309,13 +310,13 @@ def test_save_and_record_from_the_panel(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
         ctx.item_click(f"{SAVE}/###save")
-        until(ctx, lambda: any("Saved" in message.text for message in session.messages))
+        until(ctx, lambda: any("Saved" in message.text for message in session.messages.lines))
         ctx.item_click(f"{SAVE}/###record")
-        assert session.recorder is not None
+        assert session.export.recording.recorder is not None
         ctx.yield_(10)
         ctx.item_click(f"{SAVE}/###record")
-        until(ctx, lambda: session.recorder is None)
-        assert any("Recorded" in message.text for message in session.messages)
+        until(ctx, lambda: session.export.recording.recorder is None)
+        assert any("Recorded" in message.text for message in session.messages.lines)
 
     drive(tmp_path, script)
     # The fake video writer writes nothing; the take is beside where the video would be.
@@ -329,14 +330,14 @@ def test_the_folder_dialog_without_a_system_dialog(tmp_path: Path) -> None:
         ctx.set_ref("//$FOCUSED")
         ctx.item_input_value("##path", str(tmp_path / "elsewhere"))
         ctx.yield_(3)
-        assert session.settings.output_dir == str(tmp_path / "elsewhere")
+        assert session.preferences.settings.output_dir == str(tmp_path / "elsewhere")
         # And once more, cancelled.
         ctx.item_click(f"//{SAVE.strip('/')}/###folder")
         ctx.yield_(3)
         ctx.set_ref("//$FOCUSED")
         ctx.item_click("Cancel")
         ctx.yield_(3)
-        assert session.settings.output_dir == str(tmp_path / "elsewhere")
+        assert session.preferences.settings.output_dir == str(tmp_path / "elsewhere")
 
     drive(tmp_path, script)
 
@@ -348,7 +349,7 @@ def test_open_and_save_as_by_path(tmp_path: Path) -> None:
         ctx.yield_(3)
         ctx.set_ref("//$FOCUSED")
         ctx.item_input_value("##path", "/models/other.safetensors")
-        until(ctx, lambda: session.info.name == "other")
+        until(ctx, lambda: session.models.info.name == "other")
         settle(ctx, session)
         ctx.key_press(CTRL | SHIFT | imgui.Key.s)
         ctx.yield_(3)
@@ -364,8 +365,8 @@ def test_open_and_save_as_by_path(tmp_path: Path) -> None:
 
 def test_the_log_lists_messages(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
-        session.tell_error("something %s went wrong " + "and on " * 50)
-        session.tell("well done")
+        session.messages.error("something %s went wrong " + "and on " * 50)
+        session.messages.info("well done")
         ctx.menu_click("//##MainMenuBar/View/Panels/###panel Log")
         ctx.yield_(3)
         ctx.item_click("//Log/Copy all")
@@ -387,14 +388,14 @@ def test_menus_name_the_step_and_act(tmp_path: Path) -> None:
         ctx.menu_click("//##MainMenuBar/View/###smooth")
         assert session.history.scene.smooth
         ctx.menu_click("//##MainMenuBar/Play/###play")
-        assert session.transport.playing
+        assert session.playback.transport.playing
         ctx.menu_click("//##MainMenuBar/Play/###play")
         ctx.menu_click("//##MainMenuBar/View/Panels/###panel Play")
         ctx.yield_(2)
         assert not ctx.item_exists(f"{PLAY}/##position")
         ctx.menu_click("//##MainMenuBar/View/Layouts/###layout_default")
         ctx.menu_click("//##MainMenuBar/File/###quit")
-        assert session.quit_requested
+        assert session.ui.quit_requested
 
     drive(tmp_path, script)
 
@@ -403,11 +404,11 @@ def test_recent_checkpoints_are_in_the_menu(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
         session.models.open(Path("/models/other.safetensors"))
-        until(ctx, lambda: session.info.name == "other")
+        until(ctx, lambda: session.models.info.name == "other")
         session.models.open_bundled()
-        until(ctx, lambda: session.info.name == "bundled")
+        until(ctx, lambda: session.models.info.name == "bundled")
         ctx.menu_click("//##MainMenuBar/File/Open recent/###\\/models\\/other.safetensors")
-        until(ctx, lambda: session.info.name == "other")
+        until(ctx, lambda: session.models.info.name == "other")
 
     drive(tmp_path, script)
 
@@ -416,7 +417,7 @@ def test_recent_checkpoints_are_in_the_menu(tmp_path: Path) -> None:
 def test_text_of_any_size_draws(tmp_path: Path, scale: float) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         session.preferences.set_text_scale(scale)
-        session.tell_error("a message")
+        session.messages.error("a message")
         settle(ctx, session)
         ctx.yield_(5)
         assert errors(session) == ["a message"]
@@ -437,8 +438,8 @@ def test_dragging_the_picture_walks_in_one_step(tmp_path: Path) -> None:
         assert scene.seed_y == pytest.approx(-0.25, abs=0.1)
         assert len(session.history) == 1
         assert session.history.undo_name == "walk"
-        assert session.frame is not None
-        assert session.frame.request.seed_x == scene.seed_x
+        assert session.rendering.frame is not None
+        assert session.rendering.frame.request.seed_x == scene.seed_x
         ctx.item_click(CANVAS)  # a click is no walk
         assert len(session.history) == 1
 
@@ -494,10 +495,10 @@ def test_loading_then_an_error_with_ways_out(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         until(ctx, lambda: session.models.failed is not None)
         ctx.yield_(3)
-        assert session.frame is None
+        assert session.rendering.frame is None
         ctx.item_click("//Picture/Open the bundled checkpoint")
         settle(ctx, session)
-        assert session.info.name == "bundled"
+        assert session.models.info.name == "bundled"
 
     drive(tmp_path, script, checkpoint=Path("/models/bad.safetensors"))
 
@@ -505,11 +506,11 @@ def test_loading_then_an_error_with_ways_out(tmp_path: Path) -> None:
 def test_toasts_can_be_dismissed(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        session.tell_error("look here")
+        session.messages.error("look here")
         ctx.yield_(3)
         ctx.item_click("**/###dismiss")
         ctx.yield_(2)
-        assert session.toasts == ()
+        assert session.messages.toasts == ()
 
     drive(tmp_path, script)
 
@@ -517,15 +518,15 @@ def test_toasts_can_be_dismissed(tmp_path: Path) -> None:
 def test_dropping_files(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
-        frame = session.frame
+        frame = session.rendering.frame
         explorer.drop([])
         explorer.drop(["/a", "/b"])
         assert "one file at a time" in errors(session)[-1]
         explorer.drop(["/models/bad.safetensors"])
         until(ctx, lambda: "something bad" in errors(session)[-1])
-        assert session.frame is frame
+        assert session.rendering.frame is frame
         explorer.drop(["/models/other.safetensors"])
-        until(ctx, lambda: session.info.name == "other")
+        until(ctx, lambda: session.models.info.name == "other")
 
     drive(tmp_path, script)
 
@@ -536,7 +537,7 @@ def test_the_picture_shown_is_the_engine_s(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
         ctx.yield_(2)
-        frames.append(session.frame)
+        frames.append(session.rendering.frame)
 
     texture = drive(tmp_path, script)
     np.testing.assert_array_equal(texture.uploads[-1], frames[0].pixels)

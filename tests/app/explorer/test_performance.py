@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("imgui_bundle")
 
-from app.explorer.services import EngineChoice
+from app.explorer.rendering.model_loader import EngineChoice
 from app.explorer.session import Session
 from app.explorer.ui_state import ShowPanel
 from app.explorer.window import Explorer
@@ -36,13 +36,13 @@ def test_pictures_and_latency_are_measured_and_drawn(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
         session.ui.request(ShowPanel("Performance", True))
-        session.transport.toggle()
-        until(ctx, lambda: len(session.latency.render_ms) > 20 and len(session.latency.rate) > 2)
-        session.transport.toggle()
+        session.playback.transport.toggle()
+        until(ctx, lambda: len(session.rendering.latency.render_ms) > 20 and len(session.rendering.latency.rate) > 2)
+        session.playback.transport.toggle()
         settle(ctx, session)
         # Each picture that a change asked for was shown, and shown after it was asked for.
-        assert len(session.latency.latency_ms) > 10
-        assert all(value >= 0 for _, value in session.latency.latency_ms)
+        assert len(session.rendering.latency.latency_ms) > 10
+        assert all(value >= 0 for _, value in session.rendering.latency.latency_ms)
         assert not errors(session)
 
     drive(tmp_path, script)
@@ -54,14 +54,14 @@ def test_precision_is_chosen_and_what_does_not_load_is_told(tmp_path: Path) -> N
         session.ui.request(ShowPanel("Performance", True))
         ctx.yield_(4)
         choose(ctx, "##precision/bfloat16")
-        until(ctx, lambda: session.info.precision == "bfloat16")
+        until(ctx, lambda: session.models.info.precision == "bfloat16")
         choose(ctx, "##precision/float16")
         until(ctx, lambda: bool(errors(session)))
         assert errors(session) == ["precision float16: not on this device"]
-        assert session.info.precision == session.settings.precision == "bfloat16"
+        assert session.models.info.precision == session.preferences.settings.precision == "bfloat16"
         choose(ctx, "##device/cpu")
         settle(ctx, session)
-        assert session.settings.device == "cpu"
+        assert session.preferences.settings.device == "cpu"
         assert len(errors(session)) == 1
 
     drive(tmp_path, script, open_chosen=open_chosen)
@@ -75,15 +75,15 @@ def test_frame_limit_and_vsync_reach_the_window(tmp_path: Path) -> None:
         ctx.yield_(4)
         ctx.item_input_value(f"{PANEL}/##frame_limit", 240)
         ctx.yield_(2)
-        assert session.settings.frame_limit == 240
+        assert session.preferences.settings.frame_limit == 240
         assert explorer.params.fps_idling.fps_max == 240
         ctx.item_input_value(f"{PANEL}/##frame_limit", 1)
         ctx.yield_(2)
-        assert session.settings.frame_limit == 10
+        assert session.preferences.settings.frame_limit == 10
         session.preferences.set_frame_limit(240)
         ctx.item_click(f"{PANEL}/##vsync")
         ctx.yield_(2)
-        assert not session.settings.vsync
+        assert not session.preferences.settings.vsync
         assert not explorer.params.fps_idling.vsync_to_monitor
         assert not errors(session)
 

@@ -36,7 +36,7 @@ def session(tmp_path: Path, drags: FakeDrags) -> Iterator[Session]:
     yield session
     drags.let()
     session.close()
-    assert session.render.close(timeout=10.0)
+    assert session.rendering.thread.close(timeout=10.0)
 
 
 def tick_until(session: Session, condition: Callable[[], bool]) -> None:
@@ -53,7 +53,7 @@ def begin(session: Session, *pulls: Pull) -> RenderRequest:
     session.drag.switch()
     for pull in pulls or (PULL,):
         session.drag.put(pull)
-    before = session.wanted
+    before = session.rendering.wanted
     session.drag.start()
     return before
 
@@ -64,7 +64,7 @@ def end(session: Session) -> None:
 
 
 def passing(session: Session) -> bool:
-    return session.frame is not None and session.drag.is_passing(session.frame.request)
+    return session.rendering.frame is not None and session.drag.is_temporary(session.rendering.frame.request)
 
 
 def test_a_drag_is_one_step_with_a_saved_latent(session: Session, drags: FakeDrags) -> None:
@@ -72,7 +72,12 @@ def test_a_drag_is_one_step_with_a_saved_latent(session: Session, drags: FakeDra
     before = begin(session)
     tick_until(session, lambda: bool(drags.made))
     job = drags.made[0].job
-    assert (job.path, job.sha256, job.device, job.threads) == (session.info.path, session.info.sha256, "cpu", 1)
+    assert (job.path, job.sha256, job.device, job.threads) == (
+        session.models.info.path,
+        session.models.info.sha256,
+        "cpu",
+        1,
+    )
     assert (job.request, job.points, job.mask) == (before, (PULL,), None)
     assert job.options == DragOptions(styles=2, step_size=session.drag.step_size)
     steps = len(session.history)
@@ -88,13 +93,13 @@ def test_a_drag_is_one_step_with_a_saved_latent(session: Session, drags: FakeDra
     assert (mix.first, mix.stop, mix.amount) == (0, 2, 1.0)
     assert np.allclose(saved.values[:2], job.ws[:2] + 10.0)
     assert np.array_equal(saved.values[2:], job.ws[2:])
-    assert session.frame is not None
-    assert session.frame.request == replace(before, mixes=(mix,))
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request == replace(before, mixes=(mix,))
     assert session.drag.points == [Pull(handle=PULL.target, target=PULL.target)]
     assert session.drag.status_text == "arrived after 10 steps, 0.0 pixels from the target"
     session.history.undo()
     settle(session)
-    assert session.frame.request == before
+    assert session.rendering.frame.request == before
     session.tick()
     assert session.drag.points == [PULL]  # back with what it was put on
     session.history.redo()
@@ -113,9 +118,9 @@ def test_the_picture_follows_and_the_last_cut_is_not_seen(session: Session, drag
         count = len(seen)
 
         def another(count: int = count) -> bool:
-            assert session.frame is not None
-            if passing(session) and session.frame.request not in seen:
-                seen.append(session.frame.request)
+            assert session.rendering.frame is not None
+            if passing(session) and session.rendering.frame.request not in seen:
+                seen.append(session.rendering.frame.request)
             return len(seen) > count
 
         tick_until(session, another)
@@ -123,8 +128,10 @@ def test_the_picture_follows_and_the_last_cut_is_not_seen(session: Session, drag
     drags.let()
     tick_until(session, lambda: not session.drag.running)
     tick_until(session, lambda: not passing(session))
-    assert session.frame is not None
-    assert session.frame.request == session.history.scene.controls_request()  # no fade from the picture before
+    assert session.rendering.frame is not None
+    assert (
+        session.rendering.frame.request == session.history.scene.controls_request()
+    )  # no fade from the picture before
 
 
 def test_styles_on_their_way_do_not_pile_up(
@@ -139,7 +146,7 @@ def test_styles_on_their_way_do_not_pile_up(
         tick_until(session, lambda: session.drag._drag is None or session.drag._drag.sending is None)
     drags.let()
     end(session)
-    known = session.render.call(lambda engine: dict(engine.vectors))
+    known = session.rendering.thread.call(lambda engine: dict(engine.vectors))
     tick_until(session, known.done)
     assert len(known.result()) <= KEPT + 2  # the newest, and the one that was saved
     assert not errors(session)
@@ -222,7 +229,7 @@ def test_another_model_ends_it(session: Session, drags: FakeDrags) -> None:
     drags.let(2)
     tick_until(session, lambda: passing(session))
     session.models.open(Path("/another.safetensors"))
-    tick_until(session, lambda: session.info.name == "another")
+    tick_until(session, lambda: session.models.info.name == "another")
     drags.let()
     end(session)
     assert session.history.scene.mixes == ()
@@ -261,18 +268,18 @@ def test_an_error_is_told_once(session: Session, drags: FakeDrags) -> None:
 
 def test_points_on_a_picture_of_the_play_make_it_the_controls(session: Session, drags: FakeDrags) -> None:
     settle(session)
-    session.transport.playing = True
-    tick_until(session, lambda: session.transport.time > 0.05)
+    session.playback.transport.playing = True
+    tick_until(session, lambda: session.playback.transport.time > 0.05)
     session.drag.switch()
-    assert not session.transport.playing
+    assert not session.playback.transport.playing
     settle(session)
-    assert session.frame is not None
-    shown = session.frame.request
+    assert session.rendering.frame is not None
+    shown = session.rendering.frame.request
     session.drag.put(PULL)
     session.drag.start()
     drags.let()
     end(session)
-    assert session.transport.time == 0.0
+    assert session.playback.transport.time == 0.0
     assert session.history.scene.controls_request() == replace(shown, mixes=session.history.scene.mixes)
     assert session.history.undo_name == "drag points"
 
@@ -290,7 +297,7 @@ def test_a_region_is_a_mask(session: Session, drags: FakeDrags) -> None:
 
 def test_no_recording_has_styles_on_their_way(session: Session, drags: FakeDrags) -> None:
     settle(session)
-    session.recording.toggle()
+    session.export.recording.toggle()
     before = begin(session)
     drags.let(3)
     tick_until(session, lambda: "3 steps" in session.drag.status_text)
@@ -299,9 +306,9 @@ def test_no_recording_has_styles_on_their_way(session: Session, drags: FakeDrags
     assert not passing(session)
     drags.let()
     end(session)
-    session.recording.toggle()
-    tick_until(session, lambda: session.recorder is None)
-    (path,) = (Path(session.settings.output_dir)).glob("*.take.jsonl")
+    session.export.recording.toggle()
+    tick_until(session, lambda: session.export.recording.recorder is None)
+    (path,) = (Path(session.preferences.settings.output_dir)).glob("*.take.jsonl")
     take = read_take(path)
     assert take.requests[0] == before
     assert take.requests[-1] == session.history.scene.controls_request()
@@ -313,16 +320,16 @@ def test_what_is_on_its_way_is_neither_recorded_nor_saved(session: Session, drag
     begin(session)
     drags.let(2)
     tick_until(session, lambda: passing(session))
-    session.recording.toggle()
-    assert session.recorder is None
-    session.file_writer.picture(tmp_path / "x.png")
+    session.export.recording.toggle()
+    assert session.export.recording.recorder is None
+    session.export.files.picture(tmp_path / "x.png")
     assert errors(session) == [
         f"The picture is being dragged. Stop that, or wait for its end, then {what}." for what in ("record", "save it")
     ]
-    assert not session.file_writer.busy
+    assert not session.export.files.busy
     drags.let()
     end(session)
-    session.file_writer.picture(tmp_path / "x.png")
+    session.export.files.picture(tmp_path / "x.png")
     tick_until(session, lambda: (tmp_path / "x.png").exists())
 
 
@@ -348,7 +355,7 @@ def test_a_take_and_a_scene_of_a_real_drag_render_again(
     )
     try:
         settle(session)
-        session.recording.toggle()
+        session.export.recording.toggle()
         first = begin(session, Pull(handle=(16.0, 16.0), target=(20.0, 16.0)))
         wait_until(lambda: session.tick() or "steps" in session.drag.status_text, timeout=60.0)
         session.drag.stop()
@@ -356,15 +363,15 @@ def test_a_take_and_a_scene_of_a_real_drag_render_again(
         settle(session)
         before = len(writers[0].frames)
         wait_until(lambda: len(writers[0].frames) > before + 1)
-        session.recording.toggle()
-        tick_until(session, lambda: session.recorder is None)
-        assert session.frame is not None
-        shown = session.frame.pixels
+        session.export.recording.toggle()
+        tick_until(session, lambda: session.export.recording.recorder is None)
+        assert session.rendering.frame is not None
+        shown = session.rendering.frame.pixels
         scene = Scene.from_json(session.history.scene.to_json())
         assert not errors(session)
     finally:
         session.close()
-        assert session.render.close(timeout=30.0)
+        assert session.rendering.thread.close(timeout=30.0)
     assert scene.mixes
     engine = Engine.open(tiny_checkpoint, device="cpu")
     register_saved_vectors(engine, tiny_checkpoint)

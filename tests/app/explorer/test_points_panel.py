@@ -102,13 +102,13 @@ def test_start_moves_the_picture_in_one_step_and_undo_brings_it_back(tmp_path: P
         pull_from(ctx, (1.0, 1.0), (5.0, 1.0))
         ctx.item_input_value(f"{PANEL}/##styles", 2)
         ctx.item_input_value(f"{PANEL}/##step", 0.05)
-        before, steps = session.frame.request, len(session.history)  # type: ignore[union-attr]
+        before, steps = session.rendering.frame.request, len(session.history)  # type: ignore[union-attr]
         ctx.item_click(f"{PANEL}/###run")
         until(ctx, lambda: bool(drags.made))
         assert drags.made[0].job.options.styles == 2
         assert drags.made[0].job.options.step_size == pytest.approx(0.05)
         drags.let(5)
-        until(ctx, lambda: session.drag.is_passing(session.frame.request))  # type: ignore[union-attr]
+        until(ctx, lambda: session.drag.is_temporary(session.rendering.frame.request))  # type: ignore[union-attr]
         assert 1.0 < session.drag.points[0].handle[0] < 5.0
         pull_from(ctx, (6.0, 6.0), (2.0, 6.0))  # nothing is put while it runs
         assert len(session.drag.points) == 1
@@ -120,10 +120,10 @@ def test_start_moves_the_picture_in_one_step_and_undo_brings_it_back(tmp_path: P
         assert session.history.undo_name == "drag points"
         (mix,) = session.history.scene.mixes
         assert mix.latent.startswith("dragged, ")
-        assert session.frame.request.mixes == (mix,)  # type: ignore[union-attr]
+        assert session.rendering.frame.request.mixes == (mix,)  # type: ignore[union-attr]
         ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.z)
         settle(ctx, session)
-        assert session.frame.request == before  # type: ignore[union-attr]
+        assert session.rendering.frame.request == before  # type: ignore[union-attr]
         until(ctx, lambda: near(session.drag.points[0], (1.0, 1.0), (5.0, 1.0)))
         ctx.key_press(imgui.Key.mod_shift | imgui.Key.d)  # and again, from the keyboard
         until(ctx, lambda: len(drags.made) == 2)

@@ -71,8 +71,8 @@ def test_a_word_is_swapped_with_the_arrows(tmp_path: Path) -> None:
         ctx.yield_(2)
         assert session.prompts.words.selected is None
         settle(ctx, session)
-        assert session.frame is not None
-        assert session.frame.request.prompt == prompt_of(session)
+        assert session.rendering.frame is not None
+        assert session.rendering.frame.request.prompt == prompt_of(session)
         assert not errors(session)
 
     drive(tmp_path, script, before=own_list)
@@ -151,7 +151,7 @@ def test_a_right_click_gives_a_word_its_own_list(tmp_path: Path) -> None:
         ctx.item_click("###heavier")
         ctx.set_ref("")
         ctx.yield_(2)
-        assert session.settings.word_lists == {"sunset": ("dawn", "noon")}
+        assert session.preferences.settings.word_lists == {"sunset": ("dawn", "noon")}
         ctx.key_press(KEY.escape)
         ctx.yield_(2)
         ctx.key_press(KEY.mod_alt | KEY.down_arrow)
@@ -228,7 +228,9 @@ def test_quick_prompts_on_their_keys(tmp_path: Path) -> None:
 
 def test_a_past_prompt_is_found_and_used(tmp_path: Path) -> None:
     def before(session: Session) -> None:
-        session.preferences.keep(replace(session.settings, past_prompts=("a sea", "old hills", "hills at sea")))
+        session.preferences.keep(
+            replace(session.preferences.settings, past_prompts=("a sea", "old hills", "hills at sea"))
+        )
 
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
@@ -289,8 +291,8 @@ def test_the_dot_is_dragged_on_the_pad(tmp_path: Path) -> None:
         drag_dot(ctx, (0.5, 0.5), (1.5, 1.5))
         assert (session.history.scene.blend, session.history.scene.blend_y) == (1.0, 1.0)
         settle(ctx, session)
-        assert session.frame is not None
-        assert session.frame.request.prompt_d == "a house"
+        assert session.rendering.frame is not None
+        assert session.rendering.frame.request.prompt_d == "a house"
         steps = len(session.history)
         ctx.mouse_move_to_pos(place(ctx, "//Prompt/##pad", 0.3, 0.3))
         ctx.mouse_double_click(0)
@@ -352,8 +354,8 @@ def test_fine_layers_from_another_prompt(tmp_path: Path) -> None:
         assert session.history.scene.mixes == (Mix(prompt="a house", first=2), other)
         assert session.history.undo_name == "layer boundary"
         settle(ctx, session)
-        assert session.frame is not None
-        assert session.frame.request.mixes == session.history.scene.mixes
+        assert session.rendering.frame is not None
+        assert session.rendering.frame.request.mixes == session.history.scene.mixes
         ctx.item_click("//Prompt/###fine layers")
         ctx.yield_(2)
         assert session.history.scene.mixes == (other,)
@@ -404,27 +406,27 @@ def test_a_sweep_draws_its_pictures_and_a_click_adopts_one(tmp_path: Path) -> No
         until(ctx, lambda: {"a red house", "a blue house"} <= {r.prompt for r in engine.rendered}, frames=100_000)
         ctx.yield_(5)
         assert prompt_of(session) == START
-        assert session.frame is not None
-        assert session.frame.request.prompt == START
+        assert session.rendering.frame is not None
+        assert session.rendering.frame.request.prompt == START
         ctx.item_click("//Sweep/**/##sweep 1")
         ctx.yield_(2)
         assert prompt_of(session) == "a blue house"
         assert session.history.undo_name == "sweep"
         assert len(session.history) == 1
         ctx.item_click("//Sweep/###sheet")
-        until(ctx, lambda: any(m.path is not None for m in session.messages), frames=100_000)
+        until(ctx, lambda: any(m.path is not None for m in session.messages.lines), frames=100_000)
         (sheet,) = (tmp_path / "out").iterdir()
         kept = read_png(sheet)
         assert (kept.scene or {})["prompt"] == "a blue house"
-        assert (kept.checkpoint or {})["sha256"] == session.info.sha256
+        assert (kept.checkpoint or {})["sha256"] == session.models.info.sha256
         ctx.item_click("//Sweep/###strip")
         ctx.yield_(3)
-        (job,) = session.exports.jobs
+        (job,) = session.export.queue.jobs
         keyframes = read_scene_file(Path(job.source)).scene.keyframes
         assert [keyframe.request.prompt for keyframe in keyframes] == ["a red house", "a blue house"]
-        until(ctx, lambda: session.exports.busy, frames=100_000)
+        until(ctx, lambda: session.export.queue.busy, frames=100_000)
         ctx.item_click("//Sweep/###stop strip")
-        until(ctx, lambda: session.exports.jobs[0].state == "cancelled", frames=100_000)
+        until(ctx, lambda: session.export.queue.jobs[0].state == "cancelled", frames=100_000)
         ctx.yield_(3)
         assert ctx.item_exists("//Sweep/###strip")
         assert not errors(session)
@@ -451,11 +453,15 @@ def test_a_sweep_is_made_from_the_selected_word(tmp_path: Path) -> None:
         assert prompt_of(session) == START.replace("snowy", "rainy")
         ctx.item_click("//Sweep/###play strip")
         ctx.yield_(2)
-        assert session.transport.playing
+        assert session.playback.transport.playing
         assert session.history.undo_name == "play strip"
         prompts = [keyframe.request.prompt for keyframe in session.history.scene.keyframes]
         assert prompts == [START.replace("snowy", word) for word in ("snowy", "foggy", "rainy")]
-        until(ctx, lambda: session.frame is not None and session.frame.request.blend > 0.0, frames=100_000)
+        until(
+            ctx,
+            lambda: session.rendering.frame is not None and session.rendering.frame.request.blend > 0.0,
+            frames=100_000,
+        )
         assert not errors(session)
 
     drive(tmp_path, script, before=own_list)

@@ -68,7 +68,7 @@ def opened(run: Run, tmp_path: Path) -> Iterator[Open]:
     def close() -> None:
         while sessions:
             sessions[-1].close()
-            assert sessions.pop().render.close(timeout=60.0)
+            assert sessions.pop().rendering.thread.close(timeout=60.0)
 
     def open_it() -> Session:
         close()
@@ -89,10 +89,10 @@ def pushed(session: Session, vector: Vector, amount: float) -> np.ndarray[Any, A
     """The picture with the slider of a direction somewhere."""
     pushes = (Push(direction=vector.id, amount=amount),)
     session.history.step("push", lambda scene: replace(scene, pushes=pushes))
-    wait_until(lambda: (session.tick(), session.settled and not session.vectors.store.busy)[1], timeout=60.0)
-    assert session.frame is not None
-    assert len(session.frame.request.pushes) == 1
-    return session.frame.pixels
+    wait_until(lambda: (session.tick(), session.rendering.settled and not session.vectors.store.busy)[1], timeout=60.0)
+    assert session.rendering.frame is not None
+    assert len(session.rendering.frame.request.pushes) == 1
+    return session.rendering.frame.pixels
 
 
 def test_made_at_one_snapshot_and_there_at_the_next(run: Run, opened: Open, tmp_path: Path) -> None:
@@ -132,13 +132,13 @@ def test_renamed_and_deleted_for_good(run: Run, opened: Open) -> None:
     assert [vector.name for vector in session.vectors.store.vectors] == ["white"]
     for _ in range(2):  # also while the window stays open
         run.write()
-        shown = session.info.sha256
-        wait_until(lambda: (session.tick(), session.info.sha256 != shown)[1], timeout=60.0)  # noqa: B023
+        shown = session.models.info.sha256
+        wait_until(lambda: (session.tick(), session.models.info.sha256 != shown)[1], timeout=60.0)  # noqa: B023
         settle(session)
         assert [vector.name for vector in session.vectors.store.vectors] == ["white"]
         assert session.vectors.store.is_earlier(session.vectors.store.vectors[0])
-    assert session.frame is not None
-    assert session.frame.request.pushes[0].direction == f"white@{snowy.digest}"
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request.pushes[0].direction == f"white@{snowy.digest}"
     assert [vector.name for vector in opened().vectors.store.vectors] == ["white"]
     assert not errors(session)
 
@@ -188,7 +188,7 @@ def test_what_no_longer_fits_is_left_out(run: Run, opened: Open, tmp_path: Path)
     assert grown.info.num_ws != engine.info.num_ws
     session = opened()
     assert session.vectors.store.vectors == ()
-    assert errors(session) == [f"Left out, because {session.info.name} has other styles: 'home'."]
+    assert errors(session) == [f"Left out, because {session.models.info.name} has other styles: 'home'."]
 
 
 def test_what_is_found_while_a_snapshot_comes(run: Run, opened: Open) -> None:
@@ -196,14 +196,14 @@ def test_what_is_found_while_a_snapshot_comes(run: Run, opened: Open) -> None:
     session = opened()
     out = session.vectors.store.path
     run.write()
-    wait_until(lambda: (session.tick(), session.info.sha256 != engine.info.sha256)[1], timeout=60.0)
+    wait_until(lambda: (session.tick(), session.models.info.sha256 != engine.info.sha256)[1], timeout=60.0)
     save_vectors(out, [direction(engine)], engine.info.sha256)  # as the search does when it ends
     session.vectors.search.take_result = lambda: SearchResult(None, run.latest, out)  # type: ignore[method-assign]
     session.tick()
     session.vectors.search.take_result = lambda: None  # type: ignore[method-assign]
     (found,) = session.vectors.store.directions
     assert session.vectors.store.is_earlier(found)
-    assert session.messages[-1].text == "Found directions: there are 1 now, 0 before"
+    assert session.messages.lines[-1].text == "Found directions: there are 1 now, 0 before"
     assert not errors(session)
 
 
@@ -238,7 +238,7 @@ def test_saved_before_there_was_a_file_for_the_run(run: Run, opened: Open, tmp_p
 def settle_window(ctx: Context, session: Session) -> None:
     """Let the window draw until the picture is the scene's; the engine is the real one, and takes its time."""
     ctx.yield_(2)
-    until(ctx, lambda: session.settled and not session.vectors.store.busy, frames=100_000)
+    until(ctx, lambda: session.rendering.settled and not session.vectors.store.busy, frames=100_000)
 
 
 def test_the_slider_is_there_and_moves_the_picture(run: Run, tmp_path: Path) -> None:
@@ -262,12 +262,12 @@ def test_the_slider_is_there_and_moves_the_picture(run: Run, tmp_path: Path) -> 
         settle_window(ctx, session)
         ctx.menu_click("//##MainMenuBar/View/Panels/###panel Directions")
         ctx.yield_(3)
-        assert session.frame is not None
-        before = session.frame.pixels
+        assert session.rendering.frame is not None
+        before = session.rendering.frame.pixels
         ctx.item_input_value("//Directions/push 0/##amount", 3.0)
         settle_window(ctx, session)
-        assert session.frame.request.pushes[0].amount == 3.0
-        assert not np.array_equal(session.frame.pixels, before)
+        assert session.rendering.frame.request.pushes[0].amount == 3.0
+        assert not np.array_equal(session.rendering.frame.pixels, before)
         assert not errors(session)
 
     drive(tmp_path, second, run.folder, open_engine=open_engine)

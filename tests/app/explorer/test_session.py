@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from app.document.scene import Scene
-from app.explorer.export.file_writer import file_stem
+from app.explorer.actions import by_id
+from app.explorer.export.file_names import file_stem
 from app.explorer.messages import ERROR_TOAST_S
-from app.explorer.services import EngineChoice
-from app.explorer.session import Session, first_scene
+from app.explorer.rendering.model_loader import EngineChoice
+from app.explorer.session import Session
+from app.explorer.startup import first_scene
 from app.explorer.storage.settings import SettingsStore
 from app.provenance import read_document
 from core.request import Frame, RenderRequest
@@ -32,7 +34,7 @@ def open_session(tmp_path: Path) -> Iterator[Callable[..., Session]]:
     yield start
     for session in sessions:
         session.close()
-        assert session.render.close(timeout=10.0)
+        assert session.rendering.thread.close(timeout=10.0)
 
 
 def tick_until(session: Session, condition: Callable[[], bool]) -> None:
@@ -46,9 +48,9 @@ def tick_until(session: Session, condition: Callable[[], bool]) -> None:
 def test_a_new_session_shows_the_first_scene(open_session: Callable[..., Session]) -> None:
     session = open_session()
     settle(session)
-    assert session.frame is not None
-    assert session.frame.request == first_scene().request()
-    assert session.info.name == "bundled"
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request == first_scene().request()
+    assert session.models.info.name == "bundled"
     assert session.is_new
     assert errors(session) == []
 
@@ -59,8 +61,8 @@ def test_the_picture_follows_every_change(open_session: Callable[..., Session]) 
     for scene in (Scene(prompt="x"), Scene(prompt="x", psi=0.3), Scene(prompt="", noise="random", noise_seed=5)):
         session.history.step("change", lambda _, scene=scene: scene)
         settle(session)
-        assert session.frame is not None
-        assert session.frame.request == scene.request()
+        assert session.rendering.frame is not None
+        assert session.rendering.frame.request == scene.request()
 
 
 def test_an_unchanged_scene_is_rendered_once(open_session: Callable[..., Session]) -> None:
@@ -68,7 +70,7 @@ def test_an_unchanged_scene_is_rendered_once(open_session: Callable[..., Session
     settle(session)
     for _ in range(20):
         session.tick()
-    assert session.frame_count == 1
+    assert session.rendering.frame_count == 1
     assert not session.lively
 
 
@@ -76,33 +78,33 @@ def test_play_moves_the_picture_and_pause_holds_it(open_session: Callable[..., S
     now = [100.0]
     session = open_session(clock=lambda: now[0])
     settle(session)
-    session.transport.toggle()
+    session.playback.transport.toggle()
     session.tick()
     now[0] += 0.2
     settle(session)
     scene = session.history.scene
-    assert session.frame is not None
-    played = session.frame.request
+    assert session.rendering.frame is not None
+    played = session.rendering.frame.request
     assert (played.seed_x, played.seed_y) == pytest.approx((scene.request(0.2).seed_x, scene.request(0.2).seed_y))
     assert played.seed_x != scene.seed_x
-    session.transport.toggle()
+    session.playback.transport.toggle()
     now[0] += 5.0
     settle(session)
-    assert session.frame.request == played
-    session.transport.rewind()
+    assert session.rendering.frame.request == played
+    session.playback.transport.rewind()
     settle(session)
-    assert session.frame.request == scene.request()
+    assert session.rendering.frame.request == scene.request()
     assert session.history.undo_name is None
 
 
 def test_another_speed_keeps_the_place_on_the_path(open_session: Callable[..., Session]) -> None:
     session = open_session()
-    session.transport.time = 10.0  # of 8: a quarter of the second round
+    session.playback.transport.time = 10.0  # of 8: a quarter of the second round
     settle(session)
-    before = session.history.scene.request(session.transport.time)
+    before = session.history.scene.request(session.playback.transport.time)
     session.history.step("speed", lambda scene: replace(scene, loop_seconds=20.0))
     settle(session)
-    after = session.history.scene.request(session.transport.time)
+    after = session.history.scene.request(session.playback.transport.time)
     assert (after.seed_x, after.seed_y) == pytest.approx((before.seed_x, before.seed_y))
 
 
@@ -155,8 +157,8 @@ def test_settings_that_cannot_be_kept_are_said_once_and_the_picture_works(
     settle(session)
     assert len(errors(session)) == 1
     assert "will not be kept" in errors(session)[0]
-    assert session.frame is not None
-    assert session.frame.request.prompt == "4"
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request.prompt == "4"
 
 
 def test_another_prompt_comes_by_a_crossfade_and_another_psi_at_once(open_session: Callable[..., Session]) -> None:
@@ -168,33 +170,33 @@ def test_another_prompt_comes_by_a_crossfade_and_another_psi_at_once(open_sessio
     session.dispatch()
     assert session.lively
     now[0] = 1.0
-    tick_until(session, lambda: session.frame is not None and session.frame.request.arrived == 0.5)
-    assert session.frame is not None
-    assert session.frame.request == replace(before, prompt="a house", origin=before, arrived=0.5)
-    assert not session.settled
+    tick_until(session, lambda: session.rendering.frame is not None and session.rendering.frame.request.arrived == 0.5)
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request == replace(before, prompt="a house", origin=before, arrived=0.5)
+    assert not session.rendering.settled
     now[0] = 2.0
     settle(session)
-    assert session.frame.request == session.history.scene.request()
+    assert session.rendering.frame.request == session.history.scene.request()
     session.history.step("psi", lambda scene: replace(scene, psi=0.1))
     settle(session)
-    assert session.frame.request.psi == 0.1
-    assert session.frame.request.origin is None
+    assert session.rendering.frame.request.psi == 0.1
+    assert session.rendering.frame.request.origin is None
 
 
 def test_open_undo_and_redo_a_checkpoint(open_session: Callable[..., Session]) -> None:
     session = open_session()
     settle(session)
     session.models.open(Path("/models/other.safetensors"))
-    tick_until(session, lambda: session.info.name == "other")
+    tick_until(session, lambda: session.models.info.name == "other")
     settle(session)
     assert session.history.scene.checkpoint == "/models/other.safetensors"
     assert session.history.undo_name == "open checkpoint"
-    assert session.settings.recents == ("/models/other.safetensors",)
+    assert session.preferences.settings.recents == ("/models/other.safetensors",)
     session.history.undo()
-    tick_until(session, lambda: session.info.name == "bundled")
+    tick_until(session, lambda: session.models.info.name == "bundled")
     assert session.history.redo_name == "open checkpoint"
     session.history.redo()
-    tick_until(session, lambda: session.info.name == "other")
+    tick_until(session, lambda: session.models.info.name == "other")
     session.models.open_bundled()
     tick_until(session, lambda: session.history.scene.checkpoint == "")
 
@@ -202,12 +204,12 @@ def test_open_undo_and_redo_a_checkpoint(open_session: Callable[..., Session]) -
 def test_a_bad_checkpoint_is_told_and_the_picture_stays(open_session: Callable[..., Session]) -> None:
     session = open_session()
     settle(session)
-    frame = session.frame
+    frame = session.rendering.frame
     session.models.open(Path("/models/bad.safetensors"))
     tick_until(session, lambda: bool(errors(session)))
     assert errors(session) == ["/models/bad.safetensors: expected a checkpoint, got something bad"]
-    assert session.frame is frame
-    assert session.info.name == "bundled"
+    assert session.rendering.frame is frame
+    assert session.models.info.name == "bundled"
     assert session.history.scene.checkpoint == ""
     assert session.history.undo_name is None
 
@@ -219,8 +221,8 @@ def test_a_checkpoint_named_at_the_start_wins_over_the_restored_one(open_session
     session.close()
     assert open_session().history.scene.checkpoint == "/models/other.safetensors"
     named = open_session(Path("/models/third.safetensors"))
-    tick_until(named, lambda: named.info is not None)
-    assert named.info.name == "third"
+    tick_until(named, lambda: named.models.info is not None)
+    assert named.models.info.name == "third"
 
 
 def test_no_bundled_checkpoint_is_told(open_session: Callable[..., Session]) -> None:
@@ -233,7 +235,7 @@ def test_no_bundled_checkpoint_is_told(open_session: Callable[..., Session]) -> 
     session.models.open(Path("/models/other.safetensors"))
     settle(session)
     assert session.models.failed is None
-    assert session.frame is not None
+    assert session.rendering.frame is not None
 
 
 def test_a_render_error_is_told_once_and_the_picture_stays(open_session: Callable[..., Session]) -> None:
@@ -244,42 +246,42 @@ def test_a_render_error_is_told_once_and_the_picture_stays(open_session: Callabl
     # Every picture of the fade fails.
     tick_until(session, lambda: sum(request.prompt == "fail" for request in engine.rendered) > 3)
     assert errors(session) == ["RuntimeError: the engine failed"]
-    assert [toast.text for toast in session.toasts] == errors(session)
-    assert session.frame is not None
-    assert session.frame.request == first_scene().request()
+    assert [toast.text for toast in session.messages.toasts] == errors(session)
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request == first_scene().request()
     session.history.undo()
     session.history.step("prompt", lambda scene: replace(scene, prompt="well"))
     settle(session)
-    assert session.frame.request.prompt == "well"
+    assert session.rendering.frame.request.prompt == "well"
 
 
 def test_toasts_go_and_the_log_stays(open_session: Callable[..., Session]) -> None:
     now = [0.0]
     session = open_session(clock=lambda: now[0])
-    session.tell_error("first")
-    session.tell_error("first")
-    session.tell("second")
-    assert [toast.text for toast in session.toasts] == ["first", "second"]
+    session.messages.error("first")
+    session.messages.error("first")
+    session.messages.info("second")
+    assert [toast.text for toast in session.messages.toasts] == ["first", "second"]
     now[0] += ERROR_TOAST_S + 1
     session.tick()
-    assert session.toasts == ()
-    assert [message.text for message in session.messages][-3:] == ["first", "first", "second"]
+    assert session.messages.toasts == ()
+    assert [message.text for message in session.messages.lines][-3:] == ["first", "first", "second"]
 
 
 def test_save_picture_writes_what_is_shown_under_a_fresh_name(
     open_session: Callable[..., Session], tmp_path: Path
 ) -> None:
     session = open_session()
-    session.file_writer.picture()
+    session.export.files.picture()
     assert errors(session) == ["There is no picture to save yet."]
     settle(session)
-    assert session.frame is not None
+    assert session.rendering.frame is not None
     for _ in range(3):
-        session.file_writer.picture()
-    tick_until(session, lambda: sum("Saved" in m.text for m in session.messages) == 3)
+        session.export.files.picture()
+    tick_until(session, lambda: sum("Saved" in m.text for m in session.messages.lines) == 3)
     files = sorted((tmp_path / "out").iterdir())
     assert [file.name for file in files] == [f"snowy-mountains-at-sunset-watercolor-seed0-00{i}.png" for i in (1, 2, 3)]
-    assert files[0].read_bytes() == session.frame.pixels.tobytes()
+    assert files[0].read_bytes() == session.rendering.frame.pixels.tobytes()
 
 
 def test_an_output_folder_that_cannot_be_is_told(open_session: Callable[..., Session], tmp_path: Path) -> None:
@@ -287,9 +289,9 @@ def test_an_output_folder_that_cannot_be_is_told(open_session: Callable[..., Ses
     settle(session)
     (tmp_path / "file").write_text("")
     session.preferences.set_output_dir(tmp_path / "file" / "below")
-    session.file_writer.picture()
-    session.recording.toggle()
-    assert session.recorder is None
+    session.export.files.picture()
+    session.export.recording.toggle()
+    assert session.export.recording.recorder is None
     told = errors(session)
     assert len(told) == 2
     assert all("Choose another one" in text for text in told)
@@ -302,7 +304,7 @@ def test_a_picture_that_cannot_be_written_is_told(open_session: Callable[..., Se
 
     session = open_session(write_image=refuse)
     settle(session)
-    session.file_writer.picture(tmp_path / "x.png")
+    session.export.files.picture(tmp_path / "x.png")
     tick_until(session, lambda: bool(errors(session)))
     assert "not saved" in errors(session)[0]
     assert "Permission denied" in errors(session)[0]
@@ -316,30 +318,30 @@ def test_recording_takes_what_is_shown(open_session: Callable[..., Session], tmp
         return writers[-1]
 
     session = open_session(open_writer=open_writer)
-    session.recording.toggle()
+    session.export.recording.toggle()
     assert errors(session) == ["There is no picture to record yet."]
     settle(session)
-    first = session.frame
-    session.recording.toggle()
-    assert session.recorder is not None
+    first = session.rendering.frame
+    session.export.recording.toggle()
+    assert session.export.recording.recorder is not None
     wait_until(lambda: bool(writers) and len(writers[0].frames) > 0)
     session.history.step("prompt", lambda scene: replace(scene, prompt="second"))
     settle(session)
-    second = session.frame
+    second = session.rendering.frame
     before = len(writers[0].frames)
     wait_until(lambda: len(writers[0].frames) > before + 1)
-    session.recording.toggle()
-    assert session.recorder.stopping
-    tick_until(session, lambda: session.recorder is None)
+    session.export.recording.toggle()
+    assert session.export.recording.recorder.stopping
+    tick_until(session, lambda: session.export.recording.recorder is None)
     assert writers[0].closed
-    assert any("Recorded" in message.text for message in session.messages)
+    assert any("Recorded" in message.text for message in session.messages.lines)
     assert first is not None
     assert second is not None
     about = read_document(Path("x.mp4"), writers[0].comment, width=512, height=512)
     assert about.request == first.request
     assert about.scene is not None
     assert about.scene["prompt"] == first.request.prompt
-    assert about.checkpoint["sha256"] == session.info.sha256
+    assert about.checkpoint["sha256"] == session.models.info.sha256
     factor = 64  # 8 px to 512
     for frame, shown in ((first, writers[0].frames[0]), (second, writers[0].frames[-1])):
         np.testing.assert_array_equal(shown, frame.pixels.repeat(factor, 0).repeat(factor, 1))
@@ -351,8 +353,8 @@ def test_a_recording_that_fails_is_told(open_session: Callable[..., Session]) ->
 
     session = open_session(open_writer=open_writer)
     settle(session)
-    session.recording.toggle()
-    tick_until(session, lambda: session.recorder is None)
+    session.export.recording.toggle()
+    tick_until(session, lambda: session.export.recording.recorder is None)
     assert "No space left" in errors(session)[0]
 
 
@@ -365,7 +367,7 @@ def test_closing_while_recording_closes_the_file(open_session: Callable[..., Ses
 
     session = open_session(open_writer=open_writer)
     settle(session)
-    session.recording.toggle()
+    session.export.recording.toggle()
     session.close()
     assert writers[0].closed
     assert len(writers[0].frames) >= 1
@@ -374,7 +376,7 @@ def test_closing_while_recording_closes_the_file(open_session: Callable[..., Ses
 def test_surprise_is_one_step_to_a_whole_seed(open_session: Callable[..., Session]) -> None:
     session = open_session()
     before = session.history.scene
-    session.surprise()
+    by_id("surprise").run(session)
     scene = session.history.scene
     assert scene != before
     assert scene.seed_x.is_integer()
@@ -409,10 +411,12 @@ def test_files_are_named_after_what_the_model_takes(open_session: Callable[..., 
         engine = SlowEngine(Path("faces"), conditioning=kind, classes=len(names), class_names=names)
         session = open_session(open_engine=lambda path, report, engine=engine: engine)
         session.history.step("class", lambda scene: replace(scene, label=1 if scene.prompt else 0))
-        tick_until(session, lambda session=session: session.settled)
-        session.file_writer.picture()
-        tick_until(session, lambda session=session: session.messages and "Saved" in session.messages[-1].text)
-        assert f"{expected}-seed0-001.png" in session.messages[-1].text
+        tick_until(session, lambda session=session: session.rendering.settled)
+        session.export.files.picture()
+        tick_until(
+            session, lambda session=session: session.messages.lines and "Saved" in session.messages.lines[-1].text
+        )
+        assert f"{expected}-seed0-001.png" in session.messages.lines[-1].text
 
 
 def test_another_model_keeps_what_both_have(open_session: Callable[..., Session], tmp_path: Path) -> None:
@@ -422,13 +426,13 @@ def test_another_model_keeps_what_both_have(open_session: Callable[..., Session]
     session = open_session(open_engine=open_engine)
     change = {"label": 800, "label_b": 3, "seed_x": 4.0, "psi": 0.5}
     session.history.step("controls", lambda scene: replace(scene, **change))
-    tick_until(session, lambda: session.settled)
+    tick_until(session, lambda: session.rendering.settled)
     session.models.open(tmp_path / "few.safetensors")
-    tick_until(session, lambda: session.settled and session.info.classes == 10)
+    tick_until(session, lambda: session.rendering.settled and session.models.info.classes == 10)
     scene = session.history.scene
     assert (scene.label, scene.label_b, scene.seed_x, scene.psi) == (9, 3, 4.0, 0.5)
     session.history.undo()
-    tick_until(session, lambda: session.settled and session.info.classes == 1000)
+    tick_until(session, lambda: session.rendering.settled and session.models.info.classes == 1000)
     assert session.history.scene.label == 800
 
 
@@ -436,8 +440,8 @@ def test_a_slow_engine_does_not_hold_up_the_window(open_session: Callable[..., S
     engine = SlowEngine(Path("slow"), delay=0.2)
     session = open_session(open_engine=lambda path, report: engine)
     ticks = 0
-    tick_until(session, lambda: session.info is not None)
-    while session.frame is None:
+    tick_until(session, lambda: session.models.info is not None)
+    while session.rendering.frame is None:
         session.history.apply("walk", lambda scene, t=ticks: replace(scene, seed_x=float(t % 1000)))
         session.tick()
         ticks += 1
@@ -465,7 +469,7 @@ def test_another_precision_loads_the_model_again_and_is_kept(open_session: Calla
     settle(session)
     scene = session.history.scene
     session.models.run_on(precision="bfloat16")
-    tick_until(session, lambda: session.info.precision == "bfloat16")
+    tick_until(session, lambda: session.models.info.precision == "bfloat16")
     settle(session)
     assert opened == [EngineChoice(), EngineChoice(precision="bfloat16")]
     assert session.history.scene == scene
@@ -484,18 +488,18 @@ def test_a_device_that_is_not_there_is_told_and_the_old_engine_stays(open_sessio
     opened: list[EngineChoice] = []
     session = open_session(open_chosen=choosy(opened))
     settle(session)
-    info, frame = session.info, session.frame
+    info, frame = session.models.info, session.rendering.frame
     session.models.run_on(device="cuda")
     tick_until(session, lambda: bool(errors(session)))
     assert errors(session) == ["device cuda: this machine has none"]
-    assert session.info is info
-    assert session.frame is frame
-    assert session.settings.device == "auto"
+    assert session.models.info is info
+    assert session.rendering.frame is frame
+    assert session.preferences.settings.device == "auto"
     # The old engine draws on, and other models open on what worked.
     session.history.step("psi", lambda scene: replace(scene, psi=0.1))
     settle(session)
     session.models.open(Path("/models/other.safetensors"))
-    tick_until(session, lambda: session.info.name == "other")
+    tick_until(session, lambda: session.models.info.name == "other")
     assert opened[-1] == EngineChoice()
 
 
@@ -506,9 +510,9 @@ def test_a_device_that_went_away_between_starts_does_not_leave_the_window_empty(
     (tmp_path / "config" / "settings.json").write_text('{"device": "cuda", "precision": "float16"}')
     opened: list[EngineChoice] = []
     session = open_session(open_chosen=choosy(opened))
-    tick_until(session, lambda: session.frame is not None)
+    tick_until(session, lambda: session.rendering.frame is not None)
     assert opened == [EngineChoice("cuda", "float16"), EngineChoice()]
-    assert session.settings.device == "auto"
+    assert session.preferences.settings.device == "auto"
     assert len(errors(session)) == 1
 
 
@@ -517,19 +521,19 @@ def test_latency_is_measured_from_the_frame_that_took_the_input(open_session: Ca
     session = open_session(clock=lambda: now[0])
     settle(session)
     session.tick()
-    assert not session.latency.latency_ms  # loading is not counted
+    assert not session.rendering.latency.latency_ms  # loading is not counted
     # As the window does it: collect, draw, dispatch.
     session.collect()
     session.history.step("psi", lambda scene: replace(scene, psi=0.1))
     now[0] += 0.010
     session.dispatch()
-    wait_until(lambda: session.render._frame is not None)
+    wait_until(lambda: session.rendering.thread._frame is not None)
     now[0] += 0.050
     session.collect()
     now[0] += 0.005
     session.dispatch()
-    assert [value for _, value in session.latency.latency_ms] == [pytest.approx(65.0)]
+    assert [value for _, value in session.rendering.latency.latency_ms] == [pytest.approx(65.0)]
     now[0] += 1.0
     session.collect()
     session.dispatch()
-    assert len(session.latency.latency_ms) == 1
+    assert len(session.rendering.latency.latency_ms) == 1

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.document import snapshots
 from app.document.parts import SceneKeyframe
 from app.document.scene import Scene
-from app.explorer import snapshots
 from app.explorer.playback.crossfade import Crossfade
 from app.explorer.playback.timeline_editor import Selection
 from app.explorer.session import Session
@@ -59,7 +59,7 @@ def names(session: Session) -> list[str]:
 def test_taking_renaming_replacing_moving_and_deleting(session: Session) -> None:
     for psi in (0.1, 0.2, 0.3):
         set_controls(session, psi=psi)
-        snapshots.take(session)
+        session.snapshots.take()
     scene = session.history.scene
     assert [(s.name, s.mark, s.request.psi) for s in scene.snapshots] == [
         ("1", "A", 0.1),
@@ -82,32 +82,32 @@ def test_taking_renaming_replacing_moving_and_deleting(session: Session) -> None
 
 def test_a_snapshot_is_of_what_is_shown_also_on_the_way(session: Session) -> None:
     set_controls(session, path="line", path_size=2.0, loop_seconds=8.0)
-    session.transport.time = 2.0
+    session.playback.transport.time = 2.0
     session.tick()
-    snapshots.take(session)
-    shown = session.wanted
+    session.snapshots.take()
+    shown = session.rendering.wanted
     assert shown.seed_x == pytest.approx(2.0)
     set_controls(session, psi=1.5)
-    snapshots.go(session, 0)
+    session.snapshots.go(0)
     session.history.step("no time", lambda scene: replace(scene, morph_seconds=0.0))
     settle(session)
-    assert session.frame is not None
-    assert session.frame.request == shown
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request == shown
 
 
 def test_going_there_takes_the_morph_s_time_and_easing(session: Session, clock: Clock) -> None:
-    snapshots.take(session)
+    session.snapshots.take()
     set_controls(session, psi=1.5, seed_x=6.0, morph_seconds=4.0, morph_easing="linear")
     session.tick()
-    snapshots.go(session, 0)
+    session.snapshots.go(0)
     seen = []
     for _ in range(5):
         session.tick()
-        assert session._submitted is not None
-        seen.append((session._submitted.seed_x, session._submitted.psi))
+        assert session.rendering.submitted is not None
+        seen.append((session.rendering.submitted.seed_x, session.rendering.submitted.psi))
         clock.now += 1.0
     assert seen == [(6.0, 1.5), (4.5, 1.25), (3.0, 1.0), (1.5, 0.75), (0.0, 0.5)]
-    assert not session.crossfade.running
+    assert not session.playback.crossfade.running
     assert session.history.undo_name == "go to snapshot"
     session.history.undo()
     assert session.history.scene.psi == 1.5
@@ -128,48 +128,48 @@ def test_a_morph_is_for_the_next_change_only_and_far_ones_go_straight() -> None:
 
 
 def test_a_and_b_are_a_key_apart_and_leave_one_step(session: Session) -> None:
-    assert not snapshots.can_toggle(session)
-    snapshots.take(session)
+    assert not session.snapshots.can_toggle
+    session.snapshots.take()
     set_controls(session, psi=1.5)
-    snapshots.take(session)
+    session.snapshots.take()
     steps = len(session.history)
     shown = []
     for _ in range(3):
-        snapshots.toggle(session)
+        session.snapshots.toggle()
         session.tick()
-        assert not session.crossfade.running
-        shown.append(session.wanted.psi)
+        assert not session.playback.crossfade.running
+        shown.append(session.rendering.wanted.psi)
     assert shown == [0.5, 1.5, 0.5]
     assert len(session.history) == steps + 1
     session.history.undo()
-    assert session.wanted.psi == 1.5
+    assert session.rendering.wanted.psi == 1.5
 
 
 def test_pictures_of_others_are_rendered_between_frames_and_kept(session: Session) -> None:
     requests = [replace(SEA, psi=value / 10) for value in range(3)]
 
     def all_there() -> bool:
-        there = [session.thumbnails.get(request) is not None for request in requests]
+        there = [session.rendering.thumbnails.get(request) is not None for request in requests]
         session.tick()
         return all(there)
 
     wait_until(all_there)
-    rendered = session.thumbnails.get(requests[0])
+    rendered = session.rendering.thumbnails.get(requests[0])
     assert rendered is not None
     assert rendered.shape == (8, 8, 3)
-    assert session.settled
+    assert session.rendering.settled
     bad = replace(SEA, prompt="fail")
 
     def failed() -> bool:
-        assert session.thumbnails.get(bad) is None
+        assert session.rendering.thumbnails.get(bad) is None
         session.tick()
-        return session.thumbnails.problem(bad) is not None
+        return session.rendering.thumbnails.problem(bad) is not None
 
     wait_until(failed)
-    assert session.thumbnails.problem(bad) == "the engine failed"
+    assert session.rendering.thumbnails.problem(bad) == "the engine failed"
     session.models.open(Path("/other.safetensors"))
     settle(session)
-    assert session.thumbnails.get(requests[0]) is None
+    assert session.rendering.thumbnails.get(requests[0]) is None
 
 
 def test_a_morph_between_far_seeds_is_smooth(tiny_checkpoint: Path) -> None:
@@ -193,26 +193,26 @@ def test_a_morph_between_far_seeds_is_smooth(tiny_checkpoint: Path) -> None:
 
 
 def test_time_shows_the_timeline_and_the_hand_the_controls(session: Session) -> None:
-    session.timeline.add_keyframe(0.0)
+    session.playback.timeline.add_keyframe(0.0)
     session.tick()
     set_controls(session, psi=1.5)
     session.tick()
-    assert session.wanted.psi == 1.5
-    session.timeline.add_keyframe(4.0)
-    session.timeline.ease("linear")
+    assert session.rendering.wanted.psi == 1.5
+    session.playback.timeline.add_keyframe(4.0)
+    session.playback.timeline.ease("linear")
     session.tick()
-    session.timeline.scrub(2.0)
+    session.playback.timeline.scrub(2.0)
     session.tick()
-    assert session.wanted == session.history.scene.request(2.0)
+    assert session.rendering.wanted == session.history.scene.request(2.0)
     set_controls(session, psi=-0.5)
     session.tick()
-    assert session.wanted.psi == -0.5
-    session.transport.toggle()
+    assert session.rendering.wanted.psi == -0.5
+    session.playback.transport.toggle()
     session.tick()
-    assert session.wanted == session.history.scene.request(session.transport.time)
+    assert session.rendering.wanted == session.history.scene.request(session.playback.transport.time)
     set_controls(session, psi=-0.7)
     session.tick()
-    assert session.wanted.psi > 0.0
+    assert session.rendering.wanted.psi > 0.0
 
 
 def test_playing_submits_what_export_gives_although_prompts_change(session: Session, clock: Clock) -> None:
@@ -227,50 +227,50 @@ def test_playing_submits_what_export_gives_although_prompts_change(session: Sess
 
     session.history.step("timeline", start)
     session.tick()
-    session.transport.rewind()
-    session.transport.toggle()
+    session.playback.transport.rewind()
+    session.playback.transport.toggle()
     session.tick()
     submitted = []
     for _ in range(60):
-        submitted.append((session.transport.time, session._submitted))
+        submitted.append((session.playback.transport.time, session.rendering.submitted))
         clock.now += 1 / 16
         session.tick()
     scene = session.history.scene
     assert submitted == [(k / 16, scene.request(k / 16)) for k in range(60)]
-    assert not session.crossfade.running
+    assert not session.playback.crossfade.running
 
 
 def test_without_a_loop_play_stops_at_the_end_and_begins_anew(session: Session, clock: Clock) -> None:
-    session.timeline.add_keyframe(0.0)
+    session.playback.timeline.add_keyframe(0.0)
     set_controls(session, loop=False, duration=1.0)
-    session.transport.toggle()
+    session.playback.transport.toggle()
     for _ in range(8):
         session.tick()
         clock.now += 0.2
-    assert (session.transport.playing, session.transport.time) == (False, 1.0)
-    session.transport.toggle()
+    assert (session.playback.transport.playing, session.playback.transport.time) == (False, 1.0)
+    session.playback.transport.toggle()
     session.tick()
-    assert session.transport.playing
-    assert session.transport.time < 0.3
+    assert session.playback.transport.playing
+    assert session.playback.transport.time < 0.3
 
 
 def test_going_to_a_snapshot_shows_it_although_there_are_keyframes(session: Session) -> None:
-    snapshots.take(session)
-    session.timeline.add_keyframe(0.0)
+    session.snapshots.take()
+    session.playback.timeline.add_keyframe(0.0)
     set_controls(session, psi=2.0)
-    session.transport.toggle()
+    session.playback.transport.toggle()
     session.tick()
-    snapshots.go(session, 0)
+    session.snapshots.go(0)
     session.tick()
-    assert not session.transport.playing
-    assert session.wanted == SEA
+    assert not session.playback.transport.playing
+    assert session.rendering.wanted == SEA
 
 
 # Editing the timeline
 
 
 def test_keyframes_are_added_updated_moved_and_deleted(session: Session) -> None:
-    editor, history = session.timeline, session.history
+    editor, history = session.playback.timeline, session.history
     editor.scrub(1.0)
     editor.add_keyframe()
     editor.add_keyframe(3.0)
@@ -307,26 +307,26 @@ def test_keyframes_are_added_updated_moved_and_deleted(session: Session) -> None
 
 def test_steps_from_keyframe_to_keyframe_go_round(session: Session) -> None:
     for time in (1.0, 3.0, 5.0):
-        session.timeline.add_keyframe(time)
-    session.timeline.scrub(2.0)
+        session.playback.timeline.add_keyframe(time)
+    session.playback.timeline.scrub(2.0)
     seen = []
     for direction in (1, 1, 1, -1, -1):
-        session.timeline.step(direction)
-        seen.append(session.timeline.position)
+        session.playback.timeline.step(direction)
+        seen.append(session.playback.timeline.position)
     assert seen == [3.0, 5.0, 1.0, 5.0, 3.0]
 
 
 def test_snapping_holds_for_adding_and_moving(session: Session) -> None:
     set_controls(session, snap=True, bpm=120.0)
-    session.timeline.add_keyframe(1.1)
-    assert session.timeline.move_keyframe(0, 2.2) == 0
+    session.playback.timeline.add_keyframe(1.1)
+    assert session.playback.timeline.move_keyframe(0, 2.2) == 0
     assert session.history.scene.keyframes[0].time == 2.0
 
 
 def test_tracks_and_their_points(session: Session) -> None:
     from app.document.controls import CONTROLS
 
-    editor, history = session.timeline, session.history
+    editor, history = session.playback.timeline, session.history
     psi = next(control for control in CONTROLS if control.id == "psi")
     editor.add_track(psi)
     editor.add_point("psi", 4.0, 1.5)
@@ -348,11 +348,11 @@ def test_tracks_and_their_points(session: Session) -> None:
 
 
 def test_tempo_by_hand_and_by_tapping(session: Session) -> None:
-    editor, history = session.timeline, session.history
+    editor, history = session.playback.timeline, session.history
     set_controls(session, unit="beats", bpm=120.0)
-    session.transport.time = 2.0
+    session.playback.transport.time = 2.0
     editor.set_bpm(60.0)
-    assert (history.scene.duration, session.transport.time) == (16.0, 4.0)
+    assert (history.scene.duration, session.playback.transport.time) == (16.0, 4.0)
     editor.set_bars(2)
     assert history.scene.duration == 8.0
     set_controls(session, unit="seconds")

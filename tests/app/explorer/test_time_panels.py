@@ -13,8 +13,8 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import ImVec2, imgui
 
+from app.document import snapshots
 from app.document.scene import Scene
-from app.explorer import snapshots
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from tests.app.explorer.fakes import errors
@@ -92,7 +92,12 @@ def test_snapshots_are_taken_visited_and_reordered(tmp_path: Path) -> None:
         assert psis(session) == [0.3, 0.1, 0.2]
         assert session.history.undo_name == "move snapshot"
         assert len(session.history) == steps + 1
-        until(ctx, lambda: all(session.thumbnails.get(s.request) is not None for s in session.history.scene.snapshots))
+        until(
+            ctx,
+            lambda: all(
+                session.rendering.thumbnails.get(s.request) is not None for s in session.history.scene.snapshots
+            ),
+        )
         assert not errors(session)
 
     drive(tmp_path, script)
@@ -141,7 +146,7 @@ def test_comparing_draws_the_other_and_the_line_can_be_dragged(tmp_path: Path) -
         alone = explorer.viewport.placement
         ctx.item_click("//Snapshots/###compare_side")
         other = session.history.scene.snapshots[1].request
-        until(ctx, lambda: session.comparison_pictures.get(other) is not None)
+        until(ctx, lambda: session.rendering.comparison.get(other) is not None)
         ctx.yield_(2)
         assert explorer.viewport.placement.x + explorer.viewport.placement.width < alone.x + alone.width
         assert explorer.viewport._comparison.texture() is not None
@@ -176,7 +181,7 @@ def test_keyframes_by_key_ruler_and_drag(tmp_path: Path) -> None:
         assert [keyframe.time for keyframe in history.scene.keyframes] == [0.0]
         controls(session, lambda scene: replace(scene, psi=1.5))
         ctx.yield_(2)
-        assert session.wanted.psi == 1.5
+        assert session.rendering.wanted.psi == 1.5
         ctx.mouse_move(f"{TIMELINE}/##ruler")  # its middle
         ctx.mouse_double_click(0)
         ctx.yield_(2)
@@ -191,7 +196,7 @@ def test_keyframes_by_key_ruler_and_drag(tmp_path: Path) -> None:
         # A click selects it, goes there, and sets the controls.
         ctx.item_click(f"{TIMELINE}/##key 0")
         ctx.yield_(2)
-        assert (history.scene.psi, session.timeline.position) == (0.5, 0.0)
+        assert (history.scene.psi, session.playback.timeline.position) == (0.5, 0.0)
         # A change leaves the keyframe alone until it is told.
         controls(session, lambda scene: replace(scene, psi=0.75))
         ctx.yield_(2)
@@ -222,19 +227,19 @@ def test_scrubbing_shows_the_timeline(tmp_path: Path) -> None:
         settle(ctx, session)
         still(session)
         show(ctx, explorer, "Timeline")
-        session.timeline.add_keyframe(0.0)
+        session.playback.timeline.add_keyframe(0.0)
         controls(session, lambda scene: replace(scene, psi=1.5))
-        session.timeline.add_keyframe(4.0)
+        session.playback.timeline.add_keyframe(4.0)
         ctx.yield_(2)
         steps = len(session.history)
         width = ctx.item_info(f"{TIMELINE}/##ruler").rect_full.get_width()
         ctx.mouse_move(f"{TIMELINE}/##ruler")
         drag_by(ctx, -width / 4)
         settle(ctx, session)
-        assert session.timeline.position == pytest.approx(2.0, abs=0.1)
-        assert session.frame is not None
-        assert session.frame.request == session.history.scene.request(session.timeline.position)
-        assert 0.5 < session.frame.request.psi < 1.5
+        assert session.playback.timeline.position == pytest.approx(2.0, abs=0.1)
+        assert session.rendering.frame is not None
+        assert session.rendering.frame.request == session.history.scene.request(session.playback.timeline.position)
+        assert 0.5 < session.rendering.frame.request.psi < 1.5
         assert len(session.history) == steps
         assert not errors(session)
 
@@ -321,14 +326,15 @@ def test_a_snapshot_that_cannot_be_rendered_says_so(tmp_path: Path) -> None:
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)
         show(ctx, explorer, "Snapshots")
-        bad = replace(session.wanted, prompt="fail")
+        bad = replace(session.rendering.wanted, prompt="fail")
         history = session.history
         history.step("bad", lambda scene: snapshots.with_mark(snapshots.added(scene, bad), 0, "B"))
         history.step("compare", lambda scene: replace(scene, compare="wipe"))
         until(
             ctx,
             lambda: (
-                session.thumbnails.problem(bad) is not None and session.comparison_pictures.problem(bad) is not None
+                session.rendering.thumbnails.problem(bad) is not None
+                and session.rendering.comparison.problem(bad) is not None
             ),
         )
         ctx.yield_(3)

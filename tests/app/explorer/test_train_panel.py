@@ -146,7 +146,7 @@ def test_clicked_from_start_to_stop(tmp_path: Path, tiny_checkpoint: Path) -> No
         assert session.run_follower.text == "following faces: 1 k images"
         ctx.item_click(f"{PANEL}/###stop")
         until(ctx, lambda: not training.process.running, 3000)
-        assert session.messages[-1].text == "faces: stopped and saved after 3 k images."
+        assert session.messages.lines[-1].text == "faces: stopped and saved after 3 k images."
         ctx.yield_(3)
         assert training.resumes
         assert len(errors(session)) == 1
@@ -162,7 +162,7 @@ def test_closing_the_window_stops_and_saves(tmp_path: Path, tiny_checkpoint: Pat
     assert run == tmp_path / "out" / "runs" / "tiny"  # nobody said where
     wait_for_evaluation(run)
     session.close()
-    assert session.render.close(timeout=10.0)
+    assert session.rendering.thread.close(timeout=10.0)
     assert (run / "state.pt").exists()
     assert os.listdir(run.parent) == ["tiny"]
 
@@ -199,7 +199,7 @@ def test_a_run_that_outlived_its_window_is_followed_and_stopped(tmp_path: Path, 
 
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         training = session.training
-        assert session.messages[-1].text == "faces is being trained; View > Panels > Train follows it."
+        assert session.messages.lines[-1].text == "faces is being trained; View > Panels > Train follows it."
         settle(ctx, session)
         ctx.menu_click("//##MainMenuBar/View/Panels/###panel Train")
         ctx.yield_(3)
@@ -226,7 +226,7 @@ def test_a_run_that_outlived_its_window_is_followed_and_stopped(tmp_path: Path, 
         until(ctx, lambda: not training.busy, 3000)
         assert not training.stopping
         ctx.yield_(3)
-        assert session.messages[-1].text == "faces: stopped and saved after 3 k images."
+        assert session.messages.lines[-1].text == "faces: stopped and saved after 3 k images."
         assert training.ending == "stopped"
         assert ctx.item_exists(f"{PANEL}/###start training")
         assert (run / "state.pt").exists()
@@ -276,13 +276,13 @@ def test_how_anothers_run_ended(tmp_path: Path, tiny_checkpoint: Path, row: dict
     run = tmp_path / "faces"
     named_before(tmp_path, run)
     session = make_session(tmp_path, train=command(tiny_checkpoint))
-    assert not session.messages
+    assert not session.messages.lines
     with RunLock(run):
         wait_until(lambda: (session.tick(), session.training.busy)[1])
         with open(run / "log.jsonl", "w") as log:
             log.write(json.dumps({"kind": "stop", "time": time.time() + 1.0, "images": 3000, **row}) + "\n")
     wait_until(lambda: (session.tick(), not session.training.busy)[1])
-    assert session.messages[-1].text == text
+    assert session.messages.lines[-1].text == text
     assert session.training.ending == row.get("problem", "finished")
     session.close()
 

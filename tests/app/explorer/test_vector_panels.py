@@ -14,6 +14,7 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import imgui
 
+from app.explorer.actions import by_id
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from app.vectors import kept_path
@@ -68,7 +69,7 @@ def test_a_saved_direction_becomes_a_slider(tmp_path: Path) -> None:
         assert session.history.scene.pushes[0].amount == 4.5
         assert session.history.undo_name == "push snowy"
         settle(ctx, session)
-        assert session.frame.request.pushes[0].amount == 4.5  # type: ignore[union-attr]
+        assert session.rendering.frame.request.pushes[0].amount == 4.5  # type: ignore[union-attr]
         assert np.array_equal(engines[0].vectors[snowy.id], snowy.values)
 
         # A double-click types, without the step of its first click.
@@ -141,7 +142,7 @@ def test_directions_are_renamed_and_deleted(tmp_path: Path) -> None:
         # The scene still means the same values.
         settle(ctx, session)
         assert session.history.scene.pushes[0].direction == one.id
-        assert len(session.frame.request.pushes) == 1  # type: ignore[union-attr]
+        assert len(session.rendering.frame.request.pushes) == 1  # type: ignore[union-attr]
 
         ctx.item_click(f"{DIRECTIONS}/###more {one.digest}")
         ctx.yield_(2)
@@ -154,7 +155,7 @@ def test_directions_are_renamed_and_deleted(tmp_path: Path) -> None:
         assert session.history.undo_name == "delete night"
         session.history.undo()
         settle(ctx, session)
-        assert len(session.frame.request.pushes) == 1  # type: ignore[union-attr]
+        assert len(session.rendering.frame.request.pushes) == 1  # type: ignore[union-attr]
         assert not errors(session)
 
     drive(tmp_path, script)
@@ -207,7 +208,7 @@ def test_finding_goes_on_beside_the_window(tmp_path: Path) -> None:
         assert session.vectors.search.running
         until(ctx, lambda: session.vectors.search.stage == ("samples", 3, 10), frames=100_000)
         # The window draws on, and the controls work.
-        session.surprise()
+        by_id("surprise").run(session)
         settle(ctx, session)
         assert session.vectors.search.running
         ctx.item_click(f"{DIRECTIONS}/###cancel")
@@ -220,7 +221,7 @@ def test_finding_goes_on_beside_the_window(tmp_path: Path) -> None:
         ctx.item_click(f"{DIRECTIONS}/###find")
         until(ctx, lambda: bool(errors(session)), frames=100_000)
         assert errors(session) == ["No directions were found: there are none"]
-        session.messages.clear()
+        session.messages.lines.clear()
 
         ctx.item_input_value(f"{DIRECTIONS}/##text", "-snowy")
         ctx.item_input_value(f"{DIRECTIONS}/##minus", "")
@@ -235,7 +236,7 @@ def test_finding_goes_on_beside_the_window(tmp_path: Path) -> None:
         ctx.item_click(f"{DIRECTIONS}/###add {found.digest}")
         ctx.item_input_value(f"{DIRECTIONS}/push 0/##amount", 1.0)
         settle(ctx, session)
-        assert len(session.frame.request.pushes) == 1  # type: ignore[union-attr]
+        assert len(session.rendering.frame.request.pushes) == 1  # type: ignore[union-attr]
         assert not errors(session)
 
     drive(tmp_path, script, find_directions=(sys.executable, "-c", FINDER))
@@ -284,7 +285,7 @@ def test_latents_are_saved_and_gone_to(tmp_path: Path) -> None:
         assert (mix.latent, mix.first, mix.stop, mix.amount) == (home.id, 0, LAYER_LIMIT, 1.0)
         # What pushed it is in it already.
         assert session.history.scene.pushes == ()
-        assert session.crossfade.running
+        assert session.playback.crossfade.running
         settle(ctx, session)
         ctx.item_input_value(f"{LATENTS}/mix 0/##amount", 0.25)
         ctx.yield_(2)
@@ -300,7 +301,7 @@ def test_latents_are_saved_and_gone_to(tmp_path: Path) -> None:
         (mix,) = session.history.scene.mixes
         assert (mix.latent, mix.first, mix.stop) == (home.id, 0, 2)
         settle(ctx, session)
-        assert session.frame.request.mixes == (mix,)  # type: ignore[union-attr]
+        assert session.rendering.frame.request.mixes == (mix,)  # type: ignore[union-attr]
         # Without a name, and by the keys.
         ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.l)
         until(ctx, lambda: len(session.vectors.store.latents) == 2)
@@ -342,7 +343,7 @@ def test_files_are_exported_and_dropped(tmp_path: Path) -> None:
         assert session.vectors.store.directions == ()
         explorer.drop([str(tmp_path / "two.npz")])
         assert [v.id for v in session.vectors.store.directions] == [two.id]
-        assert session.messages[-1].text == "Imported 1 direction from two.npz"
+        assert session.messages.lines[-1].text == "Imported 1 direction from two.npz"
         assert not errors(session)
         (tmp_path / "bad.npz").write_bytes(b"no")
         explorer.drop([str(tmp_path / "bad.npz")])

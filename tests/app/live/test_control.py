@@ -54,7 +54,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(tmp_path)
     yield rig
     rig.session.close()
-    assert rig.session.render.close(timeout=10.0)
+    assert rig.session.rendering.thread.close(timeout=10.0)
 
 
 def test_a_knob_moves_its_control_and_is_one_step(rig: Rig) -> None:
@@ -152,7 +152,7 @@ def test_an_unknown_control_or_action_does_nothing(rig: Rig) -> None:
     rig.turn(74, 127, frames=3)
     assert rig.session.history.scene == before
     assert rig.live.take_actions() == ()
-    assert not rig.session.messages
+    assert not rig.session.messages.lines
 
 
 def test_pickup_in_the_window(rig: Rig) -> None:
@@ -193,7 +193,7 @@ def loud(tmp_path: Path) -> Iterator[tuple[Rig, FakeSound]]:
     wait_until(lambda: bool(sound.opened))
     yield rig, sound
     rig.session.close()
-    assert rig.session.render.close(timeout=10.0)
+    assert rig.session.rendering.thread.close(timeout=10.0)
 
 
 def test_sound_moves_the_picture_and_not_the_scene(loud: tuple[Rig, FakeSound]) -> None:
@@ -201,28 +201,28 @@ def test_sound_moves_the_picture_and_not_the_scene(loud: tuple[Rig, FakeSound]) 
     session: Session = rig.session
     rig.live.add(Mapping(source=Source(kind="audio", name="level"), control="psi", high=0.5))
     rig.frames()
-    assert session.live.overlay(session.wanted) == session.wanted  # silence
+    assert session.live.overlay(session.rendering.wanted) == session.rendering.wanted  # silence
     wait_until(sound.play(10))
     wait_until(lambda: rig.live.heard.level > 0.9)
     rig.frames()
     level = rig.live.heard.level
     settle(session)
-    assert session.frame is not None
-    assert session.frame.request.psi == pytest.approx(0.7 + 0.5 * level)
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request.psi == pytest.approx(0.7 + 0.5 * level)
     assert rig.psi == 0.7
     assert session.history.undo_name is None
     assert session.lively
     # The slider still counts: the sound is added to it.
     session.history.step("psi", lambda scene: replace(scene, psi=0.0))
     settle(session)
-    assert session.frame.request.psi == pytest.approx(0.5 * level)
+    assert session.rendering.frame.request.psi == pytest.approx(0.5 * level)
     # At the end of the range it stays.
     session.history.step("psi", lambda scene: replace(scene, psi=1.9))
     settle(session)
-    assert session.frame.request.psi == 2.0
+    assert session.rendering.frame.request.psi == 2.0
     rig.live.change(replace(rig.live.settings, audio=AudioSettings(on=False)))
     settle(session)
-    assert session.frame.request.psi == 1.9
+    assert session.rendering.frame.request.psi == 1.9
 
 
 def test_sound_is_added_to_the_timeline_too_and_does_not_take_it_over(loud: tuple[Rig, FakeSound]) -> None:
@@ -233,16 +233,16 @@ def test_sound_is_added_to_the_timeline_too_and_does_not_take_it_over(loud: tupl
     session.history.step("keyframes", lambda scene: replace(scene, keyframes=keyframes, duration=4.0))
     rig.live.add(Mapping(source=Source(kind="audio", name="level"), control="psi", high=0.5))
     rig.frames()
-    session.transport.time = 2.0
+    session.playback.transport.time = 2.0
     rig.frames()
     wait_until(sound.play(10))
     wait_until(lambda: rig.live.heard.level > 0.9)
     rig.frames(3)
-    assert session.timeline_follower.follows_timeline(session.history.scene)
+    assert session.playback.follower.follows_timeline(session.history.scene)
     settle(session)
-    assert session.frame is not None
-    assert session.wanted.psi == pytest.approx(0.4)
-    assert session.frame.request.psi == pytest.approx(0.4 + 0.5 * rig.live.heard.level)
+    assert session.rendering.frame is not None
+    assert session.rendering.wanted.psi == pytest.approx(0.4)
+    assert session.rendering.frame.request.psi == pytest.approx(0.4 + 0.5 * rig.live.heard.level)
 
 
 def test_an_unplugged_device_is_a_message_and_the_picture_is_the_scene_s(loud: tuple[Rig, FakeSound]) -> None:
@@ -258,9 +258,11 @@ def test_an_unplugged_device_is_a_message_and_the_picture_is_the_scene_s(loud: t
 
     wait_until(noticed)
     settle(rig.session)
-    assert rig.session.frame is not None
-    assert rig.session.frame.request.psi == 0.7
-    assert [message.text for message in rig.session.messages] == ["The sound has stopped: the device was unplugged"]
+    assert rig.session.rendering.frame is not None
+    assert rig.session.rendering.frame.request.psi == 0.7
+    assert [message.text for message in rig.session.messages.lines] == [
+        "The sound has stopped: the device was unplugged"
+    ]
 
 
 def test_a_beat_does_an_action_each_time(tmp_path: Path) -> None:
@@ -281,4 +283,4 @@ def test_a_beat_does_an_action_each_time(tmp_path: Path) -> None:
         assert done == count
     finally:
         rig.session.close()
-        assert rig.session.render.close(timeout=10.0)
+        assert rig.session.rendering.thread.close(timeout=10.0)

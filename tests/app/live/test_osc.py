@@ -95,11 +95,11 @@ def remote(tmp_path: Path, clock: Clock) -> Iterator[Remote]:
     yield remote
     remote.socket.close()
     session.close()
-    assert session.render.close(timeout=10.0)
+    assert session.rendering.thread.close(timeout=10.0)
 
 
 def messages(session: Session) -> list[str]:
-    return [message.text for message in session.messages]
+    return [message.text for message in session.messages.lines]
 
 
 def test_a_control_is_set(remote: Remote) -> None:
@@ -114,8 +114,8 @@ def test_a_control_is_set(remote: Remote) -> None:
     settle(session)
     assert session.history.scene.psi == 0.3
     assert session.history.undo_name == "live psi"
-    assert session.frame is not None
-    assert session.frame.request.psi == 0.3
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request.psi == 0.3
     session.history.undo()
     assert session.history.scene.psi == 0.7
 
@@ -252,7 +252,7 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(
     (text,) = messages(session)
     assert message in text
     assert text.startswith("OSC from 127.0.0.1: ")
-    assert not session.toasts
+    assert not session.messages.toasts
 
 
 def test_garbage_does_nothing_and_does_not_fill_the_log(remote: Remote, clock: Clock) -> None:
@@ -266,10 +266,10 @@ def test_garbage_does_nothing_and_does_not_fill_the_log(remote: Remote, clock: C
             clock.now += 0.01
             session.tick()
     assert session.history.scene == before
-    assert len(session.messages) == 1
+    assert len(session.messages.lines) == 1
     clock.now += 10.0
     session.tick()
-    assert len(session.messages) == 2
+    assert len(session.messages.lines) == 2
     assert "more messages that were not understood" in messages(session)[-1]
     remote.send("/glissando/psi", 0.5)
     remote.arrive()
@@ -304,7 +304,7 @@ def test_actions_are_pressed_and_let_go(remote: Remote) -> None:
     remote.arrive()
     session.tick()
     run_live(session)
-    assert session.transport.playing
+    assert session.playback.transport.playing
     remote.send("/glissando/action/surprise")
     remote.send("/glissando/action/undo")  # takes the surprise back
     remote.arrive()

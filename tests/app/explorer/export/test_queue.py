@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from app.document.file import read_scene_file, save_scene_file
+from app.explorer.export.controller import takes_in
 from app.explorer.export.queue import STOPPED, ExportJob, ExportQueue, ProgressCallback, command_of, run_in_a_process
-from app.explorer.export.requests import add_export, takes_in
 from app.rendering import ExportSettings
 from app.vectors import kept_path
 from core.engine import Engine
@@ -161,9 +161,9 @@ def test_the_scene_s_play_is_exported_as_it_was_when_queued(tmp_path: Path) -> N
         settle(session)
         session.history.step("prompt", lambda scene: replace(scene, prompt="a house", crossfade=0.0))
         settle(session)
-        add_export(session, None, ExportSettings(codec="gif", fps="25"))
-        add_export(session, None, ExportSettings(codec="gif", fps="25"))
-        first, second = session.exports.jobs
+        session.export.add_scene(ExportSettings(codec="gif", fps="25"))
+        session.export.add_scene(ExportSettings(codec="gif", fps="25"))
+        first, second = session.export.queue.jobs
         assert Path(first.out).name == "a-house-seed0-render.gif"
         assert Path(second.out).name == "a-house-seed0-render-2.gif"
         queued = session.history.scene
@@ -171,26 +171,26 @@ def test_the_scene_s_play_is_exported_as_it_was_when_queued(tmp_path: Path) -> N
         kept = read_scene_file(Path(first.source))
         assert kept.scene == queued
         assert kept.made_with is not None
-        assert kept.made_with.sha256 == session.info.sha256
+        assert kept.made_with.sha256 == session.models.info.sha256
         wait_until(lambda: session.tick() or bool(runs.jobs))  # type: ignore[func-returns-value]
         runs.end()
-        wait_until(lambda: session.tick() or session.exports.jobs[0].state == "done")  # type: ignore[func-returns-value]
-        assert any("Exported" in message.text for message in session.messages)
-        session.exports.remove(first.id)
+        wait_until(lambda: session.tick() or session.export.queue.jobs[0].state == "done")  # type: ignore[func-returns-value]
+        assert any("Exported" in message.text for message in session.messages.lines)
+        session.export.queue.remove(first.id)
         assert not Path(first.source).exists()
         assert Path(second.source).exists()
     finally:
         session.close()
-        assert session.render.close(timeout=10.0)
+        assert session.rendering.thread.close(timeout=10.0)
     again = make_session(tmp_path, run_export=runs)
     try:
-        (offer,) = (toast for toast in again.toasts if toast.choices)
+        (offer,) = (toast for toast in again.messages.toasts if toast.choices)
         assert "An export is left from last time" in offer.text
         dict(offer.choices)["Forget"]()
-        assert again.exports.jobs == ()
+        assert again.export.queue.jobs == ()
     finally:
         again.close()
-        assert again.render.close(timeout=10.0)
+        assert again.rendering.thread.close(timeout=10.0)
 
 
 def test_takes_are_listed_newest_first(tmp_path: Path) -> None:

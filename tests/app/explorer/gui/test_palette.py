@@ -27,7 +27,7 @@ def test_everything_is_found_by_its_name(tmp_path: Path) -> None:
     try:
         session.ui.panels = {"Log": False}
         session.ui.layouts = ("Live",)
-        session.preferences.keep(replace(session.settings, recents=("/models/faces.pkl",)))
+        session.preferences.keep(replace(session.preferences.settings, recents=("/models/faces.pkl",)))
         offered = for_palette(session)
         assert len({action.id for action in offered}) == len(offered)
         assert {action.id for action in ACTIONS} - {action.id for action in offered} == {"palette"}

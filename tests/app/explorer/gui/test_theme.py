@@ -81,7 +81,7 @@ def test_the_theme_changes_while_the_window_is_open_and_is_kept(tmp_path: Path) 
         padding = imgui.get_style().window_padding.x
         ctx.menu_click("//##MainMenuBar/View/###light_theme")
         ctx.yield_(3)
-        assert session.settings.theme == "light"
+        assert session.preferences.settings.theme == "light"
         assert max(text()) < 0.2 < min(dark)
         assert theme.colour.panel.x > 0.9
         ctx.menu_click("//##MainMenuBar/View/###light_theme")

@@ -11,7 +11,8 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import ImVec2, imgui
 
-from app.explorer.session import Session, first_scene
+from app.explorer.session import Session
+from app.explorer.startup import first_scene
 from app.explorer.window import Explorer
 from tests.app.explorer.fakes import errors
 from tests.app.explorer.nullwindow import Context, drive, settle

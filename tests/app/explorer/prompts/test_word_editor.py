@@ -253,20 +253,20 @@ def session(tmp_path: Path, clock: Clock) -> Iterator[Session]:
     made = make_session(tmp_path, clock=clock)
     yield made
     made.close()
-    assert made.render.close(timeout=10.0)
+    assert made.rendering.thread.close(timeout=10.0)
 
 
 def test_the_past_is_kept_in_the_settings(session: Session, clock: Clock, tmp_path: Path) -> None:
-    wait_until(lambda: (session.tick(), session.info is not None)[1])
+    wait_until(lambda: (session.tick(), session.models.info is not None)[1])
     for prompt in ("a sea", "a castle"):
         session.history.step("typing", lambda scene, prompt=prompt: replace(scene, prompt=prompt))
         session.tick()
         clock.now += PAUSE_S + 1.0
         session.tick()
-    assert session.settings.past_prompts == ("a castle", "a sea")
+    assert session.preferences.settings.past_prompts == ("a castle", "a sea")
     assert SettingsStore(tmp_path / "config").load_settings()[0].past_prompts == ("a castle", "a sea")
     session.prompts.forget_past()
-    assert session.settings.past_prompts == ()
+    assert session.preferences.settings.past_prompts == ()
 
 
 def test_own_lists_are_kept_in_the_settings(session: Session, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_own_lists_are_kept_in_the_settings(session: Session, tmp_path: Path) ->
     kept = SettingsStore(tmp_path / "config").load_settings()[0]
     assert kept.word_lists == {"snowy": ("foggy", "rainy"), "sea": ("lake",)}
     session.prompts.set_list("sea", [])
-    assert set(session.settings.word_lists) == {"snowy"}
+    assert set(session.preferences.settings.word_lists) == {"snowy"}
 
 
 @pytest.mark.parametrize("text", ['{"word_lists": ["a"]}', '{"word_lists": {"a": "b"}}', '{"past_prompts": [1]}'])
@@ -346,4 +346,4 @@ def test_classes_that_a_new_model_lacks_are_left(tmp_path: Path) -> None:
         assert (scene.label_c, scene.label_d, scene.mixes[0].label, scene.mixes[1].label) == (2, 1, 2, None)
     finally:
         session.close()
-        assert session.render.close(timeout=10.0)
+        assert session.rendering.thread.close(timeout=10.0)

@@ -99,18 +99,18 @@ def test_a_click_adopts_a_tile_as_one_step(tmp_path: Path) -> None:
         before = session.history.scene
         requests = dict(sheet_panel._places())
         assert len(requests) == 15
-        session.transport.time = 2.0
+        session.playback.transport.time = 2.0
         ctx.item_click(f"{PANEL}/**/##tile 1 3")
         ctx.yield_(2)
         assert session.history.scene.request() == requests[1, 3]
         assert session.history.undo_name == "contact sheet"
         assert len(session.history) == 1
         settle(ctx, session)
-        assert session.frame is not None
-        assert session.frame.request == requests[1, 3]
+        assert session.rendering.frame is not None
+        assert session.rendering.frame.request == requests[1, 3]
         # The sheet itself stays as it is: nothing of it is drawn anew.
         assert dict(sheet_panel._places()) == requests
-        assert not session.render.asking
+        assert not session.rendering.thread.asking
         session.history.undo()
         assert session.history.scene == before
         # Another prompt draws it all again.
@@ -168,7 +168,7 @@ def test_a_model_with_classes_has_them_on_an_axis(tmp_path: Path) -> None:
         assert session.history.scene.label == 2
         # Another model, without classes: the axis is one that it has, and every tile is its own.
         session.models.open(Path("/models/other.safetensors"))
-        until(ctx, lambda: session.info.name == "other")
+        until(ctx, lambda: session.models.info.name == "other")
         complete(ctx, session, explorer)
         assert not errors(session)
 

@@ -38,7 +38,7 @@ def settle(session: Session, clock: Clock) -> None:
     def settled() -> bool:
         clock.now += 0.02
         session.tick()
-        return session.settled
+        return session.rendering.settled
 
     wait_until(settled)
 
@@ -94,7 +94,7 @@ def trainer(tmp_path: Path, make_checkpoint: MakeCheckpoint) -> Iterator[Trainer
     yield trainer
     for session in trainer.sessions:
         session.close()
-        assert session.render.close(timeout=10.0)
+        assert session.rendering.thread.close(timeout=10.0)
 
 
 def test_each_new_snapshot_is_shown_and_the_scene_stays(trainer: Trainer, tmp_path: Path) -> None:
@@ -112,21 +112,21 @@ def test_each_new_snapshot_is_shown_and_the_scene_stays(trainer: Trainer, tmp_pa
     assert len(trainer.opened) == 1  # nothing new: nothing is loaded
     trainer.write()
     session.tick()
-    assert session.render.loading is None  # a second has not passed
-    shown = session.frame
+    assert session.rendering.thread.loading is None  # a second has not passed
+    shown = session.rendering.frame
     trainer.clock.now += 1.1
     session.tick()
-    assert session.frame is shown  # until the new picture is there
-    wait_until(lambda: (session.tick(), session.frame is not shown)[1])
+    assert session.rendering.frame is shown  # until the new picture is there
+    wait_until(lambda: (session.tick(), session.rendering.frame is not shown)[1])
     settle(session, trainer.clock)
     assert len(trainer.opened) == 2
-    assert session.info.images_seen == 208_000
+    assert session.models.info.images_seen == 208_000
     assert session.run_follower.text == "following faces: 208 k images"
     assert session.history.scene == scene
     assert len(session.history) == steps
     assert session.history.undo_name == "prompt"
-    assert session.frame is not None
-    assert session.frame.request.prompt == "a house"
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request.prompt == "a house"
     assert not errors(session)
 
 
@@ -166,7 +166,7 @@ def test_a_snapshot_that_does_not_load_leaves_the_picture_and_one_line(
     for _ in range(5):
         trainer.look(session)
     assert errors(session) == ["it holds values that are not finite"]
-    assert not any(toast.level == "error" for toast in session.toasts)
+    assert not any(toast.level == "error" for toast in session.messages.toasts)
     assert session.run_follower.text == "following faces: 104 k images, the newest snapshot did not load"
     assert session.models.failed is None
     monkeypatch.setattr(session.models, "opener", lambda: opens)
@@ -181,7 +181,7 @@ def test_a_run_without_a_snapshot_is_waited_for(trainer: Trainer, tmp_path: Path
     assert session.history.scene.checkpoint == ""  # the bundled model meanwhile
     trainer.look(session)
     assert session.run_follower.text == "following faces: waiting for its first snapshot"
-    assert [message.text for message in session.messages] == [
+    assert [message.text for message in session.messages.lines] == [
         "faces has no snapshot yet; the first one is shown when it comes."
     ]
     trainer.write()
@@ -192,7 +192,7 @@ def test_a_run_without_a_snapshot_is_waited_for(trainer: Trainer, tmp_path: Path
     session.history.undo()  # back to the model before
     trainer.look(session)
     trainer.look(session)
-    assert session.info.images_seen == 5
+    assert session.models.info.images_seen == 5
     assert not session.run_follower.on
 
 
@@ -206,24 +206,24 @@ def test_it_is_switched_off_and_on_and_ends_with_another_model(trainer: Trainer,
     settle(session, trainer.clock)
     trainer.write()
     trainer.look(session)
-    assert (follow.enabled(session), follow.checked(session), session.info.images_seen) == (True, False, 104_000)
+    assert (follow.enabled(session), follow.checked(session), session.models.info.images_seen) == (True, False, 104_000)
 
     follow.run(session)
     trainer.look(session)
-    assert (follow.checked(session), session.info.images_seen) == (True, 208_000)
+    assert (follow.checked(session), session.models.info.images_seen) == (True, 208_000)
     follow.run(session)
     trainer.write()
     trainer.look(session)
-    assert (follow.checked(session), session.info.images_seen, session.run_follower.text) == (False, 208_000, "")
+    assert (follow.checked(session), session.models.info.images_seen, session.run_follower.text) == (False, 208_000, "")
     follow.run(session)
     trainer.look(session)
-    assert session.info.images_seen == 312_000
+    assert session.models.info.images_seen == 312_000
 
     session.models.open_bundled()
     settle(session, trainer.clock)
     wait_until(lambda: (trainer.look(session), not session.run_follower.on)[1])
     assert session.history.scene.checkpoint == ""
-    assert session.messages[-1].text == "Another model is open: faces is followed no longer."
+    assert session.messages.lines[-1].text == "Another model is open: faces is followed no longer."
     assert not errors(session)
 
 
@@ -236,14 +236,14 @@ def test_directions_in_use_stay_in_use(trainer: Trainer, tmp_path: Path) -> None
     push = Push(direction=vector.id, amount=2.0)
     session.history.step("push", lambda scene: replace(scene, pushes=(push,)))
     settle(session, trainer.clock)
-    assert session.frame is not None
-    assert session.frame.request.pushes == (push,)
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request.pushes == (push,)
     for _ in range(2):
         trainer.write()
         trainer.look(session)
         assert all(request.pushes == (push,) for request in trainer.opened[-1].rendered)
         assert np.array_equal(trainer.opened[-1].vectors[vector.id], vector.values)
-        assert session.frame.request.pushes == (push,)
+        assert session.rendering.frame.request.pushes == (push,)
     assert len(trainer.opened) == 3
     assert session.vectors.store.find(vector.id) is not None
     assert not errors(session)

@@ -12,7 +12,6 @@ import pytest
 from app.document.parts import Track, TrackPoint
 from app.document.scene import Scene
 from app.explorer.export.queue import ExportJob
-from app.explorer.export.requests import add_strip
 from app.explorer.rendering.strip import FPS, SECONDS_A_PROMPT, with_strip
 from app.explorer.rendering.sweep import MOST, REST_S, Sweep, filled, lines_of, template_of
 from app.sources import open_source
@@ -112,13 +111,13 @@ def test_a_strip_is_exported_by_the_queue(tmp_path: Path) -> None:
         moving = Track(control="seed_y", points=(TrackPoint(time=0.0, value=1.0),))
         session.history.step("track", lambda scene: replace(scene, tracks=(moving,)))
         requests = [replace(session.history.scene.controls_request(), prompt=prompt) for prompt in "ab"]
-        job = add_strip(session, requests, "sweep (a:2) {X}")
+        job = session.export.add_strip(requests, "sweep (a:2) {X}")
         assert job is not None
-        wait_until(lambda: (session.tick(), session.exports.find(job.id).state == "done")[1])
+        wait_until(lambda: (session.tick(), session.export.queue.find(job.id).state == "done")[1])
         source = open_source(Path(jobs[0].source))
     finally:
         session.close()
-        assert session.render.close(timeout=10.0)
+        assert session.rendering.thread.close(timeout=10.0)
     assert Path(job.out) == tmp_path / "out" / "sweep-a-x-seed0-render.mp4"
     settings = job.settings
     assert (settings.size, settings.fps, settings.smooth) == (512, "30", False)

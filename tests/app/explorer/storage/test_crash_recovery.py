@@ -13,7 +13,7 @@ import pytest
 
 from app.document.file import read_scene_file
 from app.document.scene import Scene
-from app.explorer.session import first_scene
+from app.explorer.startup import first_scene
 from app.explorer.storage.crash_recovery import KEPT, PAUSE_S, CrashRecovery
 from tests.app.explorer.fakes import make_session, settle
 
@@ -76,28 +76,28 @@ def test_after_a_crash_the_last_scene_is_there_and_one_may_start_afresh(tmp_path
     settle(session)
     session.history.step("prompt", lambda scene: replace(scene, prompt="nearly lost"))
     session.close()
-    assert session.render.close(timeout=10.0)
+    assert session.rendering.thread.close(timeout=10.0)
     crash(tmp_path / "config")
     again = make_session(tmp_path)
     try:
         settle(again)
         assert again.history.scene.prompt == "nearly lost"
-        (toast,) = (toast for toast in again.toasts if toast.choices)
+        (toast,) = (toast for toast in again.messages.toasts if toast.choices)
         assert "did not end well last time; this is its last scene" in toast.text
         dict(toast.choices)["Start afresh"]()
         assert again.history.scene == first_scene()
-        assert read_scene_file(again.crash_recovery.newest()).scene.prompt == "nearly lost"
+        assert read_scene_file(again.autosave.recovery.newest()).scene.prompt == "nearly lost"
         again.history.undo()
         assert again.history.scene.prompt == "nearly lost"
     finally:
         again.close()
-        assert again.render.close(timeout=10.0)
+        assert again.rendering.thread.close(timeout=10.0)
     third = make_session(tmp_path)
     try:
-        assert not [toast for toast in third.toasts if toast.choices]
+        assert not [toast for toast in third.messages.toasts if toast.choices]
     finally:
         third.close()
-        assert third.render.close(timeout=10.0)
+        assert third.rendering.thread.close(timeout=10.0)
 
 
 def test_every_autosave_is_kept_beside_the_scene(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_every_autosave_is_kept_beside_the_scene(tmp_path: Path) -> None:
         session.tick()
         now[0] += 1.0
         session.tick()
-        assert read_scene_file(session.crash_recovery.newest()).scene.psi == 0.3
-        assert time.strftime("%Y") in session.crash_recovery.newest().name
+        assert read_scene_file(session.autosave.recovery.newest()).scene.psi == 0.3
+        assert time.strftime("%Y") in session.autosave.recovery.newest().name
     finally:
         session.close()
-        assert session.render.close(timeout=10.0)
+        assert session.rendering.thread.close(timeout=10.0)

@@ -56,7 +56,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
     settle(session)
     yield session
     session.close()
-    assert session.render.close(timeout=10.0)
+    assert session.rendering.thread.close(timeout=10.0)
 
 
 def drop(session: Session, path: Path) -> None:
@@ -74,13 +74,13 @@ def wait(session: Session) -> None:
 
 
 def info_of(session: Session, **changes: Any) -> ModelInfo:
-    return replace(session.info, **changes)
+    return replace(session.models.info, **changes)
 
 
 def picture(path: Path, session: Session, scene: Scene, time: float | None, info: Any = None) -> RenderRequest:
     request = scene.request(time)
     frame = Frame(request=request, pixels=np.zeros((8, 8, 3), np.uint8), render_ms=1.0)
-    save_png(path, frame, info or session.info, scene.to_json(), time)
+    save_png(path, frame, info or session.models.info, scene.to_json(), time)
     return request
 
 
@@ -90,16 +90,16 @@ def test_every_kind_brings_the_whole_scene_back_as_one_step(tmp_path: Path, sess
     if kind == "png":
         picture(path, session, SCENE, None)
     elif kind == "json":
-        save_scene_file(path, SCENE, session.info)
+        save_scene_file(path, SCENE, session.models.info)
     elif kind == "take":
-        checkpoint = TakeCheckpoint(name="one", family="stylegan_t", sha256=session.info.sha256, path="/gone")
-        header = TakeHeader(checkpoint=checkpoint, arithmetic=session.info.arithmetic)
+        checkpoint = TakeCheckpoint(name="one", family="stylegan_t", sha256=session.models.info.sha256, path="/gone")
+        header = TakeHeader(checkpoint=checkpoint, arithmetic=session.models.info.arithmetic)
         recorder = TakeRecorder(path, header, SCENE.to_json())
         recorder.offer(0.0, SCENE.request())
         recorder.stop(1.0)
         recorder.close()
     else:
-        comment = document_text(document(SCENE.request(0.0), session.info, scene=SCENE.to_json(), time=0.0))
+        comment = document_text(document(SCENE.request(0.0), session.models.info, scene=SCENE.to_json(), time=0.0))
         codec: Any = {"mp4": "h264", "gif": "gif", "mkv": "ffv1"}[kind]
         with VideoWriter(path, 10, 16, codec=codec, comment=comment) as writer:
             writer.write(np.zeros((16, 16, 3), np.uint8))
@@ -118,37 +118,37 @@ def test_the_picture_that_was_saved_is_shown_again(
     tmp_path: Path, session: Session, scene: Scene, time: float | None
 ) -> None:
     request = picture(tmp_path / "x.png", session, scene, time)
-    session.transport.toggle()
+    session.playback.transport.toggle()
     drop(session, tmp_path / "x.png")
-    assert not session.transport.playing
-    assert session.frame is not None
-    assert session.frame.request == request
+    assert not session.playback.transport.playing
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request == request
 
 
 def test_what_the_window_saves_it_restores(tmp_path: Path, session: Session) -> None:
     session.history.step("set", lambda scene: replace(SCENE, checkpoint=scene.checkpoint, keyframes=KEYS))
-    session.transport.time = 1.5
+    session.playback.transport.time = 1.5
     settle(session)
-    shown = session.frame
+    shown = session.rendering.frame
     assert shown is not None
-    session.file_writer.picture(tmp_path / "x.png")
-    wait_until(lambda: session.tick() or not session.file_writer.busy)  # type: ignore[func-returns-value]
+    session.export.files.picture(tmp_path / "x.png")
+    wait_until(lambda: session.tick() or not session.export.files.busy)  # type: ignore[func-returns-value]
     session.history.step("away", lambda scene: Scene(checkpoint=scene.checkpoint, crossfade=0.0))
-    session.transport.rewind()
+    session.playback.transport.rewind()
     settle(session)
     drop(session, tmp_path / "x.png")
-    assert session.frame is not None
-    assert session.frame.request == shown.request
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request == shown.request
     assert session.history.scene.keyframes == KEYS
 
 
 def test_a_picture_of_an_older_version_or_the_command_gives_its_request(tmp_path: Path, session: Session) -> None:
     request = RenderRequest(prompt="a house", seed_x=4.0, psi=0.3)
     frame = Frame(request=request, pixels=np.zeros((8, 8, 3), np.uint8), render_ms=1.0)
-    save_png(tmp_path / "x.png", frame, session.info)
+    save_png(tmp_path / "x.png", frame, session.models.info)
     drop(session, tmp_path / "x.png")
-    assert session.frame is not None
-    assert session.frame.request == request
+    assert session.rendering.frame is not None
+    assert session.rendering.frame.request == request
 
 
 def test_another_program_s_picture_sets_prompt_and_seed(tmp_path: Path, session: Session) -> None:
@@ -171,9 +171,9 @@ def test_another_model_is_found_by_its_hash_and_loaded(tmp_path: Path, session: 
     info = info_of(session, name="other", sha256=file_hash(other))
     scene = SCENE
     if where == "recents":
-        session.preferences.keep(session.settings.with_recent(other))
+        session.preferences.keep(session.preferences.settings.with_recent(other))
     elif where == "library":
-        session.preferences.keep(replace(session.settings, library_dirs=(str(folder),)))
+        session.preferences.keep(replace(session.preferences.settings, library_dirs=(str(folder),)))
     else:
         scene = replace(SCENE, checkpoint=str(other))
     save_scene_file(tmp_path / "x.json", scene, info)
@@ -182,7 +182,7 @@ def test_another_model_is_found_by_its_hash_and_loaded(tmp_path: Path, session: 
     assert session.history.scene == replace(SCENE, checkpoint=str(other))
     assert errors(session) == []
     session.history.undo()
-    wait_until(lambda: session.tick() or session.info.path.name == "one.safetensors")  # type: ignore[func-returns-value]
+    wait_until(lambda: session.tick() or session.models.info.path.name == "one.safetensors")  # type: ignore[func-returns-value]
 
 
 def missing(tmp_path: Path, session: Session) -> dict[str, Callable[[], None]]:
@@ -191,7 +191,7 @@ def missing(tmp_path: Path, session: Session) -> dict[str, Callable[[], None]]:
     save_scene_file(tmp_path / "x.json", SCENE, info)
     before = session.history.scene
     drop(session, tmp_path / "x.json")
-    (toast,) = (toast for toast in session.toasts if toast.choices)
+    (toast,) = (toast for toast in session.messages.toasts if toast.choices)
     assert "made with faces (stylegan2, SHA-256" in toast.text
     assert info.sha256[:10] in toast.text
     assert session.history.scene == before
@@ -201,7 +201,7 @@ def missing(tmp_path: Path, session: Session) -> dict[str, Callable[[], None]]:
 def test_a_missing_model_is_named_and_one_may_find_it(tmp_path: Path, session: Session) -> None:
     choices = missing(tmp_path, session)
     choices["Find it…"]()
-    assert session.dialog_request == "find_checkpoint"
+    assert session.ui.dialog_request == "find_checkpoint"
     session.file_opener.give_checkpoint(tmp_path / "one.safetensors")
     wait(session)
     assert "is another model: x.json was made with faces" in errors(session)[-1]
@@ -228,7 +228,7 @@ def test_an_imported_model_is_found_by_the_file_it_was_imported_from(tmp_path: P
     imports.mkdir(parents=True)
     imported = imports / f"{file_hash(published)}-9.safetensors"
     imported.write_bytes(b"imported")
-    session.preferences.keep(session.settings.with_recent(published))
+    session.preferences.keep(session.preferences.settings.with_recent(published))
     save_scene_file(tmp_path / "x.json", SCENE, info_of(session, sha256=file_hash(imported)))
     drop(session, tmp_path / "x.json")
     assert session.history.scene.checkpoint == str(published)
@@ -273,11 +273,11 @@ def test_a_checkpoint_is_opened_as_before(tmp_path: Path, session: Session) -> N
 
 
 def test_saved_scenes_say_what_they_were_made_with(tmp_path: Path, session: Session) -> None:
-    session.file_writer.scene(tmp_path / "deep" / "x.json")
-    wait_until(lambda: session.tick() or not session.file_writer.busy)  # type: ignore[func-returns-value]
+    session.export.files.scene(tmp_path / "deep" / "x.json")
+    wait_until(lambda: session.tick() or not session.export.files.busy)  # type: ignore[func-returns-value]
     data = json.loads((tmp_path / "deep" / "x.json").read_text())
     assert data["scene"] == 2
-    assert data["made_with"]["sha256"] == session.info.sha256
-    session.file_writer.scene(tmp_path / "one.safetensors" / "x.json")
+    assert data["made_with"]["sha256"] == session.models.info.sha256
+    session.export.files.scene(tmp_path / "one.safetensors" / "x.json")
     wait_until(lambda: session.tick() or bool(errors(session)))  # type: ignore[func-returns-value]
     assert "cannot write the scene" in errors(session)[-1]

@@ -72,7 +72,7 @@ def test_a_layout_is_saved_changed_and_used_in_the_window(tmp_path: Path) -> Non
     from tests.app.explorer.nullwindow import Context, drive, settle
 
     def errors(session: Session) -> list[str]:
-        return [message.text for message in session.messages if message.level == "error"]
+        return [message.text for message in session.messages.lines if message.level == "error"]
 
     def rectangle(ctx: Context, title: str) -> tuple[float, ...]:
         window = ctx.window_info(f"//{title}").window

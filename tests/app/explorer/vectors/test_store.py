@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.explorer.actions import by_id
 from app.explorer.session import Session
 from app.vectors import kept_path
 from core.request import Mix, Push, RenderRequest
@@ -51,7 +52,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
     session = make_session(tmp_path, open_engine=open_engine)
     yield session
     session.close()
-    assert session.render.close(timeout=10.0)
+    assert session.rendering.thread.close(timeout=10.0)
 
 
 def keep(folder: Path, *vectors: Vector, sha256: str = SHA) -> Path:
@@ -72,22 +73,22 @@ def test_what_is_missing_is_left_out_and_said_once(session: Session, tmp_path: P
     latent = vector("place", 3, kind="latent")
     session.history.step("mix", lambda scene: replace(scene, mixes=(Mix(latent=latent.id), Mix(seed_x=4.0))))
     settle(session)
-    assert session.frame is not None
-    assert [p.direction for p in session.frame.request.pushes] == [here.id]
-    assert session.frame.request.mixes == (Mix(seed_x=4.0),)
+    assert session.rendering.frame is not None
+    assert [p.direction for p in session.rendering.frame.request.pushes] == [here.id]
+    assert session.rendering.frame.request.mixes == (Mix(seed_x=4.0),)
     assert errors(session) == [
         "bundled has no saved 'gone' and 'place': the picture is drawn without them. "
         "Find or import them again, or remove them from the scene."
     ]
-    session.surprise()
+    by_id("surprise").run(session)
     settle(session)
     assert len(errors(session)) == 1
     # The scene still names them: once they are there, they are in the picture.
     assert len(session.history.scene.pushes) == 2
     assert session.vectors.store.add([gone, latent])
     settle(session)
-    wait_until(lambda: (session.tick(), len(session.frame.request.pushes) == 2)[1])  # type: ignore[union-attr]
-    assert session.frame.request.mixes[0].latent == latent.id
+    wait_until(lambda: (session.tick(), len(session.rendering.frame.request.pushes) == 2)[1])  # type: ignore[union-attr]
+    assert session.rendering.frame.request.mixes[0].latent == latent.id
     assert len(errors(session)) == 1
 
 
@@ -108,7 +109,10 @@ def test_thumbnails_have_what_is_there(session: Session, tmp_path: Path) -> None
     settle(session)
     request = RenderRequest(prompt="sea", pushes=(Push(direction=here.id), Push(direction=gone.id)))
     wait_until(
-        lambda: (session.thumbnails.get(request), session.tick(), session.thumbnails.get(request))[2] is not None
+        lambda: (
+            (session.rendering.thumbnails.get(request), session.tick(), session.rendering.thumbnails.get(request))[2]
+            is not None
+        )
     )
     # What was sent to the engine counts for calls, which come after it.
     late = vector("late", 3)
@@ -123,7 +127,7 @@ def test_another_name_means_the_same_values(session: Session, tmp_path: Path) ->
     keep(tmp_path, replace(one, name="renamed"))
     push(session, one)
     settle(session)
-    assert [p.direction for p in session.frame.request.pushes] == [f"renamed@{one.digest}"]  # type: ignore[union-attr]
+    assert [p.direction for p in session.rendering.frame.request.pushes] == [f"renamed@{one.digest}"]  # type: ignore[union-attr]
     assert not errors(session)
 
 
@@ -135,17 +139,17 @@ def test_models_have_their_own(session: Session, tmp_path: Path) -> None:
     settle(session)
     assert [v.name for v in session.vectors.store.directions] == ["one"]
     session.models.open(tmp_path / "other.safetensors")
-    wait_until(lambda: (session.tick(), session.info.sha256 == OTHER)[1])
+    wait_until(lambda: (session.tick(), session.models.info.sha256 == OTHER)[1])
     settle(session)
     assert [v.name for v in session.vectors.store.directions] == ["two"]
-    assert session.frame.request.pushes == ()  # type: ignore[union-attr]
+    assert session.rendering.frame.request.pushes == ()  # type: ignore[union-attr]
     # The engine was never asked for what it does not know; the one message is ours.
     assert len(errors(session)) == 1
     assert "has no saved 'one'" in errors(session)[0]
     session.history.undo()
-    wait_until(lambda: (session.tick(), session.info.sha256 == SHA)[1])
-    wait_until(lambda: (session.tick(), session.settled)[1])
-    assert [p.direction for p in session.frame.request.pushes] == [one.id]  # type: ignore[union-attr]
+    wait_until(lambda: (session.tick(), session.models.info.sha256 == SHA)[1])
+    wait_until(lambda: (session.tick(), session.rendering.settled)[1])
+    assert [p.direction for p in session.rendering.frame.request.pushes] == [one.id]  # type: ignore[union-attr]
     assert len(errors(session)) == 1
 
 
@@ -157,7 +161,7 @@ def test_a_model_that_does_not_load_changes_nothing(session: Session, tmp_path: 
     session.models.open(tmp_path / "bad.safetensors")
     wait_until(lambda: (session.tick(), bool(errors(session)))[1])
     settle(session)
-    assert [p.direction for p in session.frame.request.pushes] == [one.id]  # type: ignore[union-attr]
+    assert [p.direction for p in session.rendering.frame.request.pushes] == [one.id]  # type: ignore[union-attr]
     assert len(errors(session)) == 1
     assert "something bad" in errors(session)[0]
 
@@ -192,7 +196,7 @@ def test_importing_for_another_model_of_the_same_shape(session: Session, tmp_pat
     save_vectors(tmp_path / "a.npz", theirs, OTHER)
     session.vectors.store.import_file(tmp_path / "a.npz")
     text = "Imported 1 direction and 1 latent from a.npz, made for another model; 1 did not fit"
-    assert session.messages[-1].text == text
+    assert session.messages.lines[-1].text == text
     assert [v.name for v in load_vectors(path).vectors] == ["same name", "same name (2)", "place"]
     # Again: nothing is there twice.
     session.vectors.store.import_file(tmp_path / "a.npz")
