@@ -55,8 +55,9 @@ class Config:
     norm_groups: int = 32
     """Groups of the GroupNorm before each residual convolution; must divide every block's channels."""
     choices: tuple[tuple[int, int], ...] = field(default=(), metadata={"added": True})
-    """Blocks of z as (first, count), each a choice by its largest number: they pass the mapping as they are, and styles
-    see softmax(8 z) of each, so that a seed near a tie is not a blend. Needs `style_dim`."""
+    """Blocks of z as (first, count), each a choice by its largest number, or with count 1 by its sign: they pass the
+    mapping as they are, and styles see softmax(8 z) or tanh(8 z), so that a seed near a tie is not a blend. Needs
+    `style_dim`."""
     style_dim: int = field(default=0, metadata={"added": True})
     """0: styles are affine in w, as in the paper. Else two fully connected layers first take w to this many numbers, in
     which latent and text act together."""
@@ -121,8 +122,8 @@ def _checked_choices(choices: object, z_dim: int) -> tuple[tuple[int, int], ...]
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(type(number) is int for number in pair):
             raise ValueError(expected)
         first, count = pair
-        if first < free or count < 2 or first + count > z_dim:
-            raise ValueError(f"{expected}; blocks in order, of two or more")
+        if first < free or count < 1 or first + count > z_dim:
+            raise ValueError(f"{expected}, in order")
         free = first + count
         pairs.append((first, count))
     return tuple(pairs)
@@ -176,8 +177,10 @@ class JointStyle(nn.Module):
 
 
 def sharpened(z_NK: Tensor) -> Tensor:
-    """A choice among K: softmax(8 z), nearly one-hot, at mean 0 and variance 1."""
+    """A choice among K: softmax(8 z), nearly one-hot, at mean 0 and variance 1; tanh(8 z) for a sign."""
     count = z_NK.shape[1]
+    if count == 1:
+        return torch.tanh(CHOICE_SHARPNESS * z_NK)
     return (torch.softmax(CHOICE_SHARPNESS * z_NK, dim=1) * count - 1) / math.sqrt(count - 1)
 
 
