@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def stem_of(path: Path) -> str:
 def closed(at: At, duration: float, seconds: float) -> At:
     """The same play whose last `seconds` go over into its beginning, so that the request at `duration` is the one at 0.
 
-    Styles, transform and the strength of the noise move; which noise it is has no in-between and stays to the end.
+    Styles and numeric synthesis options move; an option without an in-between, such as the noise seed, stays.
     """
     seconds = min(seconds, duration / 2)
 
@@ -97,12 +97,6 @@ def closed(at: At, duration: float, seconds: float) -> At:
         if u >= 1.0:
             return goal
         u = EASINGS["smooth"](u)
-        return replace(
-            fade(here, goal, u),
-            noise=here.noise,
-            noise_seed=here.noise_seed,
-            noise_strength=here.noise_strength + u * (goal.noise_strength - here.noise_strength),
-            transform=tuple(a + u * (b - a) for a, b in zip(here.transform, goal.transform, strict=True)),
-        )
+        return fade(here, goal, u).with_options(here.towards(goal, u))
 
     return request

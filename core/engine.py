@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from core.layer_view import LayerView
 from core.model_info import EngineError, ModelInfo
 from core.models import registry
 from core.models.family import Generator, LayerInfo
-from core.request import IDENTITY_TRANSFORM, Frame, RenderRequest
+from core.request import Frame, RenderRequest
 from core.styles import Styles
 from core.text import EncoderFileError, TextEncoder, TextEncoderError, load_text_encoder
 
@@ -200,7 +199,7 @@ class Engine:
         if layer not in [info.name for info in self.info.layers]:
             raise EngineError(f"layer: {self.info.name} has none of the name {layer!r}")
         with torch.inference_mode(), self._reproducible():
-            return self._looking_in().maps(layer, self.ws(request), **self._inputs(request))
+            return self._looking_in().maps(layer, self.ws(request), request.options)
 
     def layer_types(self) -> dict[str, str]:
         """By layer, the number type of what it puts out: "float32", "bfloat16" or "float16". Raises as `features`."""
@@ -230,22 +229,7 @@ class Engine:
         return latent.copy()
 
     def _synthesise(self, request: RenderRequest) -> Tensor:
-        return self._synthesis(self.ws(request), **self._inputs(request))
-
-    def _inputs(self, request: RenderRequest) -> dict[str, Any]:
-        """What the synthesis takes beside the styles."""
-        generator: torch.Generator | None = None
-        if request.noise == "random":
-            generator = torch.Generator("cpu").manual_seed(request.noise_seed)
-        transform: Tensor | None = None
-        if self.info.has_transform and request.transform != IDENTITY_TRANSFORM:
-            transform = torch.tensor(request.transform, dtype=torch.float32, device=self.device).view(3, 3)
-        return {
-            "noise": request.noise,
-            "transform": transform,
-            "generator": generator,
-            "noise_strength": request.noise_strength,
-        }
+        return self._synthesis(self.ws(request), request.options)
 
     def _reproducible(self) -> AbstractContextManager[None]:
         """Only what gives the same bits each time: sums shared by as many threads as ever, on CUDA those algorithms

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.models import registry
+from core.request import DEFAULT_OPTIONS, SynthesisOptions
 
 T = TypeVar("T")
 
@@ -26,15 +27,16 @@ class LayerView:
         self._dtype = dtype
 
     @torch.inference_mode()
-    def maps(self, name: str, ws: Tensor, **inputs: Any) -> NDArray[np.float32]:
-        """[C, H, W]: what the layer `name` of `Generator.layers` puts out for [1, num_ws, W]; `inputs` are the other
-        ones of `Synthesis`. Raises `ValueError` for a layer that is not there.
+    def maps(self, name: str, ws: Tensor, options: SynthesisOptions = DEFAULT_OPTIONS) -> NDArray[np.float32]:
+        """[C, H, W]: the output of the layer `name` of `Generator.layers` for [1, num_ws, W].
+
+        Raises `ValueError` for a layer that is not there.
         """
         names = [layer.name for layer in self._generator.layers]
         if name not in names:
             raise ValueError(f"layer: expected one of {', '.join(names)}, got {name!r}")
         # A copy, because the next layer may overwrite it.
-        heard = self._listen([name], torch.clone, ws, **inputs)[name]
+        heard = self._listen([name], torch.clone, ws, options)[name]
         values: NDArray[np.float32] = heard[0].to(torch.float32).cpu().numpy()
         return values
 
@@ -42,10 +44,12 @@ class LayerView:
     def types(self, ws: Tensor) -> dict[str, str]:
         """By layer, the number type of what it puts out: "float32", "bfloat16" or "float16"."""
         names = [layer.name for layer in self._generator.layers]
-        heard = self._listen(names, lambda output: output.dtype, ws)
+        heard = self._listen(names, lambda output: output.dtype, ws, DEFAULT_OPTIONS)
         return {name: str(dtype).removeprefix("torch.") for name, dtype in heard.items()}
 
-    def _listen(self, names: list[str], take: Callable[[Tensor], T], ws: Tensor, **inputs: Any) -> dict[str, T]:
+    def _listen(
+        self, names: list[str], take: Callable[[Tensor], T], ws: Tensor, options: SynthesisOptions
+    ) -> dict[str, T]:
         """What `take` makes of the output of each of the layers `names`, during one picture."""
         heard: dict[str, T] = {}
 
@@ -57,7 +61,7 @@ class LayerView:
 
         hooks = [self._generator.get_submodule(name).register_forward_hook(listener(name)) for name in names]
         try:
-            self._generator.synthesis(ws, dtype=self._dtype, **inputs)
+            self._generator.synthesis(ws, options, dtype=self._dtype)
         finally:
             for hook in hooks:
                 hook.remove()

@@ -7,8 +7,8 @@ precision. Requests are hashable and compare by value; equal requests give bit-e
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,29 @@ PSI_LIMIT = 10.0
 # More styles than any generator takes; a range of layers that ends here means "to the last".
 LAYER_LIMIT = 64
 AMOUNT_LIMIT = 100.0
+NOISE_STRENGTH_LIMIT = 10.0
 # A picture on its way from another that is itself on its way, and so on.
 ORIGIN_DEPTH = 8
+
+
+def _check_number(name: str, value: float, low: float, high: float) -> None:
+    if not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
+
+
+def _check_integer(name: str, value: object, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name}: expected an integer from {low} to {high}, got {value!r}")
+
+
+def _check_label(name: str, value: object) -> None:
+    if type(value) is not int or not 0 <= value < CLASS_LIMIT:
+        raise ValueError(f"{name}: expected a class number from 0 to {CLASS_LIMIT - 1}, got {value!r}")
+
+
+def _check_layers(first: int, stop: int) -> None:
+    if type(first) is not int or type(stop) is not int or not 0 <= first <= stop <= LAYER_LIMIT:
+        raise ValueError(f"layers: expected 0 <= first <= stop <= {LAYER_LIMIT}, got {first!r} to {stop!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +101,61 @@ class Push:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenderRequest:
-    """One picture, fully described.
+class SynthesisOptions:
+    """What acts on a synthesis beside its styles. Families honour those that they have and ignore the others.
+
+    Raises `ValueError` for values out of range.
+    """
+
+    noise: NoiseMode = "const"
+    noise_seed: int = 0
+    """Which noise is drawn when `noise` is "random"."""
+    noise_strength: float = 1.0
+    """Times the strength that the model has learnt."""
+    transform: tuple[float, ...] = IDENTITY_TRANSFORM
+    """Row-major 3 x 3 matrix that moves and turns the generator's input, for families that have one."""
+
+    def __post_init__(self) -> None:
+        if self.noise not in NOISE_MODES:
+            raise ValueError(f"noise: expected one of {', '.join(NOISE_MODES)}, got {self.noise!r}")
+        if not 0 <= self.noise_seed < SEED_LIMIT:
+            raise ValueError(f"noise_seed: expected an integer from 0 to 2**32 - 1, got {self.noise_seed!r}")
+        _check_number("noise_strength", self.noise_strength, 0.0, NOISE_STRENGTH_LIMIT)
+        if len(self.transform) != 9 or not all(math.isfinite(v) for v in self.transform):
+            raise ValueError(
+                f"transform: expected 9 finite numbers (a 3 x 3 matrix, row by row), got {self.transform!r}"
+            )
+
+    @property
+    def options(self) -> SynthesisOptions:
+        """These options alone."""
+        return SynthesisOptions(**{name: getattr(self, name) for name in _OPTION_NAMES})
+
+    def with_options(self, options: SynthesisOptions) -> Self:
+        """The same with other options."""
+        return replace(self, **{name: getattr(options, name) for name in _OPTION_NAMES})
+
+    def towards(self, other: SynthesisOptions, u: float) -> SynthesisOptions:
+        """The options at `u` of the way from these (0) to `other` (1); others stay as these have them."""
+        return replace(
+            self.options,
+            noise_strength=_between(self.noise_strength, other.noise_strength, u),
+            transform=tuple(_between(a, b, u) for a, b in zip(self.transform, other.transform, strict=True)),
+        )
+
+
+_OPTION_NAMES = tuple(field.name for field in fields(SynthesisOptions))
+DEFAULT_OPTIONS = SynthesisOptions()
+
+
+def _between(a: float, b: float, u: float) -> float:
+    # Equal ends give that very value, which (1 - u) a + u b does not.
+    return a + u * (b - a)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderRequest(SynthesisOptions):
+    """One picture, fully described: the styles, and the options of their synthesis.
 
     Raises `ValueError` with what was expected and what came, for a number that is not finite or out of range.
     """
@@ -117,21 +191,15 @@ class RenderRequest:
     """Styles from elsewhere, one after the other."""
     pushes: tuple[Push, ...] = ()
     """Steps along directions, added after the mixes."""
-    noise: NoiseMode = "const"
-    noise_seed: int = 0
-    """Which noise is drawn when `noise` is "random"."""
-    noise_strength: float = 1.0
-    """Times the strength that the model has learnt."""
-    transform: tuple[float, ...] = IDENTITY_TRANSFORM
-    """Row-major 3 x 3 matrix that moves and turns the generator's input, for families that have one."""
     origin: RenderRequest | None = None
-    """Another picture that this one is on its way from: styles move on a straight line, noise and transform are this
-    one's.
+    """Another picture that this one is on its way from: styles move on a straight line, the synthesis options are
+    this one's.
     """
     arrived: float = 1.0
     """How far it has come from `origin`; counts only with one."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, low, high in (
             ("blend", 0.0, 1.0),
             ("blend_y", 0.0, 1.0),
@@ -139,7 +207,6 @@ class RenderRequest:
             ("psi", -PSI_LIMIT, PSI_LIMIT),
             ("seed_x", -float(SEED_LIMIT), float(SEED_LIMIT)),
             ("seed_y", -float(SEED_LIMIT), float(SEED_LIMIT)),
-            ("noise_strength", 0.0, 10.0),
         ):
             _check_number(name, getattr(self, name), low, high)
         for name in ("label", "label_b", "label_c", "label_d"):
@@ -152,39 +219,11 @@ class RenderRequest:
                 _check_number("layer_psi", psi, -PSI_LIMIT, PSI_LIMIT)
         if self.depth > ORIGIN_DEPTH:
             raise ValueError(f"origin: expected at most {ORIGIN_DEPTH} pictures one behind the other, got {self.depth}")
-        if self.noise not in NOISE_MODES:
-            raise ValueError(f"noise: expected one of {', '.join(NOISE_MODES)}, got {self.noise!r}")
-        if not 0 <= self.noise_seed < SEED_LIMIT:
-            raise ValueError(f"noise_seed: expected an integer from 0 to 2**32 - 1, got {self.noise_seed!r}")
-        if len(self.transform) != 9 or not all(math.isfinite(v) for v in self.transform):
-            raise ValueError(
-                f"transform: expected 9 finite numbers (a 3 x 3 matrix, row by row), got {self.transform!r}"
-            )
 
     @property
     def depth(self) -> int:
         """How many origins stand one behind the other."""
         return 0 if self.origin is None else 1 + self.origin.depth
-
-
-def _check_number(name: str, value: float, low: float, high: float) -> None:
-    if not math.isfinite(value) or not low <= value <= high:
-        raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
-
-
-def _check_integer(name: str, value: object, low: int, high: int) -> None:
-    if type(value) is not int or not low <= value <= high:
-        raise ValueError(f"{name}: expected an integer from {low} to {high}, got {value!r}")
-
-
-def _check_label(name: str, value: object) -> None:
-    if type(value) is not int or not 0 <= value < CLASS_LIMIT:
-        raise ValueError(f"{name}: expected a class number from 0 to {CLASS_LIMIT - 1}, got {value!r}")
-
-
-def _check_layers(first: int, stop: int) -> None:
-    if type(first) is not int or type(stop) is not int or not 0 <= first <= stop <= LAYER_LIMIT:
-        raise ValueError(f"layers: expected 0 <= first <= stop <= {LAYER_LIMIT}, got {first!r} to {stop!r}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -154,20 +154,18 @@ def interpolate(a: RenderRequest, b: RenderRequest, u: float) -> RenderRequest:
     """The request at `u` of the way from `a` (0) to `b` (1).
 
     Numbers move straight as long as both ask for the same with other numbers: one or two subjects, or one pad of four,
-    seeds near enough to walk, the same mixes. Otherwise the styles of `a` move straight to those of `b`. The noise has
-    no in-between and stays that of `a` to the end.
+    seeds near enough to walk, the same mixes. Otherwise the styles of `a` move straight to those of `b`. Synthesis
+    options that have no in-between, such as the noise seed, stay those of `a` to the end.
     """
     if u <= 0.0:
         return _canonical(a)
     if u >= 1.0:
         return _canonical(b)
-    transform = tuple(_mix(x, y, u) for x, y in zip(a.transform, b.transform, strict=True))
-    noise = {name: getattr(a, name) for name in ("noise", "noise_seed")}
-    strength = _mix(a.noise_strength, b.noise_strength, u)
+    options = a.towards(b, u)
     joint = _join_subjects(a, b, u)
     alike = all(getattr(a, name) == getattr(b, name) for name in ("cutoff", "layer_psi", "mixes", "origin", "arrived"))
     if joint is None or not alike or math.dist((a.seed_x, a.seed_y), (b.seed_x, b.seed_y)) > LONGEST_WALK:
-        return replace(fade(a, b, u), transform=transform, noise_strength=strength, **noise)
+        return fade(a, b, u).with_options(options)
     return _canonical(
         replace(
             joint,
@@ -175,9 +173,7 @@ def interpolate(a: RenderRequest, b: RenderRequest, u: float) -> RenderRequest:
             seed_y=_mix(a.seed_y, b.seed_y, u),
             psi=_mix(a.psi, b.psi, u),
             pushes=_mix_pushes(a.pushes, b.pushes, u),
-            transform=transform,
-            noise_strength=strength,
-        )
+        ).with_options(options)
     )
 
 

@@ -159,9 +159,9 @@ def run_gan(args: argparse.Namespace) -> int:
         return 0
 
     from training.methods.stylegan_t.recipes import gan_recipe
-    from training.runs.config_file import Wishes, read_wishes
+    from training.runs.config_file import SettingsFile, read_settings_file
 
-    wishes = read_wishes(args.config) if args.config is not None else Wishes()
+    wishes = read_settings_file(args.config) if args.config is not None else SettingsFile()
 
     def asked(name: str) -> str | None:
         value = getattr(args, name)

@@ -25,7 +25,7 @@ from torch import Tensor
 from core.edit.points import MOST_POINTS, DragError, DragOptions, Point, Progress, Pull, State
 from core.models import registry, stylegan3, stylegan_xl
 from core.models.family import LayerInfo
-from core.request import IDENTITY_TRANSFORM, RenderRequest
+from core.request import RenderRequest
 
 # The paper's figures are for pictures of this size: radii of 3 pixels for what is moved and 12 for where it is sought.
 PAPER_SIDE = 512
@@ -59,7 +59,7 @@ class PointDrag:
         options: DragOptions | None = None,
     ) -> None:
         """`generator` is a plain float32 one without gradients, as `core.engine.load_generator` makes it, on any
-        device. `ws`, [num_ws, w_dim], is where the picture is; of `request` its noise and transform count. `mask`,
+        device. `ws`, [num_ws, w_dim], is where the picture is; of `request` its synthesis options count. `mask`,
         [H, W], is true where the picture may change; without one it may everywhere.
 
         Raises `DragError`, as `step` does when numbers overflow.
@@ -71,7 +71,7 @@ class PointDrag:
         self._layer = feature_layer(generator, self._options.layer)
         self._seen = _seen_share(generator, self._layer)
         self._device = next(iter(generator.parameters())).device
-        self._request = request or RenderRequest()
+        self._synthesis_options = (request or RenderRequest()).options
         self._targets = [pull.target for pull in pulls]
         self._handles = [pull.handle for pull in pulls]
         self._steps = 0
@@ -153,12 +153,6 @@ class PointDrag:
 
     def _features(self) -> Tensor:
         """[C, h, w]: what the layer puts out by now."""
-        request = self._request
-        inputs: dict[str, Any] = {"noise": request.noise, "noise_strength": request.noise_strength}
-        if request.noise == "random":
-            inputs["generator"] = torch.Generator("cpu").manual_seed(request.noise_seed)
-        if self._generator.has_transform and request.transform != IDENTITY_TRANSFORM:
-            inputs["transform"] = torch.tensor(request.transform, device=self._device).view(3, 3)
         heard: list[Tensor] = []
 
         def listen(module: torch.nn.Module, args: Any, output: Tensor) -> None:
@@ -167,7 +161,7 @@ class PointDrag:
 
         hook = self._generator.get_submodule(self._layer.name).register_forward_hook(listen)
         try:
-            self._generator.synthesis(self._ws()[None], **inputs)
+            self._generator.synthesis(self._ws()[None], self._synthesis_options)
         except _Enough:
             pass  # the layers behind it, which are the dearest, are of no use here
         finally:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from core.request import NoiseMode
+from core.request import DEFAULT_OPTIONS, SynthesisOptions
 
 Conditioning = Literal["none", "class", "text"]
 BLOCK_RESOLUTIONS = tuple(4 << step for step in range(10))
@@ -38,20 +38,17 @@ class Synthesis(Protocol):
     def __call__(
         self,
         ws: Tensor,
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         /,
         *,
-        noise: NoiseMode = "const",
-        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
-        noise_strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W], or one for each layer [N, num_ws, W] -> pictures [N, 3, H, W], about [-1, 1], unclamped.
 
-        `noise`, `generator`, which draws noise of mode "random", and `noise_strength`, by which the learnt strength is
-        multiplied, do nothing without `has_noise`. `transform`, [3, 3] or [N, 3, 3], acts on the input's coordinates;
-        it raises `ValueError` without `has_transform`. `dtype` is that of the convolutions; pictures come in that of
-        the parameters.
+        An option that the family does not have does nothing: those of noise without `has_noise`, `transform` without
+        `has_transform`. `generator`, if given, draws the noise of mode "random" in the place of the options' seed.
+        `dtype` is that of the convolutions; pictures come in that of the parameters.
         """
         ...
 

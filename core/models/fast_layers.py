@@ -25,7 +25,7 @@ from torch import Tensor
 
 from core.models.kernels import Size, UpKernel, kernel_3x3
 from core.models.layers import LEAK, Dense, upsample
-from core.request import NoiseMode
+from core.request import SynthesisOptions
 
 _EPS = 1e-8
 # Up to this side the two matrix products of an RGB upsampling are cheaper than a convolution.
@@ -109,12 +109,13 @@ class FastConvolution:
             # One plane for all channels: [1, 1, H, W].
             self._noise = (field_HW * strength).to(dtype)[None, None], strength
 
-    def noise(self, mode: NoiseMode, generator: torch.Generator | None, scale: float = 1.0) -> Tensor | None:
+    def noise(self, options: SynthesisOptions, generator: torch.Generator | None) -> Tensor | None:
         """What to add in a frame, [1, 1, H, W], or None. Mode "random" draws it from `generator`."""
-        if mode == "none" or scale == 0.0 or self._noise is None:
+        scale = options.noise_strength
+        if options.noise == "none" or scale == 0.0 or self._noise is None:
             return None
         const, strength = self._noise
-        if mode == "const":
+        if options.noise == "const":
             return None if self._silent else const if scale == 1.0 else const * scale
         # Drawn where the generator lives, and even where the strength is zero: the next layer's noise must not depend
         # on it.

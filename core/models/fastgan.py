@@ -21,12 +21,13 @@ from core.models.family import Conditioning, LayerInfo, require_integer, require
 from core.models.layers import (
     drawn,
     embedding,
+    noise_source,
     normalise_second_moment,
     spatial_noise,
     styles_by_layer,
     truncated_styles,
 )
-from core.request import NoiseMode
+from core.request import DEFAULT_OPTIONS, SynthesisOptions
 
 RESOLUTIONS = (128, 256, 512, 1024)
 # Channels over `base_channels`.
@@ -213,9 +214,8 @@ class UpBlock(nn.Module):
         self,
         x: Tensor,
         y_NE: Tensor | None = None,
-        noise: NoiseMode = "const",
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         generator: torch.Generator | None = None,
-        noise_strength: float = 1.0,
     ) -> Tensor:
         """[N, I, H, W] and the class [N, E], if there are classes -> [N, O, 2H, 2W]."""
         x = F.interpolate(x, scale_factor=2)
@@ -224,7 +224,7 @@ class UpBlock(nn.Module):
             if strength is not None:
                 weight = self.get_submodule(strength).get_parameter("weight")
                 const = self.get_buffer(f"noise_const{index}")
-                field = spatial_noise(const, weight, len(x), noise, generator, noise_strength)
+                field = spatial_noise(const, weight, len(x), options, generator)
                 if field is not None:
                     x = x + field.to(x.dtype)
             x = F.glu(self.get_submodule(norm)(x, y_NE), dim=1)
@@ -270,28 +270,24 @@ class Synthesis(nn.Module):
     def forward(
         self,
         ws: Tensor,
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         *,
-        noise: NoiseMode = "const",
-        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
-        noise_strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W] or [N, 1, W] as `Generator.map` gives it -> pictures [N, 3, H, W], about [-1, 1], unclamped.
 
-        `dtype` is the type of the convolutions; pictures come in that of the parameters. `generator` draws the noise of
-        mode "random", which was the only one in training; "const" is a fixed draw of it. `noise_strength` is times what
-        was learnt.
+        `dtype` is the type of the convolutions; pictures come in that of the parameters. Noise of mode "random" was the
+        only one in training; "const" is a fixed draw of it.
         """
-        if transform is not None:
-            raise ValueError("transform: expected none, because the first layer's pixels cannot be moved")
+        generator = noise_source(options, generator)
         (w,) = styles_by_layer(ws, 1)
         if w.ndim != 2 or w.shape[1] != self.width:
             raise ValueError(f"w: expected [N, {self.width}], got {list(w.shape)}")
         y = w[:, self.z_dim :] if self.width > self.z_dim else None
         features = {4: self.init(w[:, : self.z_dim], dtype)}
         for side in self.sides:
-            x = self.get_submodule(f"feat_{side}")(features[side // 2], y, noise, generator, noise_strength)
+            x = self.get_submodule(f"feat_{side}")(features[side // 2], y, options, generator)
             if side in _GATED:
                 x = self.get_submodule(f"se_{side}")(features[side // 16], x)
             features[side] = x
@@ -372,9 +368,15 @@ class Generator(nn.Module):
         """None: no layer has a style."""
         return None
 
-    def forward(self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, noise: NoiseMode = "const") -> Tensor:
+    def forward(
+        self,
+        z_NZ: Tensor,
+        c_NC: Tensor | None = None,
+        psi: float = 1.0,
+        options: SynthesisOptions = DEFAULT_OPTIONS,
+    ) -> Tensor:
         """[N, Z] and the label [N, C] or None -> pictures [N, 3, H, W]."""
-        rgb: Tensor = self.synthesis(self.map(z_NZ, c_NC, psi), noise=noise)
+        rgb: Tensor = self.synthesis(self.map(z_NZ, c_NC, psi), options)
         return rgb
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.family import Conditioning, LayerInfo
-from core.request import NoiseMode
+from core.request import DEFAULT_OPTIONS, IDENTITY_TRANSFORM, SynthesisOptions
 
 LEAK = 0.2
 CLAMP = 256.0
@@ -182,9 +182,15 @@ class MappedGenerator(nn.Module):
         y: Tensor = self.get_submodule(f"{layer.name}.affine")(w_NW)
         return y
 
-    def forward(self, z_NZ: Tensor, c_NC: Tensor | None = None, psi: float = 1.0, noise: NoiseMode = "const") -> Tensor:
+    def forward(
+        self,
+        z_NZ: Tensor,
+        c_NC: Tensor | None = None,
+        psi: float = 1.0,
+        options: SynthesisOptions = DEFAULT_OPTIONS,
+    ) -> Tensor:
         """[N, Z] and the label [N, C] or None -> pictures [N, 3, H, W]."""
-        rgb: Tensor = self.synthesis(self.map(z_NZ, c_NC, psi), noise=noise)
+        rgb: Tensor = self.synthesis(self.map(z_NZ, c_NC, psi), options)
         return rgb
 
 
@@ -285,21 +291,35 @@ def modulated_conv2d(
     return y_NOHW
 
 
+def noise_source(options: SynthesisOptions, generator: torch.Generator | None) -> torch.Generator | None:
+    """What draws the noise of mode "random": `generator`, or where there is none one seeded by the options."""
+    if generator is None and options.noise == "random":
+        # On the CPU, so that a seed gives the same noise on every device.
+        return torch.Generator("cpu").manual_seed(options.noise_seed)
+    return generator
+
+
+def input_transform(options: SynthesisOptions, like: Tensor) -> Tensor | None:
+    """The options' transform of the input's coordinates, [3, 3] of the type and device of `like`; None for identity."""
+    if options.transform == IDENTITY_TRANSFORM:
+        return None
+    return torch.tensor(options.transform, dtype=like.dtype, device=like.device).view(3, 3)
+
+
 def spatial_noise(
     const_HW: Tensor,
     strength: Tensor,
     batch: int,
-    mode: NoiseMode,
+    options: SynthesisOptions,
     generator: torch.Generator | None,
-    scale: float = 1.0,
 ) -> Tensor | None:
-    """Noise to add to every channel, [H, W] or [N, 1, H, W], or None (StyleGAN, section 2). `scale` is the user's, by
-    which the learnt strength is multiplied.
+    """Noise to add to every channel, [H, W] or [N, 1, H, W], or None (StyleGAN, section 2). `generator` draws that of
+    mode "random" (`noise_source`).
     """
-    if mode == "none" or scale == 0.0:
+    if options.noise == "none" or options.noise_strength == 0.0:
         return None
-    strength = strength * scale
-    if mode == "const":
+    strength = strength * options.noise_strength
+    if options.noise == "const":
         return const_HW * strength
     # Drawn where the generator lives, so that a seed gives the same noise on every device.
     device = generator.device if generator is not None else const_HW.device

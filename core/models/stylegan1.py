@@ -25,9 +25,18 @@ from core.models.family import (
     require_number,
     require_tensors,
 )
-from core.models.layers import Dense, MappedGenerator, Mapping, bias_activation, drawn, spatial_noise, styles_by_layer
+from core.models.layers import (
+    Dense,
+    MappedGenerator,
+    Mapping,
+    bias_activation,
+    drawn,
+    noise_source,
+    spatial_noise,
+    styles_by_layer,
+)
 from core.models.tf_variables import Variables, require_finished, require_options
-from core.request import NoiseMode
+from core.request import DEFAULT_OPTIONS, SynthesisOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +111,10 @@ class Layer(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(channels))
         self.register_buffer("noise_const", drawn(resolution, resolution))
 
-    def finish(
-        self, x: Tensor, w_NW: Tensor, noise: NoiseMode, generator: torch.Generator | None, strength: float
-    ) -> Tensor:
+    def finish(self, x: Tensor, w_NW: Tensor, options: SynthesisOptions, generator: torch.Generator | None) -> Tensor:
         """[N, C, H, W] -> [N, C, H, W]. Overwrites `x`."""
         # One field for all channels, each of which has a strength of its own.
-        field = spatial_noise(self.noise_const, self.noise_strength.new_ones(()), len(x), noise, generator, strength)
+        field = spatial_noise(self.noise_const, self.noise_strength.new_ones(()), len(x), options, generator)
         if field is not None:
             x = x.add_((field * self.noise_strength[:, None, None]).to(x.dtype))
         x = bias_activation(x, self.bias, gain=1.0, clamp=None)
@@ -125,14 +132,13 @@ class ConstantInput(Layer):
     def forward(
         self,
         w_NW: Tensor,
-        noise: NoiseMode = "const",
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         generator: torch.Generator | None = None,
-        strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W] -> [N, C, 4, 4]."""
         # A copy, because what follows works in place.
-        return self.finish(self.const.to(dtype).repeat(len(w_NW), 1, 1, 1), w_NW, noise, generator, strength)
+        return self.finish(self.const.to(dtype).repeat(len(w_NW), 1, 1, 1), w_NW, options, generator)
 
 
 class Convolution(Layer):
@@ -147,15 +153,14 @@ class Convolution(Layer):
         self,
         x: Tensor,
         w_NW: Tensor,
-        noise: NoiseMode = "const",
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         generator: torch.Generator | None = None,
-        strength: float = 1.0,
     ) -> Tensor:
         """[N, I, H, W] -> [N, O, H, W] ([N, O, 2H, 2W] with `up`)."""
         # He's gain for a leaky ReLU is in the weights here, not after the activation as in StyleGAN2.
         weight = (self.weight * math.sqrt(2 / self.weight[0].numel())).to(x.dtype)
         y = blur(up_convolution(x, weight)) if self.up else F.conv2d(x, weight, padding=1)
-        return self.finish(y, w_NW, noise, generator, strength)
+        return self.finish(y, w_NW, options, generator)
 
 
 class ToRGB(nn.Module):
@@ -195,24 +200,20 @@ class Synthesis(nn.Module):
     def forward(
         self,
         ws: Tensor,
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         *,
-        noise: NoiseMode = "const",
-        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
-        noise_strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W] or per-layer [N, num_ws, W] -> pictures [N, 3, H, W], about [-1, 1], unclamped.
 
-        `dtype` is the type of the convolutions; pictures come in that of the parameters. `generator` draws the noise of
-        mode "random"; `noise_strength` is times what was learnt.
+        `dtype` is the type of the convolutions; pictures come in that of the parameters.
         """
-        if transform is not None:
-            raise ValueError("transform: expected none, because a constant input cannot be moved")
+        generator = noise_source(options, generator)
         styles = styles_by_layer(ws, self.num_ws)
-        x = self.input(styles[0], noise, generator, noise_strength, dtype)
+        x = self.input(styles[0], options, generator, dtype)
         for name, style in zip(self.convolutions, styles[1:], strict=True):
-            x = self.get_submodule(name)(x, style, noise, generator, noise_strength)
+            x = self.get_submodule(name)(x, style, options, generator)
         rgb: Tensor = self.torgb(x)
         return rgb
 

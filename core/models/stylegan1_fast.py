@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from core.models.fast_layers import JointStyles, Kept, planes, styles_of_one
 from core.models.kernels import PHASES_CHANNELS, Kernel, Size, kernel_3x3
-from core.models.layers import LEAK, Dense
+from core.models.layers import LEAK, Dense, noise_source
 from core.models.stylegan1 import Convolution, Generator, Layer, up_kernel
-from core.request import NoiseMode
+from core.request import DEFAULT_OPTIONS, NoiseMode, SynthesisOptions
 
 _EPS = 1e-8
 
@@ -70,13 +70,13 @@ class _FastEnd:
         self,
         x: Tensor,
         style: tuple[Tensor, Tensor],
-        noise: NoiseMode,
+        options: SynthesisOptions,
         generator: torch.Generator | None,
-        scale: float,
     ) -> Tensor:
         """[1, C, H, W] -> [1, C, H, W]. Overwrites `x`."""
-        if noise != "none" and scale != 0.0:
-            x.add_((self._field(noise, generator) * (self._strength * scale)).to(self._dtype))
+        scale = options.noise_strength
+        if options.noise != "none" and scale != 0.0:
+            x.add_((self._field(options.noise, generator) * (self._strength * scale)).to(self._dtype))
         F.leaky_relu_(x.add_(self._bias), LEAK)
         source = x if self._direct else x.float()
         return F.group_norm(source, self._channels, *style, _EPS).to(self._dtype)
@@ -127,23 +127,20 @@ class FastSynthesis:
     def __call__(
         self,
         ws: Tensor,
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         /,
         *,
-        noise: NoiseMode = "const",
-        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
-        noise_strength: float = 1.0,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
         """The same as `Synthesis` for one picture: [1, W] or per-layer [1, num_ws, W] -> [1, 3, R, R] float32. `dtype`
         is the one it was prepared for.
         """
-        if transform is not None:
-            raise ValueError("transform: expected none, because a constant input cannot be moved")
+        generator = noise_source(options, generator)
         styles = self._modulation(self._modulate, styles_of_one(ws, self._num_ws, dtype, self._dtype))
-        x = self._first(self._const.clone(), styles[0], noise, generator, noise_strength)
+        x = self._first(self._const.clone(), styles[0], options, generator)
         for (kernel, end), style in zip(self._layers, styles[1:], strict=True):
-            x = end(kernel(x), style, noise, generator, noise_strength)
+            x = end(kernel(x), style, options, generator)
         return self._rgb(x).float().add_(self._rgb_bias)
 
     def _modulate(self, w_LW: Tensor) -> list[tuple[Tensor, Tensor]]:

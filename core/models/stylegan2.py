@@ -23,11 +23,12 @@ from core.models.layers import (
     bias_activation,
     drawn,
     modulated_conv2d,
+    noise_source,
     spatial_noise,
     styles_by_layer,
     upsample,
 )
-from core.request import NoiseMode
+from core.request import DEFAULT_OPTIONS, SynthesisOptions
 
 Architecture = Literal["skip", "resnet", "orig"]
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
@@ -104,14 +105,13 @@ class Convolution(nn.Module):
         self,
         x: Tensor,
         w_NW: Tensor,
-        noise: NoiseMode = "const",
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         generator: torch.Generator | None = None,
-        strength: float = 1.0,
     ) -> Tensor:
         """[N, I, H, W] -> [N, O, H, W] ([N, O, 2H, 2W] with `up`)."""
         y = modulated_conv2d(x, self.weight, self.affine(w_NW), up=self.up)
         if self.has_noise:
-            field = spatial_noise(self.noise_const, self.noise_strength, len(x), noise, generator, strength)
+            field = spatial_noise(self.noise_const, self.noise_strength, len(x), options, generator)
             if field is not None:
                 y = y.add_(field.to(y.dtype))
         return bias_activation(y, self.bias, gain=self.gain, clamp=self.clamp)
@@ -177,9 +177,8 @@ class Block(nn.Module):
         x: Tensor | None,
         rgb: Tensor | None,
         styles: list[Tensor],
-        noise: NoiseMode,
+        options: SynthesisOptions,
         generator: torch.Generator | None,
-        strength: float,
         dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor | None]:
         """The block before's features and RGB -> this block's; `styles` are one a convolution and one for RGB."""
@@ -187,7 +186,7 @@ class Block(nn.Module):
             x = self.const.to(dtype).expand(len(styles[0]), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         skip = self.skip(x) if self.resnet else None
         for name, style in zip(self.convolutions, styles[:-1], strict=True):
-            x = self.get_submodule(name)(x, style, noise, generator, strength)
+            x = self.get_submodule(name)(x, style, options, generator)
         if skip is not None:
             x = x + skip
         if rgb is not None:
@@ -218,20 +217,17 @@ class Synthesis(nn.Module):
     def forward(
         self,
         ws: Tensor,
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         *,
-        noise: NoiseMode = "const",
-        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
-        noise_strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W] or per-layer [N, num_ws, W] -> pictures [N, 3, H, W], about [-1, 1], unclamped.
 
         `dtype` is the type of the convolutions; RGB is summed in that of the parameters. A file without `conv_clamp`
-        may overflow float16. `generator` draws the noise of mode "random"; `noise_strength` is times what was learnt.
+        may overflow float16.
         """
-        if transform is not None:
-            raise ValueError("transform: expected none, because a constant input cannot be moved")
+        generator = noise_source(options, generator)
         styles = styles_by_layer(ws, self.num_ws)
         x: Tensor | None = None
         rgb: Tensor | None = None
@@ -240,7 +236,7 @@ class Synthesis(nn.Module):
             block = self.get_submodule(name)
             assert isinstance(block, Block)
             count = len(block.convolutions)
-            x, rgb = block(x, rgb, styles[index : index + count + 1], noise, generator, noise_strength, dtype)
+            x, rgb = block(x, rgb, styles[index : index + count + 1], options, generator, dtype)
             index += count
         assert rgb is not None
         return rgb

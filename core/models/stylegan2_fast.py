@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from core.models.fast_layers import Factors, FastConvolution, FastRGB, JointStyles, Kept, styles_of_one
 from core.models.kernels import Kernel, Size
-from core.models.layers import Dense, upsample
+from core.models.layers import Dense, noise_source, upsample
 from core.models.stylegan2 import Block, Convolution, Generator, ResnetSkip, Synthesis
-from core.request import NoiseMode
+from core.request import DEFAULT_OPTIONS, SynthesisOptions
 
 
 class _FastSkip:
@@ -108,19 +108,16 @@ class FastSynthesis:
     def __call__(
         self,
         ws: Tensor,
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         /,
         *,
-        noise: NoiseMode = "const",
-        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
-        noise_strength: float = 1.0,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
         """The same as `Synthesis` for one picture: [1, W] or per-layer [1, num_ws, W] -> [1, 3, H, W] float32. `dtype`
         is the one it was prepared for.
         """
-        if transform is not None:
-            raise ValueError("transform: expected none, because a constant input cannot be moved")
+        generator = noise_source(options, generator)
         w_LW = styles_of_one(ws, self._num_ws, dtype, self._dtype)
         x = self._const
         rgb: Tensor | None = None
@@ -128,9 +125,7 @@ class FastSynthesis:
         for block, (factors, rgb_weight) in zip(self._blocks, modulation, strict=True):
             skip = block.skip(x) if block.skip is not None else None
             for convolution, pair in zip(block.convolutions, factors, strict=True):
-                x = convolution(
-                    x, pair, convolution.noise(noise, generator, noise_strength), overwrite=x is not self._const
-                )
+                x = convolution(x, pair, convolution.noise(options, generator), overwrite=x is not self._const)
             if skip is not None:
                 x.add_(skip)
             if block.rgb is not None and rgb_weight is not None:

@@ -26,11 +26,12 @@ from core.models.layers import (
     Mapping,
     drawn,
     fourier_features,
+    input_transform,
     modulated_conv2d,
     random_frequencies,
     styles_by_layer,
 )
-from core.request import NoiseMode
+from core.request import DEFAULT_OPTIONS, SynthesisOptions
 
 # Bounds on what a file may ask for: no published one comes near, and designing longer filters takes time and memory.
 MAX_LAYERS = 128
@@ -393,21 +394,17 @@ class Synthesis(nn.Module):
     def forward(
         self,
         ws: Tensor,
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         *,
-        noise: NoiseMode = "const",
-        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
-        noise_strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W] or per-layer [N, num_ws, W] -> pictures [N, 3, H, W], about [-1, 1], unclamped.
 
-        `transform`, [3, 3] or [N, 3, 3], acts on the input's coordinates. `dtype` is the type of the convolutions;
-        pictures come in that of the parameters. There is no noise: `noise`, `generator` and `noise_strength` change
-        nothing.
+        `dtype` is the type of the convolutions; pictures come in that of the parameters. There is no noise.
         """
         styles = styles_by_layer(ws, self.num_ws)
-        x = self.input(styles[0], transform)
+        x = self.input(styles[0], input_transform(options, ws))
         result = x.dtype
         x = x.to(dtype).contiguous(memory_format=torch.channels_last)
         for name, style in zip(self.layers, styles[1:], strict=True):

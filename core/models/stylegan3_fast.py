@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from core.models.fast_layers import Factors, JointStyles, Kept, Modulation, in_range, planes, styles_of_one
 from core.models.filtered_lrelu import resampled_lrelu
 from core.models.kernels import Kernel, kernel_3x3
-from core.models.layers import LEAK, Dense
+from core.models.layers import LEAK, Dense, input_transform
 from core.models.stylegan3 import Generator, Layer, Synthesis
-from core.request import NoiseMode
+from core.request import DEFAULT_OPTIONS, SynthesisOptions
 
 
 class _FastLayer:
@@ -108,19 +108,21 @@ class FastSynthesis:
     def __call__(
         self,
         ws: Tensor,
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         /,
         *,
-        noise: NoiseMode = "const",
-        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
-        noise_strength: float = 1.0,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
         """The same as `Synthesis` for one picture: [1, W] or per-layer [1, num_ws, W] -> [1, 3, H, W] float32. `dtype`
-        is the one it was prepared for. There is no noise: `noise`, `generator` and `noise_strength` change nothing.
+        is the one it was prepared for. There is no noise.
         """
         w_LW = styles_of_one(ws, self._num_ws, dtype, self._dtype)
-        x: Tensor = self._input(w_LW[:1], transform).to(self._dtype).contiguous(memory_format=torch.channels_last)
+        x: Tensor = (
+            self._input(w_LW[:1], input_transform(options, ws))
+            .to(self._dtype)
+            .contiguous(memory_format=torch.channels_last)
+        )
         for layer, factors in zip(self._layers, self._factors(self._modulate, w_LW), strict=True):
             x = layer(x, factors)
         rgb: Tensor = x.float() * self._output_scale

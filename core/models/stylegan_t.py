@@ -21,7 +21,9 @@ from core.models.layers import (
     bias_activation,
     drawn,
     fourier_features,
+    input_transform,
     modulated_conv2d,
+    noise_source,
     normalise_second_moment,
     random_frequencies,
     spatial_noise,
@@ -29,7 +31,7 @@ from core.models.layers import (
     truncated_styles,
     upsample,
 )
-from core.request import NoiseMode
+from core.request import DEFAULT_OPTIONS, SynthesisOptions
 
 INPUT_RESOLUTION = 8
 INPUT_BANDWIDTH = 2.0
@@ -271,23 +273,20 @@ class Convolution(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise_const", drawn(resolution, resolution))
 
-    def noise(
-        self, batch: int, mode: NoiseMode, generator: torch.Generator | None, strength: float = 1.0
-    ) -> Tensor | None:
+    def noise(self, batch: int, options: SynthesisOptions, generator: torch.Generator | None) -> Tensor | None:
         """[H, W] or [N, 1, H, W] to add, or None."""
-        return spatial_noise(self.noise_const, self.noise_strength, batch, mode, generator, strength)
+        return spatial_noise(self.noise_const, self.noise_strength, batch, options, generator)
 
     def forward(
         self,
         x: Tensor,
         w_NW: Tensor,
-        noise: NoiseMode = "const",
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         generator: torch.Generator | None = None,
-        strength: float = 1.0,
     ) -> Tensor:
         """[N, I, H, W] -> [N, O, H, W] ([N, O, 2H, 2W] with `up`)."""
         y = modulated_conv2d(x, self.weight, self.style(w_NW), up=self.up)
-        field = self.noise(len(x), noise, generator, strength)
+        field = self.noise(len(x), options, generator)
         if field is not None:
             y = y.add_(field.to(y.dtype))
         # The clamp is at +-256 outside blocks and +-256 sqrt 1/2 inside them.
@@ -311,13 +310,12 @@ class ResidualConvolution(nn.Module):
         self,
         x: Tensor,
         w_NW: Tensor,
-        noise: NoiseMode = "const",
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         generator: torch.Generator | None = None,
-        strength: float = 1.0,
     ) -> Tensor:
         """[N, C, H, W] -> [N, C, H, W]."""
         h = self.norm(x.to(self.norm.weight.dtype)).to(x.dtype)  # in half precision the weights are float32
-        y = self.conv(h, w_NW, noise, generator, strength)
+        y = self.conv(h, w_NW, options, generator)
         root = math.sqrt(2)
         return torch.addcmul(h * root, y, (self.gamma * root).to(x.dtype)[:, None, None])
 
@@ -459,33 +457,34 @@ class Generator(nn.Module):
     def synthesis(
         self,
         w: Tensor,
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         *,
-        noise: NoiseMode = "const",
-        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
-        noise_strength: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """[N, W] or per-layer [N, num_ws, W] -> pictures [N, 3, R, R] in float32, about [-1, 1], unclamped.
 
-        `dtype` is the type of the convolutions; RGB skips are summed in float32. `generator` draws the noise of mode
-        "random"; `noise_strength` is times what was learnt.
+        `dtype` is the type of the convolutions; RGB skips are summed in float32.
         """
+        generator = noise_source(options, generator)
         by_layer = w if w.ndim == 2 else w.flatten(0, 1)
         styles = styles_by_layer(self.joined(by_layer).view(*w.shape[:-1], -1), self.num_ws)
-        x = self.first_maps(styles[0], transform).to(dtype).contiguous(memory_format=torch.channels_last)
+        x = self.first_maps(styles[0], input_transform(options, w))
+        x = x.to(dtype).contiguous(memory_format=torch.channels_last)
         rgb: Tensor | None = None
         index = 1
         for block in self.blocks:
             assert isinstance(block, Block)
             for layer in block.layers:
-                x = layer(x, styles[index], noise, generator, noise_strength)
+                x = layer(x, styles[index], options, generator)
                 index += 1
             skip = block.to_rgb(x, styles[index])
             rgb = skip if rgb is None else upsample(rgb) + skip
         assert rgb is not None
         return rgb
 
-    def forward(self, z_NZ: Tensor, c_NT: Tensor, psi: float = 1.0, noise: NoiseMode = "const") -> Tensor:
+    def forward(
+        self, z_NZ: Tensor, c_NT: Tensor, psi: float = 1.0, options: SynthesisOptions = DEFAULT_OPTIONS
+    ) -> Tensor:
         """[N, Z] and [N, T] -> pictures [N, 3, R, R]."""
-        return self.synthesis(self.make_w(z_NZ, c_NT, psi), noise=noise)
+        return self.synthesis(self.make_w(z_NZ, c_NT, psi), options)

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.fast_layers import Factors, FastConvolution, FastRGB, Kept, styles_of_one
-from core.models.layers import CLAMP
+from core.models.layers import CLAMP, input_transform, noise_source
 from core.models.stylegan_t import Block, Convolution, Generator, ResidualConvolution, Style
-from core.request import NoiseMode
+from core.request import DEFAULT_OPTIONS, SynthesisOptions
 
 _ROOT = math.sqrt(2.0)
 
@@ -128,25 +128,25 @@ class FastSynthesis:
     def __call__(
         self,
         w: Tensor,
+        options: SynthesisOptions = DEFAULT_OPTIONS,
         /,
         *,
-        noise: NoiseMode = "const",
-        transform: Tensor | None = None,
         generator: torch.Generator | None = None,
-        noise_strength: float = 1.0,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
         """The same as `Generator.synthesis` for one picture: [1, W] or per-layer [1, num_ws, W] -> [1, 3, R, R]
         float32. `dtype` is the one it was prepared for.
         """
+        generator = noise_source(options, generator)
         w_LW = styles_of_one(w, self._num_ws, dtype, self._dtype)
         w_LW = self._styled(self._joined, w_LW)
-        x = self._first_maps(w_LW[:1], transform).to(self._dtype).contiguous(memory_format=torch.channels_last)
+        x = self._first_maps(w_LW[:1], input_transform(options, w))
+        x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
         skip: Tensor | None = None
         modulation = self._modulation(self._modulate, w_LW)
         for (layers, rgb), (factors, rgb_weight) in zip(self._blocks, modulation, strict=True):
             for layer, pair in zip(layers, factors, strict=True):
-                x = layer(x, pair, layer.convolution.noise(noise, generator, noise_strength))
+                x = layer(x, pair, layer.convolution.noise(options, generator))
             skip = rgb(x, rgb_weight, skip)
         assert skip is not None
         return skip[None]

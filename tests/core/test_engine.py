@@ -16,7 +16,7 @@ from core import styles as styles_module
 from core.checkpoints import Checkpoint, CheckpointError, load, save
 from core.engine import Engine, EngineError, choose_device, choose_precision, load_generator
 from core.models.family import LayerInfo
-from core.request import Mix, Push, RenderRequest
+from core.request import Mix, Push, RenderRequest, SynthesisOptions
 from core.text import load_text_encoder
 
 REQUESTS = [
@@ -41,8 +41,8 @@ def pixels(engine: Engine, **fields: object) -> np.ndarray:
 def plainly(checkpoint: Checkpoint, request: RenderRequest, ws: torch.Tensor) -> np.ndarray:
     """What the model itself draws for this w: [H, W, 3] uint8, in numpy."""
     noise = torch.Generator().manual_seed(request.noise_seed)
-    transform = torch.tensor(request.transform).view(3, 3)
-    rgb = load_generator(checkpoint).synthesis(ws, noise=request.noise, transform=transform, generator=noise)
+    options = SynthesisOptions(noise=request.noise, transform=request.transform)
+    rgb = load_generator(checkpoint).synthesis(ws, options, generator=noise)
     return np.rint(np.clip((rgb[0].numpy() + 1) * 127.5, 0, 255)).astype(np.uint8).transpose(1, 2, 0)
 
 

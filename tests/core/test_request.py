@@ -7,7 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
-from core.request import CLASS_LIMIT, ORIGIN_DEPTH, SEED_LIMIT, Mix, Push, RenderRequest
+from core import values
+from core.request import (
+    CLASS_LIMIT,
+    DEFAULT_OPTIONS,
+    IDENTITY_TRANSFORM,
+    ORIGIN_DEPTH,
+    SEED_LIMIT,
+    Mix,
+    Push,
+    RenderRequest,
+    SynthesisOptions,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +76,27 @@ def test_origins_have_an_end() -> None:
     assert request.depth == ORIGIN_DEPTH
     with pytest.raises(ValueError, match="origin: expected at most 8 pictures one behind the other, got 9"):
         RenderRequest(origin=request)
+
+
+def test_options_are_a_part_of_the_request_and_of_its_flat_json() -> None:
+    turned = (2.0, *IDENTITY_TRANSFORM[1:])
+    options = SynthesisOptions(noise="random", noise_seed=5, noise_strength=2.5, transform=turned)
+    request = RenderRequest(prompt="sea", psi=0.5).with_options(options)
+    assert request == RenderRequest(prompt="sea", psi=0.5, **vars(options))
+    assert type(request.options) is SynthesisOptions
+    assert request.options == options
+    assert hash(request.options) == hash(options)
+    assert RenderRequest().options == DEFAULT_OPTIONS
+    data = values.to_json(request)
+    assert values.to_json(options).items() <= data.items()
+    assert values.from_json(RenderRequest, data, "request") == request
+
+
+def test_options_between_two() -> None:
+    a = SynthesisOptions(noise="random", noise_seed=5, noise_strength=2.0)
+    b = SynthesisOptions(noise="none", noise_seed=9, noise_strength=1.0, transform=(0.0,) * 9)
+    assert a.towards(b, 0.0) == a
+    assert a.towards(a, 0.3) == a
+    between = a.towards(b, 0.25)
+    assert (between.noise, between.noise_seed, between.noise_strength) == ("random", 5, 1.75)
+    assert between.transform == tuple(0.75 * x for x in IDENTITY_TRANSFORM)

@@ -15,7 +15,7 @@ from core.checkpoints import load
 from core.engine import DTYPES, Engine, load_generator
 from core.models import registry
 from core.models.stylegan2 import ARCHITECTURES
-from core.request import NOISE_MODES, RenderRequest
+from core.request import NOISE_MODES, RenderRequest, SynthesisOptions
 from tests.core.models import test_stylegan2_fast, test_stylegan3_fast
 from tests.core.test_engine_families import CONFIGS, write
 
@@ -70,7 +70,7 @@ def test_the_fast_synthesis_is_the_plain_one(checkpoint: Path, kind: str) -> Non
                 made: list[torch.Tensor] = []
                 for draw in (generator.synthesis, fast):
                     source = torch.Generator(place).manual_seed(3)
-                    made.append(draw(ws, noise=noise, generator=source, dtype=DTYPES[kind]))
+                    made.append(draw(ws, SynthesisOptions(noise=noise), generator=source, dtype=DTYPES[kind]))
                 plain, other = made
                 assert other.device.type == "cuda"
                 error = float((other - plain).abs().max() / plain.std())

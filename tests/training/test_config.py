@@ -15,7 +15,7 @@ from training.config import SECTIONS, GanConfig, field_name, names_of, section_o
 from training.datasets.config import DataConfig, SourceSpec
 from training.errors import RunError
 from training.methods.stylegan_t.recipes import GAN_RECIPES, gan_recipe
-from training.runs.config_file import RunFile, read_run, read_wishes, to_toml, write_run
+from training.runs.config_file import RunFile, read_run, read_settings_file, to_toml, write_run
 
 CONFIG = GanConfig(
     prompts=('he said "no"', "back\\slash\ttab\x7f", "Ein Häuschen 🏠", "a, b"),
@@ -108,12 +108,12 @@ def test_a_file_of_wishes_changes_the_recipe(tmp_path: Path) -> None:
     path.write_text(
         'batch = 8\n"loss.guidance" = 1\n[run]\nrecipe = "lite-64"\ndata = "pictures"\n[trainer]\nkimg = 2\n', "utf-8"
     )
-    wishes = read_wishes(path)
+    wishes = read_settings_file(path)
     assert wishes.run == {"recipe": "lite-64", "data": "pictures"}
     config = gan_recipe("lite-64").updated(wishes.settings)
     assert config == replace(gan_recipe("lite-64"), batch=8, guidance=1.0, kimg=2.0)
     write_run(tmp_path, RunFile(config=config, data=DataConfig.of("pictures"), start={"notes": {}}))
-    again = read_wishes(tmp_path / "config.toml")
+    again = read_settings_file(tmp_path / "config.toml")
     assert gan_recipe("postcards").updated(again.settings) == config
     assert again.data == wishes.data == DataConfig.of("pictures")
 
@@ -123,7 +123,7 @@ def test_data_of_several_sources_go_through_toml(tmp_path: Path) -> None:
     data = DataConfig(sources=places, mirror=True, memory_gb=0.5)
     write_run(tmp_path, RunFile(config=CONFIG, data=data))
     assert read_run(tmp_path).data == data
-    assert read_wishes(tmp_path / "config.toml").data == data
+    assert read_settings_file(tmp_path / "config.toml").data == data
 
 
 @pytest.mark.parametrize(
@@ -146,14 +146,14 @@ def test_a_file_of_wishes_says_what_is_wrong_with_it(text: str, message: str, tm
     path = tmp_path / "wishes.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
-        CONFIG.updated(read_wishes(path).settings)
+        CONFIG.updated(read_settings_file(path).settings)
 
 
 def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="expected the folder of a GAN run"):
         read_run(tmp_path)
     with pytest.raises(RunError, match="cannot read it"):
-        read_wishes(tmp_path / "absent.toml")
+        read_settings_file(tmp_path / "absent.toml")
     (tmp_path / "config.toml").write_text("[run]\n", encoding="utf-8")
     with pytest.raises(RunError, match="could not read it"):
         read_run(tmp_path)

@@ -22,15 +22,15 @@ import training.runs.states
 from core.checkpoints import load
 from core.perception.clip import load_clip
 from core.runlog import read_log
-from tests.training.nursery import Nursery
+from tests.training.fork_server import ForkServer
 from tests.training.small import SMALL
 from training.datasets.errors import DataError
 from training.datasets.folder import load_folder
 from training.engine.distributed import Ranks
-from training.engine.micro_batches import lay_out
-from training.engine.prefetch import Feed
+from training.engine.micro_batches import plan_micro_batches
+from training.engine.prefetch import Prefetcher
 from training.engine.trainer import GanTrainer, RunError
-from training.methods.stylegan_t.objective import Game
+from training.methods.stylegan_t.objective import Losses
 from training.runs.lock import RunLock
 from training.runs.run import resume, train
 from training.runs.states import OLD_FILE, StateError, load_state, save_state, saved_state
@@ -47,9 +47,9 @@ SHORT = replace(
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
+def fork_server() -> Iterator[ForkServer]:
+    with ForkServer() as fork_server:
+        yield fork_server
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +78,14 @@ def assert_same(a: Path, b: Path) -> None:
     assert [name for name in left if not torch.equal(left[name], right[name])] == []
 
 
-def test_killed_at_twenty_moments_it_ends_the_same(nursery: Nursery, data: Path, clip: Path, tmp_path: Path) -> None:
+def test_killed_at_twenty_moments_it_ends_the_same(
+    fork_server: ForkServer, data: Path, clip: Path, tmp_path: Path
+) -> None:
     """Each life is cut short at another moment: while it loads, steps, draws samples, writes its state."""
     config = replace(SHORT, kimg=0.2, save_kimg=0.004, sample_kimg=0.004)
     arguments = {"config": config.to_json(), "data": str(data), "clip": str(clip)}
     log = tmp_path / "log"
-    assert nursery.run("train", log=log, out=str(tmp_path / "whole"), **arguments) == [0], log.read_text()
+    assert fork_server.run("train", log=log, out=str(tmp_path / "whole"), **arguments) == [0], log.read_text()
     run = tmp_path / "killed"
     draw = random.Random(0)
     lives = reached = 0
@@ -91,7 +93,7 @@ def test_killed_at_twenty_moments_it_ends_the_same(nursery: Nursery, data: Path,
     for _ in range(20):
         # Half of the moments count from when the life has saved, which is when there is most to break.
         number = reached + 1 if draw.random() < 0.5 else None
-        (code,) = nursery.run(
+        (code,) = fork_server.run(
             "train",
             log=log,
             out=str(run),
@@ -110,7 +112,7 @@ def test_killed_at_twenty_moments_it_ends_the_same(nursery: Nursery, data: Path,
             load(run / "latest.safetensors")
     assert lives >= 10
     assert len(states) >= 5
-    assert nursery.run("train", log=log, out=str(run), **arguments) == [0], log.read_text()
+    assert fork_server.run("train", log=log, out=str(run), **arguments) == [0], log.read_text()
     assert_same(tmp_path / "whole", run)
     assert list(run.glob("*.new")) == []
 
@@ -192,9 +194,9 @@ def test_a_full_disk_leaves_the_old_state_and_the_run_goes_on(data: Path, clip: 
 def poisoned(monkeypatch: pytest.MonkeyPatch, bad: range) -> None:
     """Pictures of these batches are not numbers."""
     taken = 0
-    take = Feed.take
+    take = Prefetcher.take
 
-    def poison(feed: Feed, count: int) -> Any:
+    def poison(feed: Prefetcher, count: int) -> Any:
         nonlocal taken
         batches = take(feed, count)
         taken += 1
@@ -202,7 +204,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, bad: range) -> None:
             batches = [[replace(part, images=torch.full(part.images.shape, float("nan"))) for part in batches[0]]]
         return batches
 
-    monkeypatch.setattr(Feed, "take", poison)
+    monkeypatch.setattr(Prefetcher, "take", poison)
 
 
 def test_losses_that_are_not_finite_are_skipped(data: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,17 +246,17 @@ def test_after_too_many_skips_the_run_stops_and_keeps_its_good_state(
 def test_out_of_memory_says_what_would_fit(
     data: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw = Game.draw
+    draw = Losses.draw
     most = 3
 
-    def limited(game: Game, rng: torch.Generator, real: Tensor, *rest: Any) -> Any:
+    def limited(game: Losses, rng: torch.Generator, real: Tensor, *rest: Any) -> Any:
         if len(real) > most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         return draw(game, rng, real, *rest)
 
     config = replace(SHORT, batch=12, kimg=0.048)
     with monkeypatch.context() as patch:
-        patch.setattr(Game, "draw", limited)
+        patch.setattr(Losses, "draw", limited)
         with pytest.raises(RunError, match="out of memory with 12 pictures at once.*3 would fit.*micro_batch=3"):
             train(config, data, clip, tmp_path / "run")
         most = 0
@@ -270,7 +272,7 @@ def test_another_error_is_not_taken_for_memory(
     def broken(*_: object) -> None:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(Game, "draw", broken)
+    monkeypatch.setattr(Losses, "draw", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         train(SHORT, data, clip, tmp_path / "run")
 
@@ -322,7 +324,7 @@ class Stuck:
 
 def test_nobody_waits_for_pictures_that_do_not_come(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.engine.prefetch.open_batches", lambda *_, **__: Stuck())
-    feed = Feed(load_folder(data, 16, progress=False), lay_out(4, 2, Ranks()), 3, torch.device("cpu"))
+    feed = Prefetcher(load_folder(data, 16, progress=False), plan_micro_batches(4, 2, Ranks()), 3, torch.device("cpu"))
     asked = iter((False, True))
     feed.ready(1, lambda: next(asked))
     feed.close()
@@ -330,18 +332,18 @@ def test_nobody_waits_for_pictures_that_do_not_come(data: Path, monkeypatch: pyt
 
 def test_pictures_are_read_ahead_in_the_order_of_the_stream(data: Path) -> None:
     dataset = load_folder(data, 16, progress=False)
-    feed = Feed(dataset, lay_out(4, 2, Ranks()), 3, torch.device("cpu"))
+    feed = Prefetcher(dataset, plan_micro_batches(4, 2, Ranks()), 3, torch.device("cpu"))
     first = feed.take(2)
     state = feed.state_dict()
     rest = [part.images for part in feed.take(1)[0]]
-    again = Feed(dataset, lay_out(4, 4, Ranks()), 3, torch.device("cpu"))
+    again = Prefetcher(dataset, plan_micro_batches(4, 4, Ranks()), 3, torch.device("cpu"))
     again.load_state_dict(state)
     assert torch.equal(torch.cat(rest), again.take(1)[0][0].images)
     assert [part.images.shape[0] for part in first[0]] == [2, 2]
     Vanishing.left = 0
     gone = replace(dataset, images=np.asarray(dataset.images).view(Vanishing))
     with pytest.raises(DataError, match="Stale file handle"):
-        Feed(gone, lay_out(4, 4, Ranks()), 3, torch.device("cpu")).ready(1)
+        Prefetcher(gone, plan_micro_batches(4, 4, Ranks()), 3, torch.device("cpu")).ready(1)
 
 
 def test_a_folder_in_use_names_the_process(data: Path, clip: Path, tmp_path: Path) -> None:
@@ -354,13 +356,13 @@ def test_a_folder_in_use_names_the_process(data: Path, clip: Path, tmp_path: Pat
 
 
 def test_a_scheduler_that_ends_the_job_gets_a_saved_run(
-    nursery: Nursery, data: Path, clip: Path, tmp_path: Path
+    fork_server: ForkServer, data: Path, clip: Path, tmp_path: Path
 ) -> None:
     run, log = tmp_path / "run", tmp_path / "log"
     arguments = {"data": str(data), "clip": str(clip), "out": str(run)}
     config = replace(SHORT, kimg=1000.0, save_kimg=0.04).to_json()
     for lives, images in ((1, 40), (2, 80)):
-        codes = nursery.run(
+        codes = fork_server.run(
             "train",
             world=lives,
             when=run / f"state-{lives * 2 - 1:06d}",

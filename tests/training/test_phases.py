@@ -22,7 +22,7 @@ from training.engine.trainer import GanTrainer
 from training.errors import RunError
 from training.losses import spherical_distance
 from training.methods.stylegan_t.growth import TUNED
-from training.methods.stylegan_t.objective import Game
+from training.methods.stylegan_t.objective import Losses
 from training.methods.stylegan_t.recipes import text_encoder
 from training.methods.stylegan_t.text_phase import TextPhase
 from training.runs.run import arranged, resume, train
@@ -126,11 +126,11 @@ def test_judges_go_on_to_see_the_frozen_embedding(
     assert trainer.text is not None
     assert not trainer.text.learns
     seen: dict[str, list[torch.Tensor]] = {"generator": [], "discriminator": [], "guidance": []}
-    synthesis, logits, draw = trainer.game.synthesis, trainer.discriminator.logits, Game.draw
+    synthesis, logits, draw = trainer.losses.synthesis, trainer.discriminator.logits, Losses.draw
 
-    def synthesise(w: torch.Tensor, **options: object) -> torch.Tensor:
+    def synthesise(w: torch.Tensor, *options: object, **kinds: object) -> torch.Tensor:
         seen["generator"].append(w[:, trainer.generator.z_dim :].detach())
-        return synthesis(w, **options)
+        return synthesis(w, *options, **kinds)
 
     def judge(outs: list[torch.Tensor], c: torch.Tensor) -> list[torch.Tensor]:
         seen["discriminator"].append(c)
@@ -142,12 +142,12 @@ def test_judges_go_on_to_see_the_frozen_embedding(
 
     captions: list[str] = []
 
-    def drawn(game: Game, rng: Any, real: Any, c: Any, found: list[str], now: Any) -> Any:
+    def drawn(game: Losses, rng: Any, real: Any, c: Any, found: list[str], now: Any) -> Any:
         captions[:] = found
         return draw(game, rng, real, c, found, now)
 
-    trainer.game = replace(trainer.game, synthesis=synthesise)
-    monkeypatch.setattr(Game, "draw", drawn)
+    trainer.losses = replace(trainer.losses, synthesis=synthesise)
+    monkeypatch.setattr(Losses, "draw", drawn)
     monkeypatch.setattr(trainer.discriminator, "logits", judge)
     monkeypatch.setattr("training.methods.stylegan_t.objective.spherical_distance", distance)
     trainer.step()
@@ -204,7 +204,7 @@ def test_kept_embeddings_are_those_of_the_tower_they_are_for(
     monkeypatch.setenv("GLISSANDO_CACHE", str(tmp_path))
     trainer = trainer_of(replace(SMALL, preset="start", resolution=0), small_data, small_clip, second)
     assert trainer.text is not None
-    trainer.know_texts()
+    trainer.precompute_texts()
     assert len(list(tmp_path.glob("texts-*.npy"))) == 2
     told, judged = trainer.texts.told(PROMPTS), trainer.texts.judged(PROMPTS)
     tuned = trainer_of(replace(SMALL, preset="start", resolution=0), small_data, small_clip, second).text

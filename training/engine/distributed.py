@@ -49,7 +49,7 @@ class Ranks:
         """The GPU that belongs to this process, or the CPU."""
         return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
 
-    def sum_(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce_(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over the ranks; all of one type. One message, whatever their number."""
         if self.world == 1 or not tensors:
             return
@@ -67,7 +67,7 @@ class Ranks:
         dist.all_reduce(votes, dist.ReduceOp.MAX)
         return tuple(bool(vote) for vote in votes.tolist())
 
-    def share(self, text: str) -> str:
+    def broadcast(self, text: str) -> str:
         """The text that rank 0 gives; what the others give does not matter."""
         if self.world == 1:
             return text
@@ -80,7 +80,7 @@ class Ranks:
         dist.broadcast(data, 0)
         return bytes(data[:length].tolist()).decode()
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until all ranks are here."""
         if self.world > 1:
             self.agree(False)
@@ -89,10 +89,10 @@ class Ranks:
     def one_at_a_time(self) -> Iterator[None]:
         """The first process of each machine goes ahead, then its others: for what the first leaves in a cache."""
         if self.local_rank:
-            self.wait()
+            self.barrier()
         yield
         if not self.local_rank:
-            self.wait()
+            self.barrier()
 
 
 @contextmanager

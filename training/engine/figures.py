@@ -27,7 +27,7 @@ class Row:
         return dict(zip(self.names, self.values.tolist(), strict=True))
 
 
-class LateFigures:
+class PendingFigures:
     """Rows on their way from the device; on a CPU they are there at once."""
 
     def __init__(self) -> None:

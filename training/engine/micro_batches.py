@@ -16,12 +16,12 @@ from training.engine.distributed import Ranks
 from training.errors import RunError
 
 
-class PartsError(RunError):
+class MicroBatchError(RunError):
     """A batch that cannot be divided as asked; the message says what would do."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class MicroBatchPlan:
     """How a batch is cut, and which parts are this rank's."""
 
     batch: int
@@ -50,21 +50,21 @@ class Layout:
         return [torch.Generator().manual_seed(seeds[part]) for part in self.mine]
 
 
-def lay_out(batch: int, micro: int, ranks: Ranks) -> Layout:
+def plan_micro_batches(batch: int, micro: int, ranks: Ranks) -> MicroBatchPlan:
     """Parts of `micro` pictures (0: one part a rank), dealt out to the ranks as evenly as they go.
 
-    Raises `PartsError` when the numbers do not go into each other, and when there are more ranks than parts.
+    Raises `MicroBatchError` when the numbers do not go into each other, and when there are more ranks than parts.
     """
     if not micro and batch % ranks.world:
-        raise PartsError(f"batch: expected a multiple of the {ranks.world} ranks, got {batch}; or set micro_batch")
+        raise MicroBatchError(f"batch: expected a multiple of the {ranks.world} ranks, got {batch}; or set micro_batch")
     micro = micro or batch // ranks.world
     if batch % micro:
-        raise PartsError(f"micro_batch: expected a divisor of the batch of {batch}, got {micro}")
+        raise MicroBatchError(f"micro_batch: expected a divisor of the batch of {batch}, got {micro}")
     count = batch // micro
     if count < ranks.world:
-        raise PartsError(
+        raise MicroBatchError(
             f"micro_batch: {batch} pictures in parts of {micro} are {count} parts, too few for {ranks.world} ranks; "
             f"set micro_batch={max(1, batch // ranks.world)} or start fewer"
         )
     mine = range(ranks.rank * count // ranks.world, (ranks.rank + 1) * count // ranks.world)
-    return Layout(batch=batch, micro=micro, mine=mine)
+    return MicroBatchPlan(batch=batch, micro=micro, mine=mine)

@@ -1,4 +1,4 @@
-"""Pictures on their way to the step: a thread fetches them ahead, so that the step never waits for a disk or a copy.
+"""Batch on their way to the step: a thread fetches them ahead, so that the step never waits for a disk or a copy.
 
 The order is that of `training.datasets`; only the fetching is ahead. `state_dict` is that of the pictures taken, not of
 those fetched.
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from training.datasets.errors import DataError
 from training.datasets.opening import Data, open_batches
-from training.engine.micro_batches import Layout
+from training.engine.micro_batches import MicroBatchPlan
 
 AHEAD = 3
 """Batches that are being fetched while a step goes on."""
@@ -28,7 +28,7 @@ PATIENCE_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pictures:
+class Batch:
     """One part's pictures."""
 
     images: Tensor
@@ -40,18 +40,18 @@ class Pictures:
 
 @dataclass(frozen=True, kw_only=True)
 class _Fetched:
-    parts: list[Pictures]
+    parts: list[Batch]
     after: dict[str, Any]
     """Where the order stands after it."""
 
 
-class Feed:
+class Prefetcher:
     """This rank's parts of batch after batch."""
 
-    def __init__(self, data: Data, layout: Layout, seed: int, device: torch.device) -> None:
-        self.layout, self.device = layout, device
-        own = slice(layout.rows(layout.mine[0]).start, layout.rows(layout.mine[-1]).stop)
-        self._batches = open_batches(data, batch=layout.batch, seed=seed, own=own)
+    def __init__(self, data: Data, plan: MicroBatchPlan, seed: int, device: torch.device) -> None:
+        self.plan, self.device = plan, device
+        own = slice(plan.rows(plan.mine[0]).start, plan.rows(plan.mine[-1]).stop)
+        self._batches = open_batches(data, batch=plan.batch, seed=seed, own=own)
         self._taken = self._batches.state_dict()
         self._waiting: deque[Future[_Fetched]] = deque()
         # The one thread that uses the batches, so that they need no lock.
@@ -71,7 +71,7 @@ class Feed:
                     return
             future.result()
 
-    def take(self, count: int) -> list[list[Pictures]]:
+    def take(self, count: int) -> list[list[Batch]]:
         """The next `count` batches, each as this rank's parts. Raises `DataError`; nothing has been taken then."""
         self.ready(count)
         fetched = [self._waiting.popleft().result() for _ in range(count)]
@@ -89,21 +89,21 @@ class Feed:
         except OSError as error:
             raise DataError(f"the data went away: they cannot be read any more ({error})") from error
         parts = []
-        for number in range(len(self.layout.mine)):
-            rows = self.layout.rows(number)  # of this rank's share, which begins at 0
+        for number in range(len(self.plan.mine)):
+            rows = self.plan.rows(number)  # of this rank's share, which begins at 0
             parts.append(self._send(batch.images[rows], batch.captions[rows]))
         return _Fetched(parts=parts, after=self._batches.state_dict())
 
-    def _send(self, pixels: NDArray[np.uint8], captions: list[list[str]]) -> Pictures:
+    def _send(self, pixels: NDArray[np.uint8], captions: list[list[str]]) -> Batch:
         images = torch.from_numpy(np.ascontiguousarray(pixels))
         if self._copies is None:
-            return Pictures(images=images, captions=captions)
+            return Batch(images=images, captions=captions)
         # Copies run beside the step, in a stream of their own.
         with torch.cuda.stream(self._copies):
             images = images.pin_memory().to(self.device, non_blocking=True)
             ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record()
-        return Pictures(images=images, captions=captions, ready=ready)
+        return Batch(images=images, captions=captions, ready=ready)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the batches taken end."""

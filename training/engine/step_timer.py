@@ -11,7 +11,7 @@ from torch import Tensor
 SECTIONS = ("data", "generator", "discriminator", "features", "guidance", "optimiser", "other")
 
 
-class Clock:
+class NullTimer:
     """Says nothing and costs nothing: what a trainer has unless it is being measured."""
 
     def mark(self, section: str) -> None:
@@ -21,7 +21,7 @@ class Clock:
         """In the backward pass, from where the gradients of all these tensors are known, it belongs to `section`."""
 
 
-class StepClock(Clock):
+class StepTimer(NullTimer):
     """Adds up seconds by section. On a GPU its own clock is asked, after `stop`."""
 
     def __init__(self, device: torch.device) -> None:

@@ -30,17 +30,17 @@ from training.discriminators.projected import Discriminator
 from training.engine.compiling import compiled
 from training.engine.distributed import Ranks
 from training.engine.ema import Ema
-from training.engine.micro_batches import lay_out
+from training.engine.micro_batches import plan_micro_batches
 from training.engine.precision import compute_dtype, weight_dtype
-from training.engine.prefetch import Feed, Pictures
-from training.engine.step_timer import Clock
-from training.engine.updates import PowerIterations, Updater
+from training.engine.prefetch import Batch, Prefetcher
+from training.engine.step_timer import NullTimer
+from training.engine.updates import SpectralNormState, Updater
 from training.errors import RunError
-from training.methods.stylegan_t.growth import check_fits, freeze, learning, shape_of, take_over
-from training.methods.stylegan_t.objective import NOTHING, Game, Now, Part, Shown
+from training.methods.stylegan_t.growth import check_fits, freeze, load_lower_resolution, shape_of, trainable_parameters
+from training.methods.stylegan_t.objective import EMPTY, DiscriminatorInputs, Losses, MicroBatch, Schedule
 from training.methods.stylegan_t.reconstruction import Reconstruction
-from training.methods.stylegan_t.text_phase import Judge, TextPhase, TextSource
-from training.methods.stylegan_t.texts import Texts
+from training.methods.stylegan_t.text_phase import ConditioningModel, TextPhase, TextSource
+from training.methods.stylegan_t.texts import TextEmbeddings
 from training.runs.states import VERSION
 
 
@@ -51,12 +51,12 @@ class GanTrainer:
         self,
         config: GanConfig,
         data: Data,
-        clip: Judge,
+        clip: ConditioningModel,
         device: torch.device,
         tower: TextTower | None = None,
         *,
         ranks: Ranks | None = None,
-        clock: Clock | None = None,
+        timer: NullTimer | None = None,
         network: FeatureNetwork | None = None,
     ) -> None:
         """`tower` conditions the generator in place of the CLIP's own; `network` is the feature network where it is
@@ -66,8 +66,8 @@ class GanTrainer:
         asked, `FeatureError` for a network that cannot be had.
         """
         self.config, self.data, self.clip, self.device = config, data, clip, device
-        self.ranks, self.clock = ranks or Ranks(), clock or Clock()
-        self.layout = lay_out(config.batch, config.micro_batch, self.ranks)
+        self.ranks, self.timer = ranks or Ranks(), timer or NullTimer()
+        self.plan = plan_micro_batches(config.batch, config.micro_batch, self.ranks)
         self.dtype = compute_dtype(config.precision, device)
         weights = weight_dtype(self.dtype)
         self.images_seen = 0
@@ -112,8 +112,8 @@ class GanTrainer:
         self.reconstruction: Reconstruction | None = None
         if config.reconstruction:
             self.reconstruction = Reconstruction(self.generator, learning_rate=config.encoder_rate, nats=config.nats)
-        self.texts = Texts(clip, self.text, device, self.dtype)
-        self.game = Game(
+        self.texts = TextEmbeddings(clip, self.text, device, self.dtype)
+        self.losses = Losses(
             config=config,
             generator=self.generator,
             discriminator=self.discriminator,
@@ -123,14 +123,14 @@ class GanTrainer:
             reconstruction=self.reconstruction,
             device=device,
             dtype=self.dtype,
-            clock=self.clock,
+            timer=self.timer,
             synthesis=compiled(self.generator.synthesis) if config.compile else self.generator.synthesis,
         )
         together = [] if self.reconstruction is None else [self.reconstruction.optimiser]
         self.update_g = Updater([self.optimiser_g, *together], self.ranks, device, self.dtype)
         self.update_d = Updater([self.optimiser_d], self.ranks, device, self.dtype)
-        self.iterations = PowerIterations(self.discriminator)
-        self.feed = Feed(data, self.layout, config.seed, device)
+        self.spectral_norms = SpectralNormState(self.discriminator)
+        self.prefetcher = Prefetcher(data, self.plan, config.seed, device)
         self.rng = torch.Generator().manual_seed(config.seed)
         self.captions = torch.zeros(0, clip.embed_dim, device=device, dtype=weights)
         """Text embeddings of the last steps, [<= other_captions, D], newest first."""
@@ -149,11 +149,11 @@ class GanTrainer:
         serve all updates. With more, only their pictures are kept and the generator's update draws them once more: the
         memory is that of one part.
         """
-        self.clock.mark("data")
+        self.timer.mark("data")
         config = self.config
-        now = self.game.now(self.images_seen, 1.0 if self.adaptive is None else self.adaptive.strength)
-        first, *more = self.feed.take(config.critic_steps)
-        streams = self.layout.streams(self.rng)
+        now = self.losses.now(self.images_seen, 1.0 if self.adaptive is None else self.adaptive.strength)
+        first, *more = self.prefetcher.take(config.critic_steps)
+        streams = self.plan.streams(self.rng)
         once = len(streams) == 1
         parts = []
         for rng, pictures in zip(streams, first, strict=True):
@@ -166,20 +166,20 @@ class GanTrainer:
         for part in parts:
             part.every_c = torch.cat([part.c, every])
             part.before_augment = part.rng.get_state()
-        self.update_d.begin()
-        self.iterations.begin()
+        self.update_d.zero_grad()
+        self.spectral_norms.save()
         for part in parts:
-            self.iterations.again()
-            part.shown = self.game.show(part, now)
-            loss, figures, part.paired = self.game.loss_d(
+            self.spectral_norms.restore()
+            part.shown = self.losses.show(part, now)
+            loss, figures, part.paired = self.losses.loss_d(
                 part.shown, part.c, part.c_fake, part.every_c, [tap.detach() for tap in part.shown.fake_taps]
             )
-            self.update_d.add(loss, figures, self.layout.count)
+            self.update_d.accumulate(loss, figures, self.plan.count)
             if not once:
-                part.shown = NOTHING
+                part.shown = EMPTY
         f_mean = torch.stack([part.fakes.f_mean for part in parts]).sum(dim=0)
-        if self.layout.count > 1:
-            f_mean = f_mean / self.layout.count
+        if self.plan.count > 1:
+            f_mean = f_mean / self.plan.count
         figures = self._finish(self.update_d, "d", [part.c for part in parts], [f_mean])
         if config.phase == "generator":
             self.generator.mapping.update_average(f_mean[None])
@@ -189,26 +189,26 @@ class GanTrainer:
         if not now.generator:
             return figures | self._skips()
 
-        self.update_g.begin()
-        self.iterations.begin()
+        self.update_g.zero_grad()
+        self.spectral_norms.save()
         self.discriminator.requires_grad_(False)
         for part in parts:
-            self.iterations.again()
+            self.spectral_norms.restore()
             if not once:
                 part.rng.set_state(part.before_fakes)
-                part.fakes = self.game.draw(part.rng, part.real, part.c, part.captions, now)
+                part.fakes = self.losses.draw(part.rng, part.real, part.c, part.captions, now)
                 part.rng.set_state(part.before_augment)
-                part.shown = self.game.show(part, now)
-            self.update_g.add(*self.game.loss_g(part), self.layout.count)
+                part.shown = self.losses.show(part, now)
+            self.update_g.accumulate(*self.losses.loss_g(part), self.plan.count)
             if not once:
-                part.shown = NOTHING
+                part.shown = EMPTY
         self.discriminator.requires_grad_(True)
         figures |= self._finish(self.update_g, "g", [], [])
         if self.text is not None and self.text.learns:
             self.text.update(batch=config.batch, images_seen=self.images_seen)
         else:
             self.ema.update(self.generator, batch=config.batch, images_seen=self.images_seen)
-        self.clock.mark("other")
+        self.timer.mark("other")
         return figures | self._skips()
 
     def _skips(self) -> dict[str, Tensor]:
@@ -235,64 +235,64 @@ class GanTrainer:
         ]
         size = self.config.resolution
         images = torch.randint(0, 256, (micro, 3, size, size), dtype=torch.uint8, device=self.device)
-        now = Now(noise="random", sigma=0.0, taps=True, generator=True, strength=1.0)
-        part = self._begin(self.rng, Pictures(images=images, captions=[["a"]] * micro), now, keep=True)
+        now = Schedule(noise="random", sigma=0.0, taps=True, generator=True, strength=1.0)
+        part = self._begin(self.rng, Batch(images=images, captions=[["a"]] * micro), now, keep=True)
         part.every_c = torch.cat([part.c, self.captions])
-        part.shown = self.game.show(part, now)
-        self.update_d.begin()
-        loss, figures, part.paired = self.game.loss_d(
+        part.shown = self.losses.show(part, now)
+        self.update_d.zero_grad()
+        loss, figures, part.paired = self.losses.loss_d(
             part.shown, part.c, part.c_fake, part.every_c, [tap.detach() for tap in part.shown.fake_taps]
         )
-        self.update_d.add(loss, figures, 1)
-        self.update_g.begin()
-        self.update_g.add(*self.game.loss_g(part), 1)
+        self.update_d.accumulate(loss, figures, 1)
+        self.update_g.zero_grad()
+        self.update_g.accumulate(*self.losses.loss_g(part), 1)
         for update in (self.update_d, self.update_g):
-            update.begin()
+            update.zero_grad()
         del held
 
-    def _begin(self, rng: torch.Generator, pictures: Pictures, now: Now, *, keep: bool) -> Part:
+    def _begin(self, rng: torch.Generator, pictures: Batch, now: Schedule, *, keep: bool) -> MicroBatch:
         """Reals, captions and fakes of a part; `keep` for the generator's update."""
         real, captions, c = self._pictures(pictures, rng)
         before = rng.get_state()
         with torch.set_grad_enabled(keep):
-            fakes = self.game.draw(rng, real, c, captions, now)
-        return Part(
+            fakes = self.losses.draw(rng, real, c, captions, now)
+        return MicroBatch(
             rng=rng,
             real=real,
             captions=captions,
             c=c,
-            half=self.game.captions_of_fakes(len(real)),
+            half=self.losses.captions_of_fakes(len(real)),
             before_fakes=before,
             before_augment=before,
             fakes=fakes,
-            shown=NOTHING,
+            shown=EMPTY,
             every_c=c,
             paired=[],
         )
 
-    def _update_pixel_head(self, parts: list[Part], batch: list[Pictures], now: Now) -> None:
+    def _update_pixel_head(self, parts: list[MicroBatch], batch: list[Batch], now: Schedule) -> None:
         """An update of the pixel head alone, with new reals.
 
         It is cheap beside a generator's step, and learns from more pictures than the generator does from its judgement.
         """
-        self.update_d.begin()
-        self.iterations.begin()
+        self.update_d.zero_grad()
+        self.spectral_norms.save()
         every: list[Tensor] = []
         for part, pictures in zip(parts, batch, strict=True):
-            self.iterations.again()
-            self.clock.mark("data")
+            self.spectral_norms.restore()
+            self.timer.mark("data")
             real, _, c = self._pictures(pictures, part.rng)
-            self.clock.mark("discriminator")
-            fake = self.game.augment(part.fakes.pictures.detach(), part.rng, now)
-            shown = Shown(fake=fake, real=self.game.augment(blur(real, now.sigma), part.rng, now))
-            loss, figures, _ = self.game.loss_d(shown, c, part.c_fake, torch.cat([c, self.captions]), [])
-            self.update_d.add(loss, figures, self.layout.count)
+            self.timer.mark("discriminator")
+            fake = self.losses.augment(part.fakes.pictures.detach(), part.rng, now)
+            shown = DiscriminatorInputs(fake=fake, real=self.losses.augment(blur(real, now.sigma), part.rng, now))
+            loss, figures, _ = self.losses.loss_d(shown, c, part.c_fake, torch.cat([c, self.captions]), [])
+            self.update_d.accumulate(loss, figures, self.plan.count)
             every.append(c)
         self._finish(self.update_d, "d", every, [])
 
     def _finish(self, update: Updater, name: str, every_c: list[Tensor], shared: list[Tensor]) -> dict[str, Tensor]:
         """Apply an update; this rank's text embeddings become earlier ones, with those of the other ranks."""
-        self.clock.mark("optimiser")
+        self.timer.mark("optimiser")
         keep = self.config.other_captions
         if every_c:
             own = torch.cat(every_c)
@@ -300,20 +300,20 @@ class GanTrainer:
             if self.ranks.world > 1:
                 # Zeros where the other ranks have theirs, so that the sum is all of them.
                 newest = own.new_zeros(self.config.batch, own.shape[1])
-                newest[self.layout.rows(self.layout.mine[0]).start :][: len(own)] = own
+                newest[self.plan.rows(self.plan.mine[0]).start :][: len(own)] = own
                 newest = newest[:keep]
                 shared = [*shared, newest]
-        figures = update.finish(shared)
+        figures = update.step(shared)
         if every_c:
             self.captions = torch.cat([newest, self.captions])[:keep]
         figures[f"gradient_{name}"] = figures.pop("gradient")
         return figures
 
-    def know_texts(self) -> None:
+    def precompute_texts(self) -> None:
         """Work out the embeddings of all captions now, or find them in the cache, where the captions are known."""
         self.texts.know(self.data, progress=self.ranks.first)
 
-    def _pictures(self, pictures: Pictures, rng: torch.Generator) -> tuple[Tensor, list[str], Tensor]:
+    def _pictures(self, pictures: Batch, rng: torch.Generator) -> tuple[Tensor, list[str], Tensor]:
         """A part's reals, [N, 3, R, R] in [-1, 1], and a caption drawn from each one's list, with its embedding."""
         draws = torch.rand(len(pictures.captions), generator=rng).tolist()
         captions = [every[int(draw * len(every))] for every, draw in zip(pictures.captions, draws, strict=True)]
@@ -321,7 +321,7 @@ class GanTrainer:
 
     @torch.no_grad()
     def render(self, prompts: list[str], z_NZ: Tensor, *, psi: float = 1.0) -> Tensor:
-        """Pictures of the averaged generator, [N, 3, R, R] in [-1, 1], constant noise."""
+        """Batch of the averaged generator, [N, 3, R, R] in [-1, 1], constant noise."""
         c = (self.clip if self.text is None else self.text.average()).encode_text(prompts).to(self.captions)
         pictures: Tensor = self.ema.module(z_NZ.to(self.captions), c, psi=psi)
         return pictures.float().clamp(-1, 1)
@@ -335,13 +335,13 @@ class GanTrainer:
     def start_from(self, checkpoint: Checkpoint, state: Mapping[str, Any] | None = None) -> None:
         """Take over a checkpoint's generator, of this resolution or a lower one, before the first step.
 
-        See `training.methods.stylegan_t.growth.take_over`. `state` is that of the run it comes from, for discriminator
-        and encoder, grown in the same way. Raises `RunError` when the checkpoint does not fit this run.
+        See `training.methods.stylegan_t.growth.load_lower_resolution`. `state` is that of the run it comes from, for
+        discriminator and encoder, grown in the same way. Raises `RunError` when the checkpoint does not fit this run.
         """
         check_fits(checkpoint, self.generator.config)
         if self.config.encoder != "start":
             self._check_text(checkpoint)
-        take_over(self.generator, checkpoint.part("generator"))
+        load_lower_resolution(self.generator, checkpoint.part("generator"))
         self.ema.module.load_state_dict(self.generator.state_dict())
         if state is None:
             return
@@ -375,7 +375,7 @@ class GanTrainer:
             "discriminator": self.discriminator.state_dict(),
             "optimiser_g": self.optimiser_g.state_dict(),
             "optimiser_d": self.optimiser_d.state_dict(),
-            "stream": self.feed.state_dict(),
+            "stream": self.prefetcher.state_dict(),
             "rng": self.rng.get_state(),
             "captions": self.captions,
             "reconstruction": self.reconstruction.state_dict() if self.reconstruction is not None else None,
@@ -392,7 +392,7 @@ class GanTrainer:
         self.discriminator.load_state_dict(state["discriminator"])
         _load(self.optimiser_g, state["optimiser_g"])
         _load(self.optimiser_d, state["optimiser_d"])
-        self.feed.load_state_dict(state["stream"])
+        self.prefetcher.load_state_dict(state["stream"])
         self.rng.set_state(state["rng"])
         self.captions = state["captions"].to(self.captions)
         if self.reconstruction is not None and state["reconstruction"] is not None:
@@ -426,7 +426,7 @@ def _prepare(generator: Generator) -> None:
 
 
 def _adam(module: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(learning(module), lr=learning_rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
+    return torch.optim.Adam(trainable_parameters(module), lr=learning_rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
 
 
 def _load(optimiser: torch.optim.Adam, state: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ _SKIP = "found_inf"
 
 
 class Updater:
-    """Applies one network's gradients. In a step: `begin`, `add` for each of this rank's parts, `finish`.
+    """Applies one network's gradients. In a step: `zero_grad`, `accumulate` for each of this rank's
+    micro-batches, `step`.
 
     An update whose loss is not finite is skipped on all ranks: the weights and the optimiser stay as they were. What of
     a gradient is not finite although the loss is, is set to 0 or +-1e5; in float16 it means that the scale of the loss
@@ -37,13 +38,13 @@ class Updater:
         """... and how many since one that was not."""
         self._sums: dict[str, Tensor] = {}
 
-    def begin(self) -> None:
+    def zero_grad(self) -> None:
         """Forget the gradients of the update before."""
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         self._sums = {}
 
-    def add(self, loss: Tensor, figures: Mapping[str, Tensor], parts: int) -> None:
+    def accumulate(self, loss: Tensor, figures: Mapping[str, Tensor], parts: int) -> None:
         """Work out the gradients of one of `parts` parts. Loss and figures are means over the part's pictures."""
         if parts > 1:
             loss = loss / parts
@@ -54,7 +55,7 @@ class Updater:
                 value = value / parts
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
-    def finish(self, shared: Sequence[Tensor] = ()) -> dict[str, Tensor]:
+    def step(self, shared: Sequence[Tensor] = ()) -> dict[str, Tensor]:
         """Apply the gradients; returns the figures as means over the batch, and the gradients' norm as "gradient".
 
         `shared` are further tensors to sum over the ranks, in the same message.
@@ -68,7 +69,7 @@ class Updater:
         ]
         names = list(self._sums)
         values = torch.stack([self._sums[name].to(gradients[0].dtype) for name in names])
-        self.ranks.sum_([*gradients, values, *shared])
+        self.ranks.all_reduce_([*gradients, values, *shared])
         figures = dict(zip(names, values.unbind(), strict=True))
         bad = (~torch.isfinite(figures.pop(_TOTAL))).float()
         self.skipped = self.skipped + bad
@@ -107,7 +108,7 @@ class Updater:
             self.scaler.load_state_dict(dict(state))
 
 
-class PowerIterations:
+class SpectralNormState:
     """The vectors of a network's spectral norms, which every forward pass moves on, whatever it is shown.
 
     The parts of a batch must not see how many parts came before, so each begins where the first began.
@@ -117,11 +118,11 @@ class PowerIterations:
         self.vectors = [vector for name, vector in module.named_buffers() if name.rpartition(".")[2] in ("_u", "_v")]
         self._start: list[Tensor] = []
 
-    def begin(self) -> None:
-        """The first part comes."""
+    def save(self) -> None:
+        """Remember the vectors as they are before the first micro-batch."""
         self._start = [vector.clone() for vector in self.vectors]
 
-    def again(self) -> None:
-        """The next part comes."""
+    def restore(self) -> None:
+        """Bring the remembered vectors back before a micro-batch."""
         if self._start:
             torch._foreach_copy_(self.vectors, self._start)

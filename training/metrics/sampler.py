@@ -15,7 +15,7 @@ from core.engine import load_generator
 from core.latents import seed_to_z
 from core.models.family import Conditioning
 from core.models.registry import Generator
-from core.request import NoiseMode
+from core.request import NoiseMode, SynthesisOptions
 from core.text import TextEncoder, load_text_encoder
 from training.metrics.shards import Drawn, to_drawn
 
@@ -109,7 +109,7 @@ class Sampler:
     def synthesise(self, ws: Tensor, numbers: range) -> Tensor:
         """Pictures [n, 3, H, W] of styles; random noise, too, hangs on the first number alone."""
         noise = torch.Generator(self.device).manual_seed((self.seed << 32) + numbers.start)
-        return self.generator.synthesis(ws, noise=self.noise, generator=noise, dtype=self.dtype)
+        return self.generator.synthesis(ws, SynthesisOptions(noise=self.noise), generator=noise, dtype=self.dtype)
 
     def _condition(self, numbers: range, prompts: Sequence[str] | None) -> Tensor | None:
         if self.conditioning == "none":

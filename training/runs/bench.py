@@ -26,12 +26,12 @@ from core.perception.clip_towers import build_clip
 from core.perception.feature_networks import open_feature_network
 from core.perception.features import TIMM_PREFIX, FeatureNetwork
 from core.perception.timm_vit import TimmViT
-from core.request import NoiseMode
+from core.request import SynthesisOptions
 from training.clip.config import ClipConfig
 from training.config import CLIP_FEATURES, GanConfig
 from training.datasets.decoded import FolderDataset
 from training.engine.distributed import Ranks
-from training.engine.step_timer import SECTIONS, StepClock
+from training.engine.step_timer import SECTIONS, StepTimer
 from training.engine.trainer import GanTrainer
 
 PICTURES = 512
@@ -49,8 +49,8 @@ def bench_train(config: GanConfig, *, rounds: int = 3) -> dict[str, Any]:
     config = replace(config, critic_kimg=0.0, noise_kimg=0.0, kimg=1e6)
     device = Ranks().device
     clip, network = _frozen(config, device)
-    clock = StepClock(device)
-    fast = GanTrainer(config, _pictures(config), clip, device, clock=clock, network=network)
+    clock = StepTimer(device)
+    fast = GanTrainer(config, _pictures(config), clip, device, timer=clock, network=network)
     plain = GanTrainer(
         replace(config, precision="float32", compile=False), _pictures(config), clip, device, network=network
     )
@@ -77,7 +77,7 @@ def bench_train(config: GanConfig, *, rounds: int = 3) -> dict[str, Any]:
         "preset": config.preset,
         "resolution": config.resolution,
         "batch": config.batch,
-        "micro_batch": fast.layout.micro,
+        "micro_batch": fast.plan.micro,
         "features": config.features,
         "dtype": str(fast.dtype).removeprefix("torch."),
         "compile": config.compile,
@@ -121,7 +121,7 @@ def make_plain(trainer: GanTrainer) -> None:
     for optimiser in {*trainer.update_d.optimisers, *trainer.update_g.optimisers}:
         for settings in (optimiser.defaults, *optimiser.param_groups):
             settings["fused"], settings["foreach"] = False, False
-    trainer.game = replace(trainer.game, synthesis=_PlainSynthesis(trainer.generator))
+    trainer.losses = replace(trainer.losses, synthesis=_PlainSynthesis(trainer.generator))
 
 
 class _PlainSynthesis:
@@ -131,7 +131,7 @@ class _PlainSynthesis:
         self.generator = generator
 
     def __call__(
-        self, w_NW: Tensor, *, noise: NoiseMode, generator: torch.Generator | None, dtype: torch.dtype
+        self, w_NW: Tensor, options: SynthesisOptions, /, *, generator: torch.Generator | None, dtype: torch.dtype
     ) -> Tensor:
         styles = styles_by_layer(w_NW, self.generator.num_ws)
         x = self.generator.input(styles[0]).to(dtype)
@@ -140,7 +140,7 @@ class _PlainSynthesis:
         for block in self.generator.blocks:
             assert isinstance(block, Block)
             for layer in block.layers:
-                x = layer(x, styles[index], noise, generator)
+                x = layer(x, styles[index], options, generator)
                 index += 1
             skip = block.to_rgb(x, styles[index])
             rgb = skip if rgb is None else upsample(rgb) + skip

@@ -77,7 +77,7 @@ def write_run(out: Path, run: RunFile) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class SettingsFile:
     """What a file for --config asks for: settings by plain name, and what is given on the command line otherwise."""
 
     settings: dict[str, Any] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Wishes:
     data: DataConfig | None = None
 
 
-def read_wishes(path: Path) -> Wishes:
+def read_settings_file(path: Path) -> SettingsFile:
     """A file for --config: settings in their sections or at the top by plain or dotted name, [run] and [data].
 
     A run's own config.toml is such a file; its [start] says where that run came from and is passed over. Raises
@@ -106,7 +106,7 @@ def read_wishes(path: Path) -> Wishes:
         raise RunError(f"{path}: [run]: unknown {', '.join(unknown)}; known are {', '.join(RUN_NAMES)}")
     data = _data_of(document)
     document.pop("run", None)
-    return Wishes(settings=_plain_names(document), run=run, data=data)
+    return SettingsFile(settings=_plain_names(document), run=run, data=data)
 
 
 def _data_of(document: dict[str, Any]) -> DataConfig | None:

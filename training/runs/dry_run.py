@@ -28,19 +28,20 @@ from core.perception.feature_networks import open_feature_network
 from core.perception.features import OPEN_CLIP_PREFIX, TIMM_PREFIX, FeatureError, FeatureNetwork
 from core.perception.text_tower import TextTower
 from core.perception.timm_vit import TimmViT
+from core.request import SynthesisOptions
 from core.text import TextEncoderError
 from training.config import CLIP_FEATURES, START, GanConfig
 from training.datasets.config import DataConfig
 from training.datasets.opening import Data, open_data
 from training.discriminators.projected import Discriminator
 from training.engine.distributed import Ranks
-from training.engine.micro_batches import Layout, lay_out
+from training.engine.micro_batches import MicroBatchPlan, plan_micro_batches
 from training.engine.precision import compute_dtype
 from training.engine.prefetch import AHEAD
 from training.engine.trainer import GanTrainer
 from training.errors import RunError
-from training.methods.stylegan_t.growth import freeze, learning, shape_of
-from training.methods.stylegan_t.text_phase import Judge, open_judge
+from training.methods.stylegan_t.growth import freeze, shape_of, trainable_parameters
+from training.methods.stylegan_t.text_phase import ConditioningModel, open_conditioning_model
 from training.runs.run import arranged
 
 STEP_SHARE = 0.3
@@ -121,7 +122,7 @@ def estimate(config: GanConfig, device: torch.device, tower: TextTower | None = 
     Raises `RunError`, `FeatureError`, `ClipError` for networks that nobody knows the shape of, and `RunError` for a
     batch that cannot be divided as asked.
     """
-    layout = _layout(config)
+    plan = _layout(config)
     dtype = compute_dtype(config.precision, device)
     judge = _judge(config, tower)
     network = _network(config, judge)
@@ -153,8 +154,9 @@ def estimate(config: GanConfig, device: torch.device, tower: TextTower | None = 
             taps[:] = [found[tap].detach().requires_grad_() for tap in config.taps]
 
         half = 1.0 if dtype == torch.float32 else 0.5  # of what is kept by what is counted here in float32
+        options = SynthesisOptions(noise="random")
         parts = [
-            _part("generator", generator, lambda: generator.synthesis(w, noise="random", dtype=dtype)),
+            _part("generator", generator, lambda: generator.synthesis(w, options, dtype=dtype)),
             _part("feature network", network, see, half),
             _part("discriminator", heads, lambda: heads(taps, heads.stages(x)), half),
             _part("text tower", words, lambda: words.encode_tokens(tokens), half),
@@ -165,12 +167,12 @@ def estimate(config: GanConfig, device: torch.device, tower: TextTower | None = 
             side = min(config.resolution, config.guidance_crop)
             seen = torch.zeros(1, 3, side, side, requires_grad=True)
             parts.append(_part("guidance", judge.clip.visual, lambda: judge.encode_image(seen), half))
-    return _add_up(config, tuple(parts), again=layout.count > 1)
+    return _add_up(config, tuple(parts), again=plan.count > 1)
 
 
-def _layout(config: GanConfig) -> Layout:
+def _layout(config: GanConfig) -> MicroBatchPlan:
     """How one process alone cuts the batch."""
-    return lay_out(config.batch, config.micro_batch, Ranks())
+    return plan_micro_batches(config.batch, config.micro_batch, Ranks())
 
 
 def _add_up(config: GanConfig, parts: tuple[Part, ...], *, again: bool) -> Estimate:
@@ -223,13 +225,13 @@ def _part(name: str, network: object, run: Callable[[], Any], half: float = 1.0)
     return Part(
         name=name,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        learning=sum(parameter.numel() for parameter in learning(network)),
+        learning=sum(parameter.numel() for parameter in trainable_parameters(network)),
         flops=float(counter.get_total_flops()),
         kept=sum(storage.nbytes() for storage in kept.values()) * half,
     )
 
 
-def _judge(config: GanConfig, tower: TextTower | None) -> Judge:
+def _judge(config: GanConfig, tower: TextTower | None) -> ConditioningModel:
     """The run's CLIP, without numbers."""
     if config.clip == START:
         assert tower is not None
@@ -239,7 +241,7 @@ def _judge(config: GanConfig, tower: TextTower | None) -> Judge:
     return load_clip(config.clip).to("meta")
 
 
-def _network(config: GanConfig, judge: Judge) -> FeatureNetwork:
+def _network(config: GanConfig, judge: ConditioningModel) -> FeatureNetwork:
     """The feature network, without numbers."""
     if config.features == CLIP_FEATURES:
         assert isinstance(judge, ClipModel | PublishedClip)
@@ -287,11 +289,11 @@ def measured(config: GanConfig, device: torch.device, dataset: Data, tower: Text
     # In whole parts as the run's; in one where not even one of these would be done in time.
     micro = _layout(config).micro
     batch, micro = (batch - batch % micro, micro) if batch >= micro else (batch, 0)
-    judge = open_judge(config.clip, device, tower if config.clip == START else None)
+    judge = open_conditioning_model(config.clip, device, tower if config.clip == START else None)
     # As it is once the generator learns and the noise is in; the feature network's turns come in their proportion.
     shown = replace(config, batch=batch, micro_batch=micro, critic_kimg=0.0, noise_kimg=0.0)
     trainer = GanTrainer(shown, dataset, judge, device, tower if config.encoder == START else None)
-    with contextlib.closing(trainer.feed):
+    with contextlib.closing(trainer.prefetcher):
         trainer.step()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()

@@ -15,7 +15,7 @@ from core.checkpoints import CheckpointError
 from core.run_control import ControlError
 from core.runlog import RunLog
 from training.datasets.errors import DataError
-from training.engine.figures import LateFigures
+from training.engine.figures import PendingFigures
 from training.engine.trainer import GanTrainer
 from training.errors import RunError
 from training.metrics.during import Candidate, Finished, RunMetrics
@@ -72,7 +72,7 @@ class Loop:
         self.control, self.changed = control, changed
         self.config, self.ranks = trainer.config, trainer.ranks
         self.total = round(self.config.kimg * 1000)
-        self._figures = LateFigures()
+        self._figures = PendingFigures()
 
     def run(self, stop: Interrupt, *, save_first: bool) -> bool:
         """Go on until the run is over, and say whether it is; else it was interrupted.
@@ -135,7 +135,7 @@ class Loop:
     def _wait_for_pictures(self, stop: Interrupt) -> DataError | None:
         """Why the next step's pictures cannot be had, if so; nothing has changed then."""
         try:
-            self.trainer.feed.ready(self.config.critic_steps, lambda: stop.requested)
+            self.trainer.prefetcher.ready(self.config.critic_steps, lambda: stop.requested)
         except DataError as error:
             return error
         return None
@@ -153,7 +153,7 @@ class Loop:
             stop.requested = True
 
         obey(
-            self.ranks.share(self.control.take()),
+            self.ranks.broadcast(self.control.take()),
             self.trainer,
             self.journal.write,
             actions={"snapshot": self._picture, "evaluate": evaluate, "stop": finish},
@@ -249,6 +249,6 @@ def describe(trainer: GanTrainer, pictures: int) -> dict[str, Any]:
         "pictures": pictures,
         "threads": torch.get_num_threads(),
         "ranks": trainer.ranks.world,
-        "micro_batch": trainer.layout.micro,
+        "micro_batch": trainer.plan.micro,
         "dtype": str(trainer.dtype).removeprefix("torch."),
     }

@@ -22,7 +22,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def explain(trainer: GanTrainer, run: str) -> RunError:
     """What to tell whoever started a run that ran out of memory. The trainer must not go on after this."""
-    batch, micro = trainer.layout.batch, trainer.layout.micro
+    batch, micro = trainer.plan.batch, trainer.plan.micro
     fits = fitting(trainer)
     tried = f"out of memory with {micro} pictures at once ({trainer.config.resolution} px, {trainer.device})"
     if not fits:
@@ -35,7 +35,7 @@ def explain(trainer: GanTrainer, run: str) -> RunError:
 
 def fitting(trainer: GanTrainer) -> int:
     """The largest smaller micro-batch whose passes and optimiser state fit, or 0. It tries them on the device."""
-    batch, micro = trainer.layout.batch, trainer.layout.micro
+    batch, micro = trainer.plan.batch, trainer.plan.micro
     for size in sorted((size for size in range(1, micro) if batch % size == 0), reverse=True):
         gc.collect()
         if trainer.device.type == "cuda":

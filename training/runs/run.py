@@ -28,11 +28,11 @@ from training.datasets.config import DataConfig
 from training.datasets.decoded import FolderDataset
 from training.datasets.opening import open_data, vocabulary
 from training.engine.distributed import Ranks, open_ranks
-from training.engine.micro_batches import lay_out
+from training.engine.micro_batches import plan_micro_batches
 from training.engine.trainer import GanTrainer
 from training.errors import RunError
-from training.methods.stylegan_t.growth import TUNED, resolved
-from training.methods.stylegan_t.text_phase import open_judge, tower_of
+from training.methods.stylegan_t.growth import TUNED, resolve
+from training.methods.stylegan_t.text_phase import open_conditioning_model, tower_of
 from training.metrics.classifier import LoadedClassifier
 from training.metrics.during import Candidate, RunMetrics
 from training.runs.config_file import RunFile, read_run, write_run
@@ -76,7 +76,7 @@ def train(
     if tensorboard:
         require_tensorboard()
     with open_ranks() as ranks:
-        saved = ranks.share(str(saved_state(out) or ""))
+        saved = ranks.broadcast(str(saved_state(out) or ""))
         if saved and ranks.restarts:  # the same command once more, after a process of the run has died
             return _run(out, ranks, state=load_state(Path(saved)), tensorboard=tensorboard)
         if saved:
@@ -86,7 +86,7 @@ def train(
         config, origin, tower = arranged(config, str(clip), start)
         # From the first step to the last the run is that of this micro-batch, whatever the number of ranks.
         if ranks.world > 1:
-            config = replace(config, micro_batch=lay_out(config.batch, config.micro_batch, ranks).micro)
+            config = replace(config, micro_batch=plan_micro_batches(config.batch, config.micro_batch, ranks).micro)
         sources = (DataConfig.of(data) if isinstance(data, Path) else data).resolved()
         file = RunFile(config=config, data=sources, start=_origin(origin[0]) if origin is not None else None)
         return _run(out, ranks, file=file, tower=tower, start=origin, tensorboard=tensorboard)
@@ -108,7 +108,7 @@ def resume(out: Path, *, settings: Sequence[str] = (), tensorboard: bool = False
             raise RunError(f"{', '.join(fixed)}: cannot change while a run goes on; start a new one")
         changed = replace(saved, config=config)
     with open_ranks() as ranks:
-        path = ranks.share(str(saved_state(out) or ""))
+        path = ranks.broadcast(str(saved_state(out) or ""))
         if saved.start and not path:
             raise RunError(f"{out}: stopped before it saved its first state; remove the folder and start the run again")
         state = load_state(Path(path)) if path else None
@@ -128,7 +128,7 @@ def arranged(config: GanConfig, clip: str, start: Path | None) -> tuple[GanConfi
         clip = str(Path(clip).resolve())
     config = replace(config, clip=clip)
     origin = _open_start(config, start) if start is not None else None
-    config = resolved(config, origin[0].header if origin else None)
+    config = resolve(config, origin[0].header if origin else None)
     tower = tower_of(origin[0]) if origin and START in (config.encoder, config.clip) else None
     return config, origin, tower
 
@@ -179,7 +179,7 @@ def _run(
                 write_run(out, file)
         # What is asked for while the data load holds; what was asked for before has had its turn.
         control = Control(out, reads=ranks.first)
-        ranks.wait()
+        ranks.barrier()
         saved = read_run(out)
         config, data, origin = saved.config, saved.data, saved.start
         with ranks.one_at_a_time():
@@ -187,18 +187,18 @@ def _run(
         if dataset.skipped() and ranks.first:
             print(dataset.skipped())
         tower = load_tower(out / TOWER) if START in (config.encoder, config.clip) else None
-        model = open_judge(config.clip, ranks.device, tower if config.clip == START else None)
+        model = open_conditioning_model(config.clip, ranks.device, tower if config.clip == START else None)
         trainer = GanTrainer(
             config, dataset, model, ranks.device, tower if config.encoder == START else None, ranks=ranks
         )
-        held.enter_context(closing(trainer.feed))
+        held.enter_context(closing(trainer.prefetcher))
         if start is not None:
             trainer.start_from(*start)
         if state is not None:
             trainer.load_state_dict(state)
         if data.text_cache:
             with ranks.one_at_a_time():
-                trainer.know_texts()
+                trainer.precompute_texts()
         known_words = vocabulary(dataset) if ranks.first else ()
         z_dim = trainer.generator.z_dim
 
@@ -234,7 +234,7 @@ def _run(
             if ranks.first:
                 write_run(out, replace(saved, config=trainer.config))  # resumed, it goes on with what was in force
 
-        trainer.feed.ready(1)  # refuse data of which nothing can be used
+        trainer.prefetcher.ready(1)  # refuse data of which nothing can be used
         journal = Journal(held.enter_context(RunLog(out / "log.jsonl", also=board)) if ranks.first else None)
         journal.write("start", **describe(trainer, len(dataset)), environment=made_with)
         loop = Loop(
@@ -249,8 +249,8 @@ def _run(
             changed=changed,
         )
         finished = loop.run(stop, save_first=start is not None)
-        if trainer.feed.skipped():
-            print(trainer.feed.skipped())
+        if trainer.prefetcher.skipped():
+            print(trainer.prefetcher.skipped())
     if not finished and ranks.first:
         done = f"{trainer.images_seen / 1000:.1f} of {config.kimg:g} kimg"
         print(f"Stopped at {done}; go on with: glissando train gan --resume {out}")
@@ -263,7 +263,7 @@ def _metrics(trainer: GanTrainer, out: Path) -> RunMetrics:
     if isinstance(dataset, FolderDataset):
         of_data = partial(RunMetrics.of_arrays, config, dataset.images, dataset.fingerprint, captions=dataset.captions)
     else:
-        of_data = partial(RunMetrics.of_streamed, config, dataset, from_first=trainer.ranks.share)
+        of_data = partial(RunMetrics.of_streamed, config, dataset, from_first=trainer.ranks.broadcast)
     return of_data(folder=out, own_clip=trainer.clip, z_dim=trainer.generator.z_dim, device=trainer.device)
 
 

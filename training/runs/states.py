@@ -96,7 +96,7 @@ def save_state(run: Path, state: dict[str, Any], ranks: Ranks) -> Path:
         for other in before:
             shutil.rmtree(other, ignore_errors=True)
         (run / OLD_FILE).unlink(missing_ok=True)
-    ranks.wait()
+    ranks.barrier()
     return path
 
 

@@ -15,6 +15,7 @@ from app.document.scene import Scene
 from core.checkpoints import Header, load, save
 from core.engine import load_generator
 from core.models import registry, stylegan3
+from core.request import SynthesisOptions
 
 Picture = NDArray[np.float64]
 
@@ -48,9 +49,8 @@ def draw(generator, placement: Placement) -> Picture:
     """[3, 32, 32], without the borders' zeros in the comparison: the middle only is looked at."""
     torch.manual_seed(4)
     ws = torch.randn(1, generator.num_ws, generator.w_dim)
-    transform = torch.tensor(placement.matrix()).view(3, 3)
     with torch.inference_mode():
-        return generator.synthesis(ws, noise="none", transform=transform)[0].double().numpy()
+        return generator.synthesis(ws, SynthesisOptions(noise="none", transform=placement.matrix()))[0].double().numpy()
 
 
 def alike(a: Picture, b: Picture) -> float:

@@ -16,7 +16,7 @@ from core.edit.point_drag import PointDrag, feature_layer
 from core.edit.points import DragError, DragOptions, Point, Pull
 from core.engine import Engine, load_generator
 from core.models.family import LayerInfo
-from core.request import Mix, RenderRequest
+from core.request import Mix, RenderRequest, SynthesisOptions
 from tests.core.test_engine_families import CONFIGS, write
 
 SIDE = 32
@@ -61,7 +61,7 @@ class Discs(nn.Module):
     def style(self, layer: LayerInfo, w_NW: Tensor) -> Tensor | None:
         return w_NW
 
-    def synthesis(self, ws_1LW: Tensor, **inputs: Any) -> Tensor:
+    def synthesis(self, ws_1LW: Tensor, options: SynthesisOptions) -> Tensor:
         self.scene(ws_1LW)
         raise AssertionError("what comes after the layer is of no use to a drag")
 

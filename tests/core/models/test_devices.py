@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from core.models import registry
-from core.request import NOISE_MODES
+from core.request import NOISE_MODES, SynthesisOptions
 from tests.core.test_engine_families import CONFIGS
 
 TEXT = {"resolution": 16, "text_dim": 6, "z_dim": 5, "max_channels": 8, "convs_per_block": 1, "norm_groups": 2}
@@ -50,11 +50,11 @@ def test_nothing_is_made_elsewhere(name: str, dtype: torch.dtype) -> None:
     generator = generator.to("meta")
     z = torch.randn(1, generator.z_dim, device="meta")
     c = torch.randn(1, generator.c_dim, device="meta") if generator.c_dim else None
-    transform = torch.eye(3, device="meta") if generator.has_transform else None
     with OneDevice(), torch.inference_mode():
         ws = generator.map(z, c, 0.7, min(2, generator.num_ws))
         for noise in NOISE_MODES:
             # As in the engine: noise is drawn on the CPU, so that a seed gives the same on every device.
-            rgb = generator.synthesis(ws, noise=noise, transform=transform, generator=torch.Generator(), dtype=dtype)
+            options = SynthesisOptions(noise=noise, transform=(0.0, -1.0, 0.1, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
+            rgb = generator.synthesis(ws, options, generator=torch.Generator(), dtype=dtype)
             assert rgb.device.type == "meta"
             assert rgb.shape[2:] == generator.output_size

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from core.models import family, stylegan1, stylegan2, stylegan3, stylegan_t, stylegan_xl
+from core.request import SynthesisOptions
 
 
 def text() -> stylegan_t.Generator:
@@ -73,18 +74,33 @@ def test_promises(name: str) -> None:
     for layer in generator.layers:
         watch(layer.name, 0 if layer.name.endswith("input") else 1)
     marks = torch.arange(float(generator.num_ws))[None, :, None].expand(1, -1, generator.w_dim).contiguous()
-    picture = generator.synthesis(marks, noise="none", generator=torch.Generator(), dtype=torch.float32)
+    options = SynthesisOptions(noise="none")
+    picture = generator.synthesis(marks, options, generator=torch.Generator(), dtype=torch.float32)
     assert picture.shape == (1, 3, *generator.output_size)
     assert seen == {layer.name: (layer.size, layer.channels, layer.style) for layer in generator.layers}
     assert list(seen) == [layer.name for layer in generator.layers]
     assert {layer.style for layer in generator.layers} == set(range(generator.num_ws))
 
-    if generator.has_transform:
-        shift = torch.tensor([[1.0, 0, 0.1], [0, 1, 0], [0, 0, 1]])
-        assert not torch.equal(generator.synthesis(ws, transform=shift), generator.synthesis(ws))
-    else:
-        with pytest.raises(ValueError, match="transform: expected none"):
-            generator.synthesis(ws, transform=torch.eye(3))
+    # What a family does not have does nothing.
+    still = generator.synthesis(ws)
+    shift = SynthesisOptions(transform=(1.0, 0.0, 0.1, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    assert torch.equal(generator.synthesis(ws, shift), still) != generator.has_transform
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_seed_of_the_options_draws_the_noise_where_no_generator_is_given(name: str) -> None:
+    torch.manual_seed(0)
+    generator: Any = FAMILIES[name][1]()
+    for key, tensor in generator.state_dict().items():
+        if key.endswith("noise_strength"):
+            tensor.fill_(1.0)
+    ws = torch.randn(2, generator.num_ws, generator.w_dim, generator=torch.Generator().manual_seed(1))
+    options = SynthesisOptions(noise="random", noise_seed=5)
+    with torch.inference_mode():
+        given = generator.synthesis(ws, options, generator=torch.Generator().manual_seed(5))
+        assert torch.equal(generator.synthesis(ws, options), given)
+        another = generator.synthesis(ws, SynthesisOptions(noise="random", noise_seed=6))
+        assert torch.equal(another, given) != generator.has_noise
 
 
 def test_a_text_generator_asks_for_text() -> None:

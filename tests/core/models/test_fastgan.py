@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from core.models import family
 from core.models.fastgan import Config, Excitation, Generator, UpBlock, from_published, spectral_weight
+from core.request import SynthesisOptions
 from tests.core.models.formulas import Array, correlate
 
 TINY: dict[str, Any] = {"resolution": 128, "z_dim": 6, "side_channels": (5, 4, 3, 4, 3, 2)}
@@ -170,7 +171,7 @@ def test_pictures_of_a_published_file(changes: dict[str, Any]) -> None:
         for index in range(0 if config.lite else 2)
     }
     for mode, fields in (("const", const), ("none", None)):
-        pictures = generator.synthesis(w, noise=mode, dtype=torch.float64).numpy()
+        pictures = generator.synthesis(w, SynthesisOptions(noise=mode), dtype=torch.float64).numpy()
         expected = plain_synthesis(arrays, w[1].numpy(), config, fields)
         if config.tanh:
             expected = np.tanh(expected)
@@ -243,7 +244,7 @@ def test_promises(changes: dict[str, Any]) -> None:
         generator.get_submodule(layer.name).register_forward_hook(
             lambda module, args, out, name=layer.name: seen.update({name: (tuple(out.shape[2:]), out.shape[1])})
         )
-    picture = promised.synthesis(ws, noise="const", generator=torch.Generator(), dtype=torch.float32)
+    picture = promised.synthesis(ws, SynthesisOptions(noise="const"), generator=torch.Generator(), dtype=torch.float32)
     assert picture.shape == (2, 3, *promised.output_size)
     assert seen == {layer.name: (layer.size, layer.channels) for layer in promised.layers}
     assert list(seen) == [layer.name for layer in promised.layers]
@@ -254,8 +255,6 @@ def test_promises(changes: dict[str, Any]) -> None:
 
 def test_what_does_not_fit() -> None:
     plain, classes = build(lite=True), build(lite=True, **CLASSES)
-    with pytest.raises(ValueError, match="transform: expected none"):
-        plain.synthesis(randn(1, 6), transform=torch.eye(3))
     with pytest.raises(ValueError, match=r"w: expected \[N, 12\], got \[1, 6\]"):
         classes.synthesis(randn(1, 6))
     with pytest.raises(ValueError, match="w: expected 1 styles, got 2"):
@@ -276,7 +275,7 @@ def test_noise_modes() -> None:
 
     def drawn(mode: Any, seed: int = 0) -> torch.Tensor:
         source = torch.Generator().manual_seed(seed)
-        return generator.synthesis(w, noise=mode, generator=source, dtype=torch.float64)
+        return generator.synthesis(w, SynthesisOptions(noise=mode), generator=source, dtype=torch.float64)
 
     assert torch.equal(drawn("const"), drawn("const", 1))
     assert torch.equal(drawn("random"), drawn("random"))

@@ -12,7 +12,7 @@ import torch
 from core.checkpoints import load
 from core.engine import Engine, load_generator
 from core.models import registry
-from core.request import NoiseMode, RenderRequest
+from core.request import NoiseMode, RenderRequest, SynthesisOptions
 from tests.core.test_engine_families import CONFIGS, write
 
 NAMES = [*CONFIGS, "stylegan_t"]
@@ -28,7 +28,7 @@ def picture(generator: Any, noise: NoiseMode, **inputs: float) -> torch.Tensor:
     z, c = torch.randn(1, generator.z_dim), torch.randn(1, generator.c_dim) if generator.c_dim else None
     source = torch.Generator().manual_seed(5)
     with torch.inference_mode():
-        return generator.synthesis(generator.map(z, c), noise=noise, generator=source, **inputs)
+        return generator.synthesis(generator.map(z, c), SynthesisOptions(noise=noise, **inputs), generator=source)
 
 
 @pytest.mark.parametrize("noise", ["const", "random"])
@@ -59,11 +59,11 @@ def test_fast_is_plain(path: Path, noise: NoiseMode, strength: float) -> None:
             tensor.normal_()  # instance normalisation makes noise of a flat one's rounding
     fast = registry.synthesis(checkpoint.header.family, generator, torch.float32)
     ws = torch.randn(1, generator.num_ws, generator.w_dim, generator=torch.Generator().manual_seed(2))
-    inputs = {"noise": noise, "noise_strength": strength}
+    options = SynthesisOptions(noise=noise, noise_strength=strength)
     with torch.inference_mode():
-        expected = generator.synthesis(ws, generator=torch.Generator().manual_seed(5), **inputs)  # type: ignore[arg-type]
-        got = fast(ws, generator=torch.Generator().manual_seed(5), **inputs)  # type: ignore[arg-type]
-        silent = generator.synthesis(ws, noise="none")
+        expected = generator.synthesis(ws, options, generator=torch.Generator().manual_seed(5))
+        got = fast(ws, options, generator=torch.Generator().manual_seed(5))
+        silent = generator.synthesis(ws, SynthesisOptions(noise="none"))
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
     if generator.has_noise and strength:
         assert (expected - silent).abs().max() > 0.02

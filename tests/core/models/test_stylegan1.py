@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from core.models.stylegan1 import Config, Generator, adaptive_instance_norm, blur, from_tensorflow, up_convolution
+from core.request import SynthesisOptions
 from tests.core.models.formulas import Array, correlate, insert_zeros
 
 TINY: dict[str, Any] = {
@@ -303,7 +304,7 @@ def test_noise_modes() -> None:
 
     def drawn(mode: Any, seed: int = 0) -> torch.Tensor:
         source = torch.Generator().manual_seed(seed)
-        return generator.synthesis(w, noise=mode, generator=source, dtype=torch.float64)
+        return generator.synthesis(w, SynthesisOptions(noise=mode), generator=source, dtype=torch.float64)
 
     assert torch.equal(drawn("const"), drawn("const", 1))
     assert torch.equal(drawn("random"), drawn("random"))

@@ -13,6 +13,7 @@ import torch
 
 from core.models.layers import modulated_conv2d
 from core.models.stylegan2 import Block, Config, Convolution, Generator, ToRGB
+from core.request import SynthesisOptions
 from tests.core.models.formulas import Array, correlate, plain_up_convolution, plain_upsample
 
 TINY: dict[str, Any] = {
@@ -169,7 +170,7 @@ def test_no_noise_no_tensors_for_it() -> None:
     assert not [name for name in generator.state_dict() if "noise" in name]
     assert not generator.has_noise
     ws = randn(1, generator.num_ws, 7)
-    got = generator.synthesis(ws, dtype=torch.float64, noise="random")
+    got = generator.synthesis(ws, SynthesisOptions(noise="random"), dtype=torch.float64)
     assert np.allclose(got[0].numpy(), plain_generator(generator, ws[0].numpy()), atol=1e-10)
 
 
@@ -242,8 +243,6 @@ def test_what_does_not_fit() -> None:
             plain.map(randn(2, 5), None, 0.5, cutoff)
     with pytest.raises(ValueError, match="w: expected 6 styles, got 5"):
         plain.synthesis(randn(2, 5, 7))
-    with pytest.raises(ValueError, match="transform: expected none"):
-        plain.synthesis(randn(2, 7), transform=torch.eye(3))
 
 
 @pytest.mark.parametrize("architecture", ["skip", "resnet"])
@@ -268,7 +267,7 @@ def test_noise_modes() -> None:
 
     def drawn(mode: str, seed: int = 0) -> torch.Tensor:
         source = torch.Generator().manual_seed(seed)
-        return generator.synthesis(w, noise=mode, generator=source, dtype=torch.float64)
+        return generator.synthesis(w, SynthesisOptions(noise=mode), generator=source, dtype=torch.float64)
 
     assert torch.equal(drawn("const"), drawn("const", 1))
     assert torch.equal(drawn("random"), drawn("random"))
@@ -284,7 +283,7 @@ def test_noise_modes() -> None:
     layer = block.conv1
     layer.weight.zero_()
     layer.bias.zero_()
-    field = layer(randn(2, 6, 4, 4), w, "random", torch.Generator().manual_seed(3))
+    field = layer(randn(2, 6, 4, 4), w, SynthesisOptions(noise="random"), torch.Generator().manual_seed(3))
     expected = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(3)).double() * layer.noise_strength
     assert np.allclose(field.numpy(), leaky(expected.expand(-1, 6, -1, -1).numpy()), atol=1e-12)
 

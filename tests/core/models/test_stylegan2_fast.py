@@ -13,7 +13,7 @@ from torch import Tensor
 from core.models import fast_layers, kernels, registry
 from core.models.stylegan2 import ARCHITECTURES, Config, Generator
 from core.models.stylegan2_fast import FastSynthesis
-from core.request import NOISE_MODES, NoiseMode
+from core.request import NOISE_MODES, NoiseMode, SynthesisOptions
 
 TINY: dict[str, Any] = {
     "resolution": 32,
@@ -42,7 +42,7 @@ def seeded() -> torch.Generator:
 
 
 def plain(generator: Generator, w: Tensor, noise: NoiseMode = "const", **kinds: Any) -> Tensor:
-    rgb: Tensor = generator.synthesis(w, noise=noise, generator=seeded(), **kinds)
+    rgb: Tensor = generator.synthesis(w, SynthesisOptions(noise=noise), generator=seeded(), **kinds)
     return rgb
 
 
@@ -69,7 +69,7 @@ def test_float32(noise: NoiseMode, architecture: str, changes: dict[str, Any]) -
     generator = build(architecture=architecture, **changes)
     fast = FastSynthesis(generator)
     for w in torch.randn(3, 1, 7):
-        got = fast(w, noise=noise, generator=seeded())
+        got = fast(w, SynthesisOptions(noise=noise), generator=seeded())
         assert got.shape == (1, generator.config.img_channels, *generator.output_size)
         assert got.dtype == torch.float32
         assert error(got, plain(generator, w, noise)) < 1e-4
@@ -98,7 +98,7 @@ def test_every_way_to_convolve(
     w = torch.randn(1, 7)
     limit = {torch.float32: 1e-4, torch.bfloat16: 0.3, torch.float16: 0.03}[dtype]
     for noise in NOISE_MODES:
-        got = FastSynthesis(generator, dtype)(w, noise=noise, generator=seeded())
+        got = FastSynthesis(generator, dtype)(w, SynthesisOptions(noise=noise), generator=seeded())
         assert got.dtype == torch.float32
         assert error(got, plain(generator, w, noise, dtype=dtype)) < limit
         # Both are as far from float32 as the precision makes them; the fast one rounds less often.
@@ -117,7 +117,7 @@ def test_winograd(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = [type(block.convolutions[-1].kernel) for block in fast._blocks]
     assert kinds == [kernels.Kernel] + 3 * [kernels.WinogradKernel]
     for noise in NOISE_MODES:
-        assert error(fast(w, noise=noise, generator=seeded()), plain(generator, w, noise)) < 1e-3
+        assert error(fast(w, SynthesisOptions(noise=noise), generator=seeded()), plain(generator, w, noise)) < 1e-3
 
 
 def test_large_styles_in_half_precision() -> None:
@@ -135,7 +135,7 @@ def test_silent_layers_still_draw_their_noise() -> None:
     generator = build()
     generator.get_parameter("synthesis.b8.conv0.noise_strength").fill_(0.0)
     w = torch.randn(1, 7)
-    got = FastSynthesis(generator)(w, noise="random", generator=seeded())
+    got = FastSynthesis(generator)(w, SynthesisOptions(noise="random"), generator=seeded())
     assert error(got, plain(generator, w, "random")) < 1e-4
     assert error(FastSynthesis(generator)(w), plain(generator, w)) < 1e-4
 
@@ -147,8 +147,8 @@ def test_nothing_is_left_over_from_the_frame_before(architecture: str) -> None:
     a, b, layers = torch.randn(1, 7), torch.randn(1, 7), torch.randn(1, generator.num_ws, 7)
     noises: tuple[NoiseMode, ...] = ("const", "random", "none", "const", "const", "random")
     for w, noise in zip((a, b, b, layers, a, layers), noises, strict=True):
-        fresh = FastSynthesis(generator)(w, noise=noise, generator=seeded())
-        assert torch.equal(kept(w, noise=noise, generator=seeded()), fresh)
+        fresh = FastSynthesis(generator)(w, SynthesisOptions(noise=noise), generator=seeded())
+        assert torch.equal(kept(w, SynthesisOptions(noise=noise), generator=seeded()), fresh)
 
 
 def test_a_w_changed_in_place_is_noticed() -> None:
@@ -184,8 +184,6 @@ def test_what_does_not_fit() -> None:
             fast(torch.zeros(shape))
     with pytest.raises(ValueError, match="prepared for torch.float32, got torch.float16"):
         fast(torch.zeros(1, 7), dtype=torch.float16)
-    with pytest.raises(ValueError, match="a constant input cannot be moved"):
-        fast(torch.zeros(1, 7), transform=torch.eye(3))
 
 
 def test_a_consumed_generator_still_maps_and_its_weights_are_gone() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from core.models.filtered_lrelu import lowpass_filter, radial_filter
 from core.models.stylegan3 import Config, Generator, InputSpec, Layer, LayerSpec
+from core.request import SynthesisOptions
 from tests.core.models.formulas import stirred
 
 Array = NDArray[np.float64]
@@ -231,11 +232,11 @@ def test_pictures(changes: dict[str, Any]) -> None:
     generator = build(**changes)
     generator.synthesis.input.transform.copy_(torch.tensor(turn(10, 0.05)))
     ws = randn(2, generator.num_ws, 7)
-    transforms = np.stack([turn(25, 0.1, -0.3), turn(0, zoom=1.5)])
-    got = generator.synthesis(ws, transform=torch.tensor(transforms), dtype=torch.float64)
-    assert got.shape == (2, 3, 16, 16)
-    for i in range(2):
-        expected = plain_generator(generator, ws[i].numpy(), transforms[i])
+    for i, transform in enumerate((turn(25, 0.1, -0.3), turn(0, zoom=1.5))):
+        options = SynthesisOptions(transform=tuple(transform.flat))
+        got = generator.synthesis(ws, options, dtype=torch.float64)
+        assert got.shape == (2, 3, 16, 16)
+        expected = plain_generator(generator, ws[i].numpy(), transform)
         assert np.allclose(got[i].numpy(), expected, rtol=0, atol=1e-10)
         if "conv_clamp" not in changes:
             assert expected.std() > 0.01
@@ -288,7 +289,7 @@ def test_equal_requests_are_equal_beside_any_neighbour() -> None:
     assert torch.equal(first[0], second[0])
     assert not torch.equal(first[1], second[1])
     # No noise: its mode and its generator change nothing.
-    assert torch.equal(generator.synthesis(w, noise="random", generator=torch.Generator()), generator.synthesis(w))
+    assert torch.equal(generator.synthesis(w, SynthesisOptions(noise="random")), generator.synthesis(w))
 
 
 @pytest.mark.parametrize("changes", [{}, R])
@@ -300,11 +301,11 @@ def test_the_picture_follows_the_users_transform(changes: dict[str, Any]) -> Non
     generator.synthesis.input.affine.bias.copy_(torch.tensor([1.0, 0, 0, 0]))
     w = randn(1, 7)
     base = generator.synthesis(w, dtype=torch.float64)
-    moved = generator.synthesis(w, transform=torch.tensor(turn(0, x=3 / 32)), dtype=torch.float64)
+    moved = generator.synthesis(w, SynthesisOptions(transform=tuple(turn(0, x=3 / 32).flat)), dtype=torch.float64)
     there, here, still = moved[..., :, :-3], base[..., :, 3:], base[..., :, :-3]
     assert float((there - here).square().mean()) < 0.01 * float((there - still).square().mean())
     if changes:  # a quarter turn about the middle, in the configuration made for it
-        turned = generator.synthesis(w, transform=torch.tensor(turn(90)), dtype=torch.float64)
+        turned = generator.synthesis(w, SynthesisOptions(transform=tuple(turn(90).flat)), dtype=torch.float64)
         rotated = torch.rot90(base, 1, (2, 3))
         assert float((turned - rotated).square().mean()) < 0.01 * float((turned - base).square().mean())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,11 +13,11 @@ from torch import Tensor
 
 from core.models import kernels, registry, stylegan3, stylegan_xl
 from core.models.stylegan3_fast import FastSynthesis
-from core.request import NOISE_MODES
+from core.request import DEFAULT_OPTIONS, NOISE_MODES, SynthesisOptions
 from tests.core.models import test_stylegan3, test_stylegan_xl
 from tests.core.models.formulas import stirred
 
-TURNED = torch.tensor([[0.9, 0.1, 0.2], [-0.1, 0.9, 0.1], [0.0, 0.0, 1.0]])
+TURNED = SynthesisOptions(transform=(0.9, 0.1, 0.2, -0.1, 0.9, 0.1, 0.0, 0.0, 1.0))
 KINDS: dict[str, dict[str, Any]] = {
     "T": {},
     "R": {"kernel": 1, "radial": True},
@@ -49,16 +50,16 @@ def family(kind: str) -> str:
     return "stylegan_xl" if kind == "grown" else "stylegan3"
 
 
-@pytest.mark.parametrize("transform", [None, TURNED], ids=["as it is", "turned"])
+@pytest.mark.parametrize("options", [DEFAULT_OPTIONS, TURNED], ids=["as it is", "turned"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_float32(kind: str, transform: Tensor | None) -> None:
+def test_float32(kind: str, options: SynthesisOptions) -> None:
     generator = build(kind)
     fast = FastSynthesis(generator)
     for w, noise in zip(torch.randn(3, 1, 7), NOISE_MODES, strict=True):
-        got = fast(w, noise=noise, transform=transform)
+        got = fast(w, replace(options, noise=noise))
         assert got.shape == (1, 3, *generator.output_size)
         assert got.dtype == torch.float32
-        assert error(got, generator.synthesis(w, transform=transform)) < 1e-4
+        assert error(got, generator.synthesis(w, options)) < 1e-4
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -106,9 +107,10 @@ def test_nothing_is_left_over_from_the_frame_before() -> None:
     generator = build()
     kept = FastSynthesis(generator)
     a, b, layers = torch.randn(1, 7), torch.randn(1, 7), torch.randn(1, generator.num_ws, 7)
-    calls = [(a, None), (b, None), (b, TURNED), (layers, None), (a, TURNED), (layers, None), (a, None)]
-    for w, transform in calls:
-        assert torch.equal(kept(w, transform=transform), FastSynthesis(generator)(w, transform=transform))
+    still = DEFAULT_OPTIONS
+    calls = [(a, still), (b, still), (b, TURNED), (layers, still), (a, TURNED), (layers, still), (a, still)]
+    for w, options in calls:
+        assert torch.equal(kept(w, options), FastSynthesis(generator)(w, options))
 
 
 def test_a_w_for_each_layer() -> None:

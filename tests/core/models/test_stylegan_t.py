@@ -12,6 +12,7 @@ import torch
 from core.models import registry
 from core.models.layers import demodulation, modulated_conv2d, up_convolution, upsample
 from core.models.stylegan_t import Config, Convolution, FourierInput, Generator, Mapping, Style
+from core.request import SynthesisOptions
 from tests.core.models.formulas import Array, correlate, plain_up_convolution, plain_upsample
 
 TINY: dict[str, Any] = {
@@ -344,7 +345,7 @@ def test_pictures_from_one_w_for_each_layer_and_a_transform() -> None:
     generator = build(trained=True)
     ws = torch.randn(1, generator.num_ws, 11)
     transform = turn(25, 0.1, -0.3)
-    got = generator.synthesis(ws, transform=torch.tensor(transform, dtype=torch.float32))
+    got = generator.synthesis(ws, SynthesisOptions(transform=tuple(transform.flat)))
     assert np.allclose(f64(got[0]), plain_generator(generator, list(f64(ws[0])), transform), atol=2e-4)
 
 
@@ -393,7 +394,7 @@ def test_noise_modes() -> None:
     w = torch.randn(2, 11)
 
     def drawn(mode: str, seed: int = 0, source: Generator = generator) -> torch.Tensor:
-        return source.synthesis(w, noise=mode, generator=torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
+        return source.synthesis(w, SynthesisOptions(noise=mode), generator=torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
 
     assert torch.equal(drawn("const"), drawn("const", seed=1))
     assert torch.equal(drawn("none"), drawn("none", seed=1))
@@ -409,10 +410,11 @@ def test_noise_modes() -> None:
 def test_noise_is_one_plane_per_sample_times_the_strength() -> None:
     layer = build(trained=True).blocks[0].layers[0]
     strength = float(layer.noise_strength)
-    assert layer.noise(2, "none", None) is None
-    assert torch.equal(layer.noise(2, "const", None), layer.noise_const * strength)
+    assert layer.noise(2, SynthesisOptions(noise="none"), None) is None
+    assert torch.equal(layer.noise(2, SynthesisOptions(noise="const"), None), layer.noise_const * strength)
     expected = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(3)) * strength
-    assert torch.equal(layer.noise(2, "random", torch.Generator().manual_seed(3)), expected)
+    random = SynthesisOptions(noise="random", noise_seed=3)
+    assert torch.equal(layer.noise(2, random, torch.Generator().manual_seed(3)), expected)
 
 
 def test_activations_are_clamped() -> None:
@@ -445,13 +447,13 @@ def test_the_picture_follows_the_users_transform() -> None:
     # Far from the border and without noise, moving the input by one of its pixels moves the picture by 8 of 64.
     generator = build(resolution=64, convs_per_block=1, max_channels=32, base_channels=2048, norm_groups=8)
     w = torch.randn(1, 11)
-    base = generator.synthesis(w, noise="none")
-    moved = generator.synthesis(w, noise="none", transform=torch.tensor(turn(0, x=1 / 8), dtype=torch.float32))
+    base = generator.synthesis(w, SynthesisOptions(noise="none"))
+    moved = generator.synthesis(w, SynthesisOptions(noise="none", transform=tuple(turn(0, x=1 / 8).flat)))
     inside = slice(16, 40)
     there, here = moved[..., inside, inside], base[..., inside, slice(24, 48)]
     still = base[..., inside, inside]
     assert float((there - here).square().mean()) < 0.2 * float((there - still).square().mean())
-    turned = generator.synthesis(w, noise="none", transform=torch.tensor(turn(90), dtype=torch.float32))
+    turned = generator.synthesis(w, SynthesisOptions(noise="none", transform=tuple(turn(90).flat)))
     assert float((turned - base).square().mean()) > 0.1 * float(base.var())
 
 

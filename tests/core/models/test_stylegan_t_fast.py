@@ -11,9 +11,10 @@ from torch import Tensor
 from core.models import fast_layers, kernels
 from core.models.stylegan_t import Config, Generator
 from core.models.stylegan_t_fast import FastSynthesis
-from core.request import NOISE_MODES, NoiseMode
+from core.request import IDENTITY_TRANSFORM, NOISE_MODES, NoiseMode, SynthesisOptions
 
-TURNED = torch.tensor([[0.9, 0.1, 0.2], [-0.1, 0.9, 0.1], [0.0, 0.0, 1.0]])
+Transform = tuple[float, ...]
+TURNED = (0.9, 0.1, 0.2, -0.1, 0.9, 0.1, 0.0, 0.0, 1.0)
 
 
 def build(**changes: Any) -> Generator:
@@ -41,9 +42,9 @@ def build(**changes: Any) -> Generator:
 
 
 def plain(
-    generator: Generator, w: Tensor, noise: NoiseMode = "const", transform: Tensor | None = None, **kinds: Any
+    generator: Generator, w: Tensor, noise: NoiseMode = "const", transform: Transform = IDENTITY_TRANSFORM, **kinds: Any
 ) -> Tensor:
-    return generator.synthesis(w, noise=noise, transform=transform, generator=seeded(), **kinds)
+    return generator.synthesis(w, SynthesisOptions(noise=noise, transform=transform), generator=seeded(), **kinds)
 
 
 def seeded() -> torch.Generator:
@@ -56,13 +57,13 @@ def error(a: Tensor, b: Tensor) -> float:
 
 
 @pytest.mark.parametrize("noise", NOISE_MODES)
-@pytest.mark.parametrize("transform", [None, TURNED], ids=["as it is", "turned"])
+@pytest.mark.parametrize("transform", [IDENTITY_TRANSFORM, TURNED], ids=["as it is", "turned"])
 @pytest.mark.parametrize("convs_per_block", [1, 2])
-def test_float32(noise: NoiseMode, transform: Tensor | None, convs_per_block: int) -> None:
+def test_float32(noise: NoiseMode, transform: Transform, convs_per_block: int) -> None:
     generator = build(convs_per_block=convs_per_block)
     fast = FastSynthesis(generator)
     for w in torch.randn(3, 1, 11):
-        got = fast(w, noise=noise, transform=transform, generator=seeded())
+        got = fast(w, SynthesisOptions(noise=noise, transform=transform), generator=seeded())
         assert got.shape == (1, 3, 32, 32)
         assert got.dtype == torch.float32
         assert error(got, plain(generator, w, noise, transform)) < 1e-4
@@ -95,7 +96,7 @@ def test_every_way_to_convolve(monkeypatch: pytest.MonkeyPatch, packed: bool, ph
     w = torch.randn(1, 11)
     limit = {torch.float32: 1e-4, torch.bfloat16: 0.3, torch.float16: 0.03}[dtype]
     for noise in NOISE_MODES:
-        got = FastSynthesis(generator, dtype)(w, noise=noise, generator=seeded())
+        got = FastSynthesis(generator, dtype)(w, SynthesisOptions(noise=noise), generator=seeded())
         assert got.dtype == torch.float32
         assert error(got, plain(generator, w, noise, dtype=dtype)) < limit
         # Both are as far from float32 as the precision makes them; the fast one rounds less often.
@@ -115,7 +116,7 @@ def test_winograd(monkeypatch: pytest.MonkeyPatch) -> None:
     fast = FastSynthesis(generator)
     assert isinstance(fast._blocks[2][0][1].convolution.kernel, kernels.WinogradKernel)
     for noise in NOISE_MODES:
-        assert error(fast(w, noise=noise, generator=seeded()), plain(generator, w, noise)) < 1e-3
+        assert error(fast(w, SynthesisOptions(noise=noise), generator=seeded()), plain(generator, w, noise)) < 1e-3
 
 
 def test_large_styles_in_half_precision() -> None:
@@ -130,7 +131,7 @@ def test_silent_layers_still_draw_their_noise() -> None:
     generator = build()
     generator.blocks[1].layers[0].noise_strength.fill_(0.0)
     w = torch.randn(1, 11)
-    got = FastSynthesis(generator)(w, noise="random", generator=seeded())
+    got = FastSynthesis(generator)(w, SynthesisOptions(noise="random"), generator=seeded())
     assert error(got, plain(generator, w, "random")) < 1e-4
     assert error(FastSynthesis(generator)(w), plain(generator, w)) < 1e-4
 
@@ -140,17 +141,17 @@ def test_nothing_is_left_over_from_the_frame_before() -> None:
     kept = FastSynthesis(generator)
     f, c = torch.randn(2, 1, 5), torch.randn(2, 1, 6)
     calls = [
-        (f[0], c[0], "const", None),
-        (f[1], c[0], "const", None),
+        (f[0], c[0], "const", IDENTITY_TRANSFORM),
+        (f[1], c[0], "const", IDENTITY_TRANSFORM),
         (f[1], c[0], "random", TURNED),
-        (f[1], c[1], "none", None),
+        (f[1], c[1], "none", IDENTITY_TRANSFORM),
         (f[0], c[1], "const", TURNED),
-        (f[0], c[0], "const", None),
+        (f[0], c[0], "const", IDENTITY_TRANSFORM),
     ]
     for f_1F, c_1T, noise, transform in calls:
         w = torch.cat([f_1F, c_1T], dim=1)
-        fresh = FastSynthesis(generator)(w, noise=noise, transform=transform, generator=seeded())
-        assert torch.equal(kept(w, noise=noise, transform=transform, generator=seeded()), fresh)
+        fresh = FastSynthesis(generator)(w, SynthesisOptions(noise=noise, transform=transform), generator=seeded())
+        assert torch.equal(kept(w, SynthesisOptions(noise=noise, transform=transform), generator=seeded()), fresh)
 
 
 def test_a_w_changed_in_place_is_noticed() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from core.models.registry import config_from_dict
 from core.models.stylegan_t import Config, Generator, sharpened
 from core.models.stylegan_t_fast import FastSynthesis
+from core.request import IDENTITY_TRANSFORM, SynthesisOptions
 
 TINY: dict[str, Any] = {
     "resolution": 16,
@@ -47,17 +48,16 @@ def latents(count: int) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("changes", [{}, {"choices": ()}, {"input_maps": 0}, {"style_dim": 0, "choices": ()}])
-@pytest.mark.parametrize("transform", [None, MOVED])
-def test_the_fast_synthesis_equals_the_plain_one(changes: dict[str, Any], transform: Tensor | None) -> None:
+@pytest.mark.parametrize("transform", [IDENTITY_TRANSFORM, tuple(MOVED.flatten().tolist())], ids=["still", "moved"])
+def test_the_fast_synthesis_equals_the_plain_one(changes: dict[str, Any], transform: tuple[float, ...]) -> None:
     generator = build(**changes)
     fast = FastSynthesis(generator)
     w = generator.map(*latents(1), psi=0.8)
     mixed = w.clone()
     mixed[:, 3:] += 0.5
     for one in (w, mixed, w[:, 0]):
-        torch.testing.assert_close(
-            fast(one, transform=transform), generator.synthesis(one, transform=transform), rtol=1e-4, atol=1e-4
-        )
+        options = SynthesisOptions(transform=transform)
+        torch.testing.assert_close(fast(one, options), generator.synthesis(one, options), rtol=1e-4, atol=1e-4)
 
 
 def test_a_choice_is_nearly_one_hot_with_unit_variance() -> None:

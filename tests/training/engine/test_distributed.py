@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from core.runlog import read_log
-from tests.training.nursery import Nursery
+from tests.training.fork_server import ForkServer
 from tests.training.small import SMALL
 from training.engine.distributed import Ranks
-from training.engine.micro_batches import PartsError, lay_out
+from training.engine.micro_batches import MicroBatchError, plan_micro_batches
 from training.runs.run import resume, train
 from training.runs.states import load_state, saved_state
 
@@ -40,9 +40,9 @@ than a batch has."""
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
+def fork_server() -> Iterator[ForkServer]:
+    with ForkServer() as fork_server:
+        yield fork_server
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +76,13 @@ def assert_alike(a: Any, b: Any, tolerance: float) -> None:
             assert value == other, name
 
 
-def test_two_ranks_are_one_rank_that_accumulates(nursery: Nursery, places: dict[str, str], tmp_path: Path) -> None:
+def test_two_ranks_are_one_rank_that_accumulates(
+    fork_server: ForkServer, places: dict[str, str], tmp_path: Path
+) -> None:
     made = {}
     for world in (1, 2, 3):
         out = tmp_path / f"{world}.pt"
-        codes = nursery.run(
+        codes = fork_server.run(
             "steps", world=world, log=tmp_path / "log", config=PARTS.to_json(), out=str(out), count=5, **places
         )
         assert codes == [0] * world, (tmp_path / "log").read_text()
@@ -97,26 +99,28 @@ def test_two_ranks_are_one_rank_that_accumulates(nursery: Nursery, places: dict[
         assert_alike(made[1], made[world], 1e-9)
 
 
-def test_parts_are_not_a_batch_in_one(nursery: Nursery, places: dict[str, str], tmp_path: Path) -> None:
+def test_parts_are_not_a_batch_in_one(fork_server: ForkServer, places: dict[str, str], tmp_path: Path) -> None:
     """So that the test above compares what it means to: parts that see one another give other numbers."""
     weights = {}
     for micro in (3, 4):
         out = tmp_path / f"{micro}.pt"
         config = replace(PARTS, micro_batch=micro).to_json()
-        assert nursery.run("steps", config=config, out=str(out), count=3, **places) == [0]
+        assert fork_server.run("steps", config=config, out=str(out), count=3, **places) == [0]
         weights[micro] = torch.load(out, weights_only=True)["state"]["generator"]["input.weight"]
     assert (weights[3] - weights[4]).abs().max() > 1e-4
 
 
 def test_a_rank_dies_and_the_run_ends_the_same_at_another_number_of_ranks(
-    nursery: Nursery, places: dict[str, str], tmp_path: Path
+    fork_server: ForkServer, places: dict[str, str], tmp_path: Path
 ) -> None:
     config = replace(PARTS, kimg=0.3, save_kimg=0.02, sample_kimg=1.0)
     values = config.to_json()
     log = tmp_path / "log"
-    assert nursery.run("train", log=log, config=values, out=str(tmp_path / "whole"), **places) == [0], log.read_text()
+    assert fork_server.run("train", log=log, config=values, out=str(tmp_path / "whole"), **places) == [0], (
+        log.read_text()
+    )
     run = tmp_path / "killed"
-    codes = nursery.run(
+    codes = fork_server.run(
         "train",
         world=2,
         signalled=1,
@@ -132,7 +136,9 @@ def test_a_rank_dies_and_the_run_ends_the_same_at_another_number_of_ranks(
     path = saved_state(run)
     assert path is not None
     assert 0 < load_state(path)["images_seen"] < 300
-    assert nursery.run("train", world=3, log=log, config=values, out=str(run), **places) == [0, 0, 0], log.read_text()
+    assert fork_server.run("train", world=3, log=log, config=values, out=str(run), **places) == [0, 0, 0], (
+        log.read_text()
+    )
     whole, mended = (saved_state(folder) for folder in (tmp_path / "whole", run))
     assert whole is not None
     assert mended is not None
@@ -155,13 +161,13 @@ def test_torchrun_starts_the_same_command_again(
 
 
 def test_parts_are_dealt_out_evenly_and_misfits_say_what_would_do() -> None:
-    dealt = [list(lay_out(20, 2, Ranks(rank=rank, world=3)).mine) for rank in range(3)]
+    dealt = [list(plan_micro_batches(20, 2, Ranks(rank=rank, world=3)).mine) for rank in range(3)]
     assert [number for part in dealt for number in part] == list(range(10))
     assert sorted(map(len, dealt)) == [3, 3, 4]
-    assert lay_out(20, 0, Ranks(rank=1, world=2)).micro == 10
-    with pytest.raises(PartsError, match="divisor of the batch of 20, got 3"):
-        lay_out(20, 3, Ranks())
-    with pytest.raises(PartsError, match="multiple of the 3 ranks, got 20"):
-        lay_out(20, 0, Ranks(world=3))
-    with pytest.raises(PartsError, match="2 parts, too few for 3 ranks; set micro_batch=6"):
-        lay_out(20, 10, Ranks(world=3))
+    assert plan_micro_batches(20, 0, Ranks(rank=1, world=2)).micro == 10
+    with pytest.raises(MicroBatchError, match="divisor of the batch of 20, got 3"):
+        plan_micro_batches(20, 3, Ranks())
+    with pytest.raises(MicroBatchError, match="multiple of the 3 ranks, got 20"):
+        plan_micro_batches(20, 0, Ranks(world=3))
+    with pytest.raises(MicroBatchError, match="2 parts, too few for 3 ranks; set micro_batch=6"):
+        plan_micro_batches(20, 10, Ranks(world=3))

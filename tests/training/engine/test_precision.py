@@ -12,8 +12,8 @@ import torch
 from core.perception.clip import load_clip
 from tests.training.small import SHAPE, SMALL
 from training.datasets.folder import load_folder
-from training.engine.figures import LateFigures
-from training.engine.step_timer import SECTIONS, StepClock
+from training.engine.figures import PendingFigures
+from training.engine.step_timer import SECTIONS, StepTimer
 from training.engine.trainer import GanTrainer
 from training.engine.updates import Updater
 from training.runs.bench import bench_train, format_train, make_plain
@@ -48,9 +48,9 @@ def test_a_loss_scale_that_is_too_large_is_halved_and_its_update_skipped() -> No
     update = Updater([optimiser], Ranks(), CPU, torch.float16)
     before = update.scaler.get_scale()
     for factor, moves in ((1e36, False), (1.0, True)):
-        update.begin()
-        update.add((weight * factor).sum(), {}, 1)
-        update.finish()
+        update.zero_grad()
+        update.accumulate((weight * factor).sum(), {}, 1)
+        update.step()
         assert (weight[0].item() != 1.0) == moves
     assert update.scaler.get_scale() == before / 2
     state = update.state_dict()
@@ -65,10 +65,10 @@ def test_gradients_that_are_not_finite_are_mended_where_the_loss_is() -> None:
     weight = torch.nn.Parameter(torch.zeros(3))
     optimiser = torch.optim.Adam([weight], lr=0.1, betas=(0.0, 0.99), fused=True)
     update = Updater([optimiser], Ranks(), CPU, torch.float32)
-    update.begin()
+    update.zero_grad()
     # The square root's slope at 0 is infinite, its value is not.
-    update.add(weight[0].sqrt() + weight[1], {}, 1)
-    update.finish()
+    update.accumulate(weight[0].sqrt() + weight[1], {}, 1)
+    update.step()
     assert torch.isfinite(weight).all()
     assert weight[0] < 0
     assert weight[1] < 0
@@ -113,7 +113,7 @@ def test_the_bench_says_where_the_time_goes(small_clip: Path) -> None:
 
 
 def test_the_clock_follows_the_backward_pass() -> None:
-    clock = StepClock(CPU)
+    clock = StepTimer(CPU)
     a = torch.ones(3, requires_grad=True)
     b, c = a * 2, a * 3
     clock.on_gradient([b, c, None, torch.ones(1)], "features")
@@ -126,7 +126,7 @@ def test_the_clock_follows_the_backward_pass() -> None:
 
 
 def test_figures_are_there_at_once_on_a_cpu() -> None:
-    late = LateFigures()
+    late = PendingFigures()
     assert late.take() == []
     late.put(8, 2.0, {"loss": torch.tensor(1.5), "nan": torch.tensor(float("nan"))})
     (row,) = late.take()

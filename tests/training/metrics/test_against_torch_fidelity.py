@@ -200,7 +200,7 @@ def test_path_length_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
         def map(self, z_NZ: Tensor, c_NC: Tensor | None = None, /, psi: float = 1.0) -> Tensor:
             return z_NZ[:, None]
 
-        def synthesis(self, ws: Tensor, **_: object) -> Tensor:
+        def synthesis(self, ws: Tensor, *_: object, **__: object) -> Tensor:
             return Synthesis()(ws[:, 0])
 
     Plain.z_dim = z_dim

@@ -37,7 +37,7 @@ def shape_of(config: GanConfig, text_dim: int) -> stylegan_t.Config:
     return replace(named, **numbers)
 
 
-def resolved(config: GanConfig, start: Header | None) -> GanConfig:
+def resolve(config: GanConfig, start: Header | None) -> GanConfig:
     """The configuration with what it leaves to the checkpoint it starts from filled in.
 
     Raises `RunError` where it leaves something to a checkpoint and there is none, or one of another family, and for a
@@ -93,7 +93,7 @@ def check_fits(checkpoint: Checkpoint, shape: stylegan_t.Config) -> None:
 
 
 @torch.no_grad()
-def take_over(generator: Generator, tensors: Mapping[str, Tensor]) -> None:
+def load_lower_resolution(generator: Generator, tensors: Mapping[str, Tensor]) -> None:
     """Load a checkpoint's generator, of this resolution or a lower one.
 
     Blocks above its resolution keep their fresh weights but for their RGB skips, which start at nothing: the first
@@ -117,6 +117,6 @@ def freeze(generator: Generator, up_to: int) -> None:
         (block if side > up_to else block.to_rgb).requires_grad_(True)
 
 
-def learning(module: nn.Module) -> list[nn.Parameter]:
+def trainable_parameters(module: nn.Module) -> list[nn.Parameter]:
     """The parameters that learn."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]

@@ -15,12 +15,12 @@ from core.models.stylegan_t import Generator
 from core.perception.clip import ClipModel
 from core.perception.clip_published import PublishedClip
 from core.perception.features import FeatureNetwork, Features
-from core.request import NoiseMode
+from core.request import NoiseMode, SynthesisOptions
 from training.augmentation.diffaugment import augment, blur, crop_window, cut
 from training.config import CLIP_FEATURES, GanConfig
 from training.discriminators.projected import Discriminator
 from training.engine.precision import autocast
-from training.engine.step_timer import Clock
+from training.engine.step_timer import NullTimer
 from training.losses import (
     hinge,
     layout_distance,
@@ -31,12 +31,12 @@ from training.losses import (
     spherical_distance,
 )
 from training.methods.stylegan_t.reconstruction import Reconstruction
-from training.methods.stylegan_t.text_phase import Judge
-from training.methods.stylegan_t.texts import Texts
+from training.methods.stylegan_t.text_phase import ConditioningModel
+from training.methods.stylegan_t.texts import TextEmbeddings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Now:
+class Schedule:
     """What a step depends on beside its pictures: how far the run is."""
 
     noise: NoiseMode
@@ -58,7 +58,7 @@ class Fakes:
     clean: Tensor
     pictures: Tensor
     """Blurred."""
-    rebuilt: Tensor
+    reconstructions: Tensor
     """The first half, before the blur."""
     f_mean: Tensor
     """Of the mapped latents, [Z]."""
@@ -67,7 +67,7 @@ class Fakes:
 
 
 @dataclass(kw_only=True)
-class Shown:
+class DiscriminatorInputs:
     """What the discriminator sees of a part, augmented, and what the feature network says of it."""
 
     fake: Tensor
@@ -78,7 +78,7 @@ class Shown:
 
 
 @dataclass(kw_only=True)
-class Part:
+class MicroBatch:
     """One part of the batch on its way through a step."""
 
     rng: torch.Generator
@@ -91,7 +91,7 @@ class Part:
     """State of `rng`."""
     before_augment: Tensor
     fakes: Fakes
-    shown: Shown
+    shown: DiscriminatorInputs
     every_c: Tensor
     """Text embeddings to choose from: the part's own, then earlier ones."""
     paired: list[Tensor]
@@ -108,31 +108,31 @@ class Part:
         return self.c[self.own_fake]
 
 
-NOTHING = Shown(fake=torch.zeros(0), real=torch.zeros(0))
+EMPTY = DiscriminatorInputs(fake=torch.zeros(0), real=torch.zeros(0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Game:
+class Losses:
     """The networks that play it, and how."""
 
     config: GanConfig
     generator: Generator
     discriminator: Discriminator
     network: FeatureNetwork
-    clip: Judge
-    texts: Texts
+    clip: ConditioningModel
+    texts: TextEmbeddings
     reconstruction: Reconstruction | None
     device: torch.device
     dtype: torch.dtype
-    clock: Clock
+    timer: NullTimer
     synthesis: Callable[..., Tensor]
     """The generator's, or another that gives the same pictures."""
 
-    def now(self, images: int, strength: float) -> Now:
+    def now(self, images: int, strength: float) -> Schedule:
         """What holds for the step after so many images."""
         config = self.config
         step = images // (config.batch * config.critic_steps)
-        return Now(
+        return Schedule(
             noise="random" if images >= config.noise_kimg * 1000 else "none",
             sigma=config.blur_sigma * max(0.0, 1 - images / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0,
             taps=step % config.taps_every == 0,
@@ -144,9 +144,9 @@ class Game:
         """How many captions the fakes of a part have."""
         return pictures - pictures // 2 if self.config.pairs else pictures
 
-    def draw(self, rng: torch.Generator, real: Tensor, c: Tensor, captions: list[str], now: Now) -> Fakes:
+    def draw(self, rng: torch.Generator, real: Tensor, c: Tensor, captions: list[str], now: Schedule) -> Fakes:
         """Fakes for a part's captions."""
-        self.clock.mark("generator")
+        self.timer.mark("generator")
         config = self.config
         half = self.captions_of_fakes(len(real))
         own_fake = torch.arange(len(real), device=self.device) % half
@@ -157,8 +157,9 @@ class Game:
             found, divergence = self.reconstruction.latents(real[:half], told, rng)
             z = torch.cat([found, z[half:]])
         f = self.generator.mapping(z)
-        fake = self.synthesis(torch.cat([f, told[own_fake]], dim=1), noise=now.noise, generator=rng, dtype=self.dtype)
-        self.clock.on_gradient([fake], "generator")
+        w_NW, options = torch.cat([f, told[own_fake]], dim=1), SynthesisOptions(noise=now.noise)
+        fake = self.synthesis(w_NW, options, generator=rng, dtype=self.dtype)
+        self.timer.on_gradient([fake], "generator")
         pairs = len(real) - half  # none without pairs, and when the part is one picture
         diversity = torch.ones((), device=self.device)
         if pairs:
@@ -167,20 +168,20 @@ class Game:
         return Fakes(
             clean=fake,
             pictures=blur(fake, now.sigma),
-            rebuilt=fake[:half],
+            reconstructions=fake[:half],
             f_mean=f.detach().mean(dim=0),
             diversity=diversity,
             divergence=divergence,
         )
 
-    def show(self, part: Part, now: Now) -> Shown:
+    def show(self, part: MicroBatch, now: Schedule) -> DiscriminatorInputs:
         """The same augmentation for a picture and its reconstruction, so that they can be compared after it."""
         draws = part.rng.get_state()
         fake = self.augment(part.fakes.pictures, part.rng, now)
         part.rng.set_state(draws)
-        shown = Shown(fake=fake, real=self.augment(blur(part.real, now.sigma), part.rng, now))
+        shown = DiscriminatorInputs(fake=fake, real=self.augment(blur(part.real, now.sigma), part.rng, now))
         if now.taps:
-            self.clock.mark("features")
+            self.timer.mark("features")
             # The same part of reals and fakes where pictures are larger than the network's.
             window = crop_window(self.config.resolution, self.network.image_size, part.rng, self.config.crops)
             with self.autocast():
@@ -190,15 +191,15 @@ class Game:
                     shown.embedding = self._own_embedding(seen)
                 with torch.no_grad():
                     shown.real_taps = self._with_heads(self.network.features(cut(shown.real, window)))
-        self.clock.mark("discriminator")
+        self.timer.mark("discriminator")
         return shown
 
-    def augment(self, x_N3HW: Tensor, rng: torch.Generator, now: Now) -> Tensor:
+    def augment(self, x_N3HW: Tensor, rng: torch.Generator, now: Schedule) -> Tensor:
         """What the discriminator sees is augmented, reals and fakes."""
         return augment(x_N3HW, self.config.augment, rng, now.strength)
 
     def loss_d(
-        self, shown: Shown, c: Tensor, c_fake: Tensor, every_c: Tensor, fake_taps: Sequence[Tensor]
+        self, shown: DiscriminatorInputs, c: Tensor, c_fake: Tensor, every_c: Tensor, fake_taps: Sequence[Tensor]
     ) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
         """The discriminator's loss for augmented pictures; without taps, that of the pixel head alone.
 
@@ -239,19 +240,19 @@ class Game:
         }
         return loss, figures, [head.detach() for head in paired]
 
-    def loss_g(self, part: Part) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_g(self, part: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The generator's loss for a part, against the discriminator as it is now, with figures."""
         config, fakes, shown = self.config, part.fakes, part.shown
         weights, count = self._weights(shown.fake_taps), len(shown.fake_taps)
         with self.autocast():
             embedding = shown.embedding
             if embedding is None and shown.fake_taps and config.guidance:
-                self.clock.mark("guidance")
+                self.timer.mark("guidance")
                 embedding = self._guided(fakes.clean, part.rng)
-                self.clock.mark("discriminator")
+                self.timer.mark("discriminator")
             # After the heads, the backward pass goes through what was worked out last before them.
             later = "features" if embedding is shown.embedding else "guidance"
-            self.clock.on_gradient([*shown.fake_taps, embedding], later)
+            self.timer.on_gradient([*shown.fake_taps, embedding], later)
             stages = self.discriminator.stages(shown.fake)
             outs = self.discriminator(shown.fake_taps, stages)
             logits = self.discriminator.logits(outs, part.c_fake)
@@ -273,7 +274,9 @@ class Game:
             with torch.no_grad(), self.autocast():
                 wanted = self.discriminator.stages(shown.real[:half])
             seen = [(a[:half].to(part.c), b.to(part.c)) for a, b in zip(stages, wanted, strict=True)]
-            rebuilding, error = self.reconstruction.loss(fakes.rebuilt, part.real[:half], fakes.divergence, seen)
+            rebuilding, error = self.reconstruction.loss(
+                fakes.reconstructions, part.real[:half], fakes.divergence, seen
+            )
             loss = loss + config.reconstruction * rebuilding
             figures |= {"error": error, "divergence": fakes.divergence.detach()}
         if config.pairs:
@@ -299,7 +302,7 @@ class Game:
         assert isinstance(self.clip, ClipModel | PublishedClip)
         x = cut(x_N3HW, crop_window(x_N3HW.shape[-1], self.config.guidance_crop, rng))
         x = x.view_as(x)  # a tensor of its own for the clock, which asks when the backward pass has come to it
-        self.clock.on_gradient([x], "features")
+        self.timer.on_gradient([x], "features")
         return self.clip.encode_image(x)
 
     def autocast(self) -> torch.autocast:

@@ -26,7 +26,7 @@ Encode = Callable[[list[str]], Tensor]
 """Captions to embeddings [N, D]."""
 
 
-class KnownTexts:
+class EmbeddingTable:
     """Embeddings of captions by heart; any other is encoded when it comes."""
 
     def __init__(self, captions: Sequence[str], rows: NDArray[np.float32], encode: Encode) -> None:
@@ -47,9 +47,9 @@ class KnownTexts:
         return self._encode(captions).float().to(device)
 
 
-def know_texts(
+def precompute_texts(
     captions: Iterable[str], encode: Encode, *, key: str, dim: int, cache: Path, progress: bool = True
-) -> KnownTexts:
+) -> EmbeddingTable:
     """Encode all captions, or find them encoded. `key` stands for the encoder: its weights and how it computes.
 
     When the cache cannot be written the embeddings stay in memory.
@@ -66,7 +66,7 @@ def know_texts(
             _write(path, rows)
             rows = _read(path, rows.shape) if path.exists() else rows
         assert rows is not None
-    return KnownTexts(known, rows, encode)
+    return EmbeddingTable(known, rows, encode)
 
 
 def encoder_key(spec: Mapping[str, Any], tensors: Mapping[str, Tensor], *setting: str) -> str:

@@ -35,7 +35,7 @@ class TextSource(Protocol):
         ...
 
 
-class Judge(TextSource, Protocol):
+class ConditioningModel(TextSource, Protocol):
     """The run's CLIP: what the discriminator is told a caption by and, where it has an image tower, guidance."""
 
     embed_dim: int
@@ -48,7 +48,7 @@ class Judge(TextSource, Protocol):
         ...
 
 
-def open_judge(name: str, device: torch.device, start: TextTower | None = None) -> Judge:
+def open_conditioning_model(name: str, device: torch.device, start: TextTower | None = None) -> ConditioningModel:
     """The CLIP of a run by its setting `clip`; `start` is the text tower that the setting "start" means.
 
     Raises `FeatureError`, `ClipError` when it cannot be had.

@@ -9,19 +9,21 @@ from core.perception.text_tower import TextTower
 from training.datasets.decoded import cache_folder
 from training.datasets.opening import Data, captions_of
 from training.engine.precision import autocast, weight_dtype
-from training.methods.stylegan_t.text_cache import Encode, KnownTexts, encoder_key, know_texts
-from training.methods.stylegan_t.text_phase import Judge, TextPhase
+from training.methods.stylegan_t.text_cache import EmbeddingTable, Encode, encoder_key, precompute_texts
+from training.methods.stylegan_t.text_phase import ConditioningModel, TextPhase
 
 
-class Texts:
+class TextEmbeddings:
     """Encodes captions, or remembers them encoded."""
 
-    def __init__(self, clip: Judge, own: TextPhase | None, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, clip: ConditioningModel, own: TextPhase | None, device: torch.device, dtype: torch.dtype
+    ) -> None:
         """`own` is the tower that conditions the generator where that is not the CLIP's."""
         self.clip, self.own, self.device, self.dtype = clip, own, device, dtype
         self._weights = weight_dtype(dtype)
-        self._known: KnownTexts | None = None
-        self._known_told: KnownTexts | None = None
+        self._known: EmbeddingTable | None = None
+        self._known_told: EmbeddingTable | None = None
 
     def judged(self, captions: list[str]) -> Tensor:
         """[N, D] for the discriminator and guidance."""
@@ -42,9 +44,9 @@ class Texts:
             if self.own is not None and not self.own.learns:
                 self._known_told = self._learn(captions, self.own.tower, self.own.encode, progress)
 
-    def _learn(self, captions: list[str], tower: TextTower, encode: Encode, progress: bool) -> KnownTexts:
+    def _learn(self, captions: list[str], tower: TextTower, encode: Encode, progress: bool) -> EmbeddingTable:
         key = encoder_key(tower.text_spec(), tower.text_state_dict(), str(self.device.type), str(self.dtype))
-        return know_texts(captions, encode, key=key, dim=tower.embed_dim, cache=cache_folder(), progress=progress)
+        return precompute_texts(captions, encode, key=key, dim=tower.embed_dim, cache=cache_folder(), progress=progress)
 
     @torch.no_grad()
     def _encode(self, captions: list[str]) -> Tensor:

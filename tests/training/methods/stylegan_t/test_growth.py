@@ -15,7 +15,7 @@ from training.config import GanConfig
 from training.datasets.folder import load_folder
 from training.engine.trainer import GanTrainer
 from training.errors import RunError
-from training.methods.stylegan_t.growth import learning, resolved
+from training.methods.stylegan_t.growth import resolve, trainable_parameters
 from training.runs.run import resume, train
 
 GROW = replace(SMALL, preset="start", resolution=0, growth=2, kimg=0.008, base_channels=0, max_channels=0, z_dim=0)
@@ -76,7 +76,7 @@ def test_what_is_frozen_has_no_optimiser(small_data: Path, small_clip: Path) -> 
     }
     assert not any(name.startswith(("blocks.0.layers", "blocks.1.layers", "mapping", "input")) for name in names)
     (group,) = trainer.optimiser_g.param_groups
-    assert len(group["params"]) == len(names) == len(learning(trainer.generator))
+    assert len(group["params"]) == len(names) == len(trainable_parameters(trainer.generator))
 
 
 def test_what_cannot_grow_says_why(small: Path, small_data: Path, small_clip: Path, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_what_cannot_grow_says_why(small: Path, small_data: Path, small_clip: Pa
         train(replace(GROW, logits="paper"), small_data, small_clip, tmp_path / "c", start=small)
     with pytest.raises(RunError, match="expected a StyleGAN-T to start from, got family 'stylegan2'"):
         header = load(small / "latest.safetensors").header
-        resolved(GROW, replace(header, family="stylegan2"))
+        resolve(GROW, replace(header, family="stylegan2"))
 
 
 def test_the_mean_latent_follows_the_mapping(small_data: Path, small_clip: Path) -> None:

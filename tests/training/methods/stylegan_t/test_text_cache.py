@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.methods.stylegan_t.text_cache import BATCH, KnownTexts, encoder_key, know_texts
+from training.methods.stylegan_t.text_cache import BATCH, EmbeddingTable, encoder_key, precompute_texts
 
 CAPTIONS = [f"caption {number}" for number in range(BATCH + 50)] + ["ümlaut", "caption 3"]
 
@@ -26,8 +26,8 @@ class Encoder:
         return torch.tensor(letters) @ self.weight
 
 
-def know(cache: Path, encode: Encoder, captions: list[str] = CAPTIONS, key: str = "k") -> KnownTexts:
-    return know_texts(captions, encode, key=key, dim=8, cache=cache, progress=False)
+def know(cache: Path, encode: Encoder, captions: list[str] = CAPTIONS, key: str = "k") -> EmbeddingTable:
+    return precompute_texts(captions, encode, key=key, dim=8, cache=cache, progress=False)
 
 
 def test_every_caption_is_encoded_once_and_found_again(tmp_path: Path) -> None:

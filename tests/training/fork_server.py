@@ -1,7 +1,7 @@
 """A process that has torch imported and forks others: tests may start and kill many without waiting for imports.
 
-Run as a program by the `Nursery` below: it reads one JSON request a line and answers with the exit codes. What a child
-does is a function of this file.
+Run as a program by the `ForkServer` below: it reads one JSON request a line and answers with the exit codes. What a
+child does is a function of this file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def steps(config: dict[str, Any], data: str, clip: str, out: str, count: int) ->
         rows = [{name: value.item() for name, value in trainer.step().items()} for _ in range(count)]
         if ranks.first:
             torch.save({"state": trainer.state_dict(), "rows": rows}, out)
-        ranks.wait()
+        ranks.barrier()
 
 
 def train(config: dict[str, Any], data: str, clip: str, out: str) -> None:
@@ -52,10 +52,10 @@ def train(config: dict[str, Any], data: str, clip: str, out: str) -> None:
         resume(Path(out))
 
 
-class Nursery:
+class ForkServer:
     """Starts children and tells how they ended. Use as a context manager."""
 
-    def __enter__(self) -> Nursery:
+    def __enter__(self) -> ForkServer:
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
@@ -108,7 +108,7 @@ class Nursery:
         assert self._process.stdout is not None
         print(json.dumps(request), file=self._process.stdin, flush=True)
         answer = self._process.stdout.readline()
-        assert answer, "the nursery has died"
+        assert answer, "the fork server has died"
         codes: list[int] = json.loads(answer)
         return codes
 
