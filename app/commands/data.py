@@ -1,4 +1,4 @@
-"""`glissando data`: check captioned pictures, make shards of them, or draw some."""
+"""`glissando data`: check pictures for training, make shards of them, or draw some."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check = kinds.add_parser(
         "check",
         help="what data hold, before a run finds out",
-        description="Reads every picture: counts, sizes, broken, duplicate and captionless ones, a contact sheet.",
+        description="Reads every picture: counts, captions, classes, sizes, broken ones, duplicates; a contact sheet.",
     )
     add_places(check)
     check.add_argument(
@@ -197,7 +197,8 @@ def run_build(args: argparse.Namespace) -> int:
     )
     specs = [SourceSpec.parse(place, template=args.template) for place in args.data]
     built = build(specs, args.out, config, workers=args.workers)
-    left_out = f" ({built.left_out} broken or without a caption left out)" if built.left_out else ""
+    lacking = {"captions": "broken or without a caption", "classes": "broken or without a class", "none": "broken"}
+    left_out = f" ({built.left_out} {lacking[built.condition]} left out)" if built.left_out else ""
     print(f"{built.pictures} pictures in {built.shards} shards in {args.out}{left_out}")
     return 0
 

@@ -26,7 +26,8 @@ from core.perception.clip import FILE_NAME, ClipError, ClipHeader, save_clip
 from core.runlog import RunLog
 from training.clip.config import ClipConfig
 from training.clip.data import CaptionTable, SeenTokens, augment, keep_patches, slip_in_unknown, to_float
-from training.datasets.folder import BatchStream, FolderDataset
+from training.datasets.decoded import FolderDataset
+from training.datasets.folder import BatchStream
 from training.datasets.opening import load_pictures
 from training.runs.interrupt import Interrupt
 

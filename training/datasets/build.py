@@ -22,14 +22,16 @@ from PIL import Image
 from tqdm import tqdm
 
 from core.words import words
-from training.datasets.config import Resize, SourceSpec
+from training.datasets.config import Condition, Resize, SourceSpec
 from training.datasets.decoded import cache_folder
 from training.datasets.decoding import spool_folder
 from training.datasets.errors import DataError
+from training.datasets.labels import UNLABELLED, merged
+from training.datasets.listing import Row
 from training.datasets.pictures import Look, open_rgb, square
 from training.datasets.reading import Portion, RawSample, Rows, Shard, in_order
 from training.datasets.shards import INDEX_FORMAT, INDEX_NAME, ShardSource
-from training.datasets.sources import Source, open_source
+from training.datasets.sources import Source, holds, open_source, relabelled
 from training.datasets.tar import FileReader, TarError, captions_of, index_tar
 from training.datasets.trees import Tree
 
@@ -67,7 +69,7 @@ class Made(NamedTuple):
     pictures: int
     """In it."""
     left_out: int
-    """Broken, or without a caption."""
+    """Broken, or without a caption or class."""
     words: Counter[str]
 
 
@@ -78,6 +80,8 @@ class Built:
     shards: int
     pictures: int
     left_out: int
+    condition: Condition
+    """What the pictures come with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +91,9 @@ class _Unit:
     number: int
     portions: tuple[Portion, ...]
     expected: int
+    condition: Condition
+    labelled: bool
+    """Whether class numbers are written."""
 
     @property
     def name(self) -> str:
@@ -104,14 +111,25 @@ def build(
 ) -> Built:
     """Write 00000.tar and so on, and an index.json that says how many samples each has.
 
-    Run again, it goes on. Raises `DataError` when `out` holds something else, when it cannot be written, and when there
-    is nothing to write.
+    Pictures are kept that have captions; where no source has captions, those that have a class; where none has classes
+    either, all of them. Class numbers are written where every source has classes. Run again, it goes on.
+
+    Raises `DataError` when `out` holds something else, when it cannot be written, and when there is nothing to write.
     """
     if any(spec.weight != 1 for spec in specs):
         raise DataError("weights belong to training: give the shards to `glissando train gan` with one")
     cache = cache if cache is not None else cache_folder()
-    sources = [open_source(spec, cache=cache, progress=progress) for spec in specs]
-    units = _units(sources, config, spool_folder(cache))
+    sources = [open_source(spec, cache=cache, condition=None, progress=progress) for spec in specs]
+    held = [holds(source) for source in sources]
+    condition: Condition = "captions" if "captions" in held else "classes" if "classes" in held else "none"
+    class_names: tuple[str, ...] = ()
+    if all(source.class_names for source in sources):
+        class_names = merged([(source.label, source.class_names) for source in sources])
+        sources = [relabelled(source, class_names) for source in sources]
+    elif condition == "classes":
+        without = next(source.label for source in sources if not source.class_names)
+        raise DataError(f"{without}: has no classes, though other sources have; build shards of it alone")
+    units = _units(sources, config, spool_folder(cache), condition, bool(class_names))
     _begin(out, {"version": _VERSION, **asdict(config), "sources": [source.fingerprint for source in sources]})
     made: list[Made] = []
     try:
@@ -136,33 +154,42 @@ def build(
             "shards": counts,
             "vocabulary": sorted(word for word, _ in known.most_common(_WORDS)),
         }
+        if class_names:
+            index["classes"] = class_names
         _write(out / INDEX_NAME, json.dumps(index, ensure_ascii=False).encode())
     except OSError as error:
         raise DataError(f"{out}: cannot write the shards: {error.strerror or error}; run it again to go on") from None
-    return Built(shards=len(units), pictures=pictures, left_out=sum(result.left_out for result in made))
+    return Built(
+        shards=len(units), pictures=pictures, left_out=sum(result.left_out for result in made), condition=condition
+    )
 
 
-def _units(sources: Sequence[Source], config: BuildConfig, spool: Path) -> list[_Unit]:
-    rows: list[tuple[Tree, str, tuple[str, ...] | None]] = []
+def _units(
+    sources: Sequence[Source], config: BuildConfig, spool: Path, condition: Condition, labelled: bool
+) -> list[_Unit]:
+    rows: list[tuple[Tree, Row]] = []
     shards: list[tuple[Shard, int]] = []
     for source in sources:
         if isinstance(source, ShardSource):
             places = zip(source.places, source.counts, strict=True)
             shards += [(Shard(place=place, spool=spool), count) for place, count in places]
             continue
-        for row, name in enumerate(source.names):
-            rows.append((source.tree, name, source.captions[row] if source.captions is not None else None))
+        usable = source.rows
+        if condition == "captions":
+            usable = tuple(row for row in usable if row.captions or row.text is not None)
+        rows += ((source.tree, row) for row in usable)
     shuffled = [rows[row] for row in np.random.default_rng([config.seed, 1]).permutation(len(rows))]
     units: list[_Unit] = []
+
+    def unit(portions: tuple[Portion, ...], expected: int) -> _Unit:
+        return _Unit(number=len(units), portions=portions, expected=expected, condition=condition, labelled=labelled)
+
     for start in range(0, len(shuffled), config.pictures):
         part = shuffled[start : start + config.pictures]
-        portions = tuple(Rows(tree=tree, rows=((name, captions),)) for tree, name, captions in part)
-        units.append(_Unit(number=len(units), portions=portions, expected=len(part)))
+        units.append(unit(tuple(Rows(tree=tree, rows=(row,)) for tree, row in part), len(part)))
     for number in np.random.default_rng([config.seed, 2]).permutation(len(shards)):
         shard, count = shards[number]
-        units.append(
-            _Unit(number=len(units), portions=(replace(shard, shuffle=(config.seed, 3, len(units))),), expected=count)
-        )
+        units.append(unit((replace(shard, shuffle=(config.seed, 3, len(units))),), count))
     return units
 
 
@@ -200,19 +227,28 @@ def _make(out: Path, config: BuildConfig, unit: _Unit) -> Made:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for found in (found for portion in unit.portions for found in portion.read()):
                 read += 1
-                encoded = _encode(found, config) if found.captions and not found.problem else None
+                encoded = _encode(found, config) if _is_wanted(found, unit.condition) else None
                 if encoded is None:
                     continue
                 data, suffix = encoded
                 stem = f"{unit.number:05d}{pictures:06d}"
                 _add(tar, f"{stem}.{suffix}", data)
-                _add(tar, f"{stem}.txt", "\n".join(found.captions).encode("utf-8", "replace"))
+                if found.captions:
+                    _add(tar, f"{stem}.txt", "\n".join(found.captions).encode("utf-8", "replace"))
+                if unit.labelled and found.class_number != UNLABELLED:
+                    _add(tar, f"{stem}.cls", str(found.class_number).encode())
                 known.update(word for caption in found.captions for word in words(caption))
                 pictures += 1
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial_path, path)
     return Made(pictures, read - pictures, known)
+
+
+def _is_wanted(found: RawSample, condition: Condition) -> bool:
+    if found.problem or (condition == "captions" and not found.captions):
+        return False
+    return condition != "classes" or found.class_number != UNLABELLED
 
 
 def _encode(found: RawSample, config: BuildConfig) -> tuple[bytes, str] | None:
@@ -246,7 +282,7 @@ def _look_at(path: Path, expected: int) -> Made:
     with open(path, "rb") as file:
         reader = FileReader(file)
         try:
-            samples = index_tar(reader).samples
+            samples = index_tar(reader, None).samples
         except TarError:
             raise DataError(f"{path}: is no shard; remove it and run this again") from None
         for sample in samples:

@@ -32,18 +32,21 @@ CAPTION_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv")
 
 NAME_KEYS = ("file_name", "filename", "file", "image", "path", "name")
 CAPTION_KEYS = ("captions", "caption", "text", "prompt", "description", "title")
+LABEL_KEYS = ("label", "class", "class_id", "class_name", "category", "labels")
 
 _CONTROLS = dict.fromkeys([*range(9), *range(14, 32), 127], " ")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Captions:
-    """What a file of captions says."""
+    """What a file of captions and classes says. Pictures' names are as the file gives them, with forward slashes."""
 
     by_name: Mapping[str, list[str]]
-    """A picture's name as the file gives it, with forward slashes, to at least one caption."""
+    """At least one caption for each."""
+    labels: Mapping[str, str]
+    """The class of each, a name or a number."""
     unreadable: int
-    """Rows that are no caption of a picture."""
+    """Rows that are neither a caption nor a class of a picture."""
 
 
 def decode_text(data: bytes) -> str:
@@ -71,11 +74,16 @@ def read_captions(path: str | os.PathLike[str]) -> list[str]:
 
 def captions_of_sample(data: bytes) -> list[str]:
     """The captions in one picture's own JSON, as img2dataset writes it; none when it is no such thing."""
+    return captions_in(json_of_sample(data))
+
+
+def json_of_sample(data: bytes) -> dict[str, Any]:
+    """A sample's JSON object; empty when it is none."""
     try:
         value = json.loads(decode_text(data))
     except (ValueError, RecursionError):
-        return []
-    return captions_in(value) if isinstance(value, dict) else []
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def captions_in(row: Mapping[str, Any]) -> list[str]:
@@ -107,7 +115,7 @@ def _from_json(label: str, value: Any) -> Captions:
         return _gather(_coco(value))
     if isinstance(value, dict):
         return _gather(
-            {"name": name, "captions": captions_in(entry) if isinstance(entry, dict) else entry}
+            {**entry, "file_name": name} if isinstance(entry, dict) else {"name": name, "captions": entry}
             for name, entry in value.items()
         )
     if isinstance(value, list):
@@ -150,7 +158,7 @@ def _table(label: str, text: str, delimiter: str | None) -> Iterable[object]:
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         columns = [column.strip().lower() for column in next(rows, [])]
-        if not (set(columns) & set(NAME_KEYS) and set(columns) & set(CAPTION_KEYS)):
+        if not (set(columns) & set(NAME_KEYS) and set(columns) & {*CAPTION_KEYS, *LABEL_KEYS}):
             raise DataError(
                 f"{label}: expected a first line with the columns {NAME_KEYS[0]} and {CAPTION_KEYS[1]} "
                 f"(or {', '.join(NAME_KEYS[1:])}; {', '.join(CAPTION_KEYS[2:])}), got {first.strip()[:120]!r}"
@@ -164,18 +172,34 @@ def _table(label: str, text: str, delimiter: str | None) -> Iterable[object]:
 
 def _gather(rows: Iterable[object]) -> Captions:
     by_name: dict[str, list[str]] = {}
+    labels: dict[str, str] = {}
     unreadable = 0
     for row in rows:
-        name, captions = "", []
+        name, label, captions = "", None, []
         if isinstance(row, dict):
             name = next((row[key] for key in NAME_KEYS if isinstance(row.get(key), str)), "")
-            captions = captions_in(row)
-        if not name or not captions:
+            captions, label = captions_in(row), label_in(row)
+        if not name or not (captions or label is not None):
             unreadable += 1
             continue
-        kept = by_name.setdefault(posixpath.normpath(name.replace("\\", "/")), [])
-        kept.extend(caption for caption in captions if caption not in kept)
-    return Captions(by_name=by_name, unreadable=unreadable)
+        name = posixpath.normpath(name.replace("\\", "/"))
+        if label is not None:
+            labels[name] = label
+        if captions:
+            kept = by_name.setdefault(name, [])
+            kept.extend(caption for caption in captions if caption not in kept)
+    return Captions(by_name=by_name, labels=labels, unreadable=unreadable)
+
+
+def label_in(row: Mapping[str, Any]) -> str | None:
+    """The class of a row, a name or a whole number as text, under the first of the usual names that has one."""
+    for key in LABEL_KEYS:
+        value = row.get(key)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, str | int) and not isinstance(value, bool) and (text := tidy(str(value))):
+            return text
+    return None
 
 
 def _as_captions(value: object) -> list[str]:

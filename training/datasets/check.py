@@ -1,5 +1,5 @@
-"""`glissando data check`: what sources hold, before a run finds out: broken, duplicate and captionless pictures, sizes,
-and what the captions are like."""
+"""`glissando data check`: what sources hold, before a run finds out: captions, classes or neither, broken and duplicate
+pictures, sizes, and what the captions are like."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from core.words import words
-from training.datasets.config import SourceSpec
+from training.datasets.config import Condition, SourceSpec
 from training.datasets.decoded import cache_folder
 from training.datasets.decoding import spool_folder
 from training.datasets.errors import DataError
+from training.datasets.labels import UNLABELLED
 from training.datasets.pictures import Look, open_rgb, square
-from training.datasets.reading import Portion, Shard, in_order, portions_of
+from training.datasets.reading import Portion, RawSample, Rows, Shard, in_order
 from training.datasets.shards import ShardSource
 from training.datasets.sources import Source, open_source
 
@@ -33,6 +34,12 @@ TILE = 192
 LONG = 55
 """Words above which a caption is likely to be cut by CLIP's tokenizer, which reads 77 tokens."""
 _EXAMPLES = 10
+_CLASSES_SHOWN = 5
+_FOR: dict[Condition, str] = {
+    "captions": "with captions",
+    "classes": "by class, or without a condition (there are no captions)",
+    "none": "without a condition (there are neither captions nor classes)",
+}
 
 
 class CheckedPicture(NamedTuple):
@@ -46,26 +53,35 @@ class CheckedPicture(NamedTuple):
     """Upright; 0 by 0 when it is broken."""
     digest: bytes
     captions: tuple[str, ...]
+    class_number: int
     problem: str
     tile: NDArray[np.uint8] | None
 
 
 @dataclass(kw_only=True)
 class CheckReport:
-    """What a check found. Pictures that cannot be used are counted once, as the first of what is wrong with them."""
+    """What a check found. A broken picture is counted as that alone."""
 
     sources: list[dict[str, Any]] = field(default_factory=list)
     pictures: int = 0
     """All that were looked at."""
+    condition: Condition = "none"
+    """The most that the data can be used for: methods with captions, by class, or without either."""
     usable: int = 0
+    """For `condition`."""
     broken: int = 0
+    captioned: int = 0
     captionless: int = 0
+    labelled: int = 0
+    unlabelled: int = 0
+    classes: dict[str, Any] = field(default_factory=dict)
+    """`from`, where they were found, and `pictures`, how many each class name has, by source."""
     duplicates: int = 0
-    """Usable pictures whose file is the same, byte for byte, as one before."""
+    """Whole pictures whose file is the same, byte for byte, as one before."""
     missing: int = 0
-    """Captions for pictures that are not there."""
+    """Captions and classes for pictures that are not there."""
     unreadable: int = 0
-    """Rows of caption files that could not be understood."""
+    """Rows of metadata files that could not be understood."""
     empty_shards: int = 0
     bytes: int = 0
     width: dict[str, int] = field(default_factory=dict)
@@ -92,13 +108,14 @@ class Check:
             raise DataError(f"every: expected a whole number from 1, got {every}")
         self._cache = cache if cache is not None else cache_folder()
         self._every, self._sheet = every, sheet
-        self._sources: list[Source] = [open_source(spec, cache=self._cache) for spec in specs]
+        self._sources: list[Source] = [open_source(spec, cache=self._cache, condition=None) for spec in specs]
         self.report = CheckReport()
         self.tiles: list[tuple[NDArray[np.uint8], str]] = []
         """Pictures [192, 192, 3] and a caption of each, the same ones every time."""
         self._sizes: list[tuple[int, int]] = []
         self._files: dict[bytes, str] = {}
         self._captions: Counter[str] = Counter()
+        self._classes: Counter[int] = Counter()
         self._tiles: list[tuple[bytes, NDArray[np.uint8], str]] = []
 
     def run(self, *, workers: int = 1, progress: bool = True) -> CheckReport:
@@ -108,6 +125,7 @@ class Check:
             portions = self._portions(source)[:: self._every]
             share = min(1.0, 4 * self._sheet * self._every / max(1, total))
             before = dataclasses.replace(self.report)
+            self._classes.clear()
             with tqdm(total=len(source) // self._every, unit="picture", disable=None if progress else True) as bar:
                 for seen in in_order(partial(_look_at, share), portions, workers):
                     for picture in seen:
@@ -120,11 +138,8 @@ class Check:
     def _portions(self, source: Source) -> Sequence[Portion]:
         if isinstance(source, ShardSource):
             return [Shard(place=place, spool=spool_folder(self._cache)) for place in source.places]
-        rows = [
-            (source.tree, name, source.captions[row] if source.captions is not None else None)
-            for row, name in enumerate(source.names)
-        ]
-        return portions_of(rows, PORTION)
+        starts = range(0, len(source), PORTION)
+        return [Rows(tree=source.tree, rows=source.rows[start : start + PORTION]) for start in starts]
 
     def _add(self, picture: CheckedPicture) -> None:
         report = self.report
@@ -135,10 +150,11 @@ class Check:
             if len(report.broken_examples) < _EXAMPLES:
                 report.broken_examples.append(f"{printable(picture.name)}: {printable(picture.problem)}")
             return
-        if not picture.captions:
-            report.captionless += 1
-            return
-        report.usable += 1
+        report.captioned += bool(picture.captions)
+        report.captionless += not picture.captions
+        report.labelled += picture.class_number != UNLABELLED
+        report.unlabelled += picture.class_number == UNLABELLED
+        self._classes[picture.class_number] += 1
         first = self._files.setdefault(picture.digest, picture.name)
         if first != picture.name:
             report.duplicates += 1
@@ -148,28 +164,34 @@ class Check:
         self._sizes.append((picture.width, picture.height))
         self._captions.update(picture.captions)
         if picture.tile is not None and first == picture.name:
-            self._tiles.append((picture.digest, picture.tile, picture.captions[0]))
+            self._tiles.append((picture.digest, picture.tile, picture.captions[0] if picture.captions else ""))
             if len(self._tiles) > 2 * self._sheet:
                 self._tiles = sorted(self._tiles, key=lambda tile: tile[0])[: self._sheet]
 
     def _end(self, source: Source, before: CheckReport) -> None:
         report = self.report
-        report.captionless += source.captionless
         if isinstance(source, ShardSource):
             report.empty_shards += source.empty
         else:
             report.missing += source.missing
             report.unreadable += source.unreadable
-            report.pictures += source.captionless
         row: dict[str, Any] = {"place": printable(source.label)}
         if isinstance(source, ShardSource):
             row["shards"] = len(source.places) + source.empty
-        for name in ("pictures", "usable", "broken", "captionless", "duplicates"):
+        for name in ("pictures", "broken", "captioned", "captionless", "labelled", "unlabelled", "duplicates"):
             row[name] = getattr(report, name) - getattr(before, name)
+        if source.class_names:
+            pictures = {name: self._classes[number] for number, name in enumerate(source.class_names)}
+            report.classes[printable(source.label)] = {"from": source.classes_from, "pictures": pictures}
         report.sources.append(row)
 
     def _summarise(self) -> None:
         report, counts = self.report, self._captions
+        report.condition = "captions" if report.captioned else "classes" if report.classes else "none"
+        for row in report.sources:
+            whole = row["captioned"] + row["captionless"]
+            row["usable"] = {"captions": row["captioned"], "classes": row["labelled"], "none": whole}[report.condition]
+        report.usable = sum(row["usable"] for row in report.sources)
         if self._sizes:
             for at, name in enumerate(("width", "height")):
                 sides = [size[at] for size in self._sizes]
@@ -184,7 +206,7 @@ class Check:
             report.captions = {
                 "all": counts.total(),
                 "different": len(counts),
-                "a_picture": round(counts.total() / max(1, report.usable), 2),
+                "a_picture": round(counts.total() / max(1, report.captioned), 2),
                 "words": {"fewest": lengths[0], "median": int(statistics.median(lengths)), "most": lengths[-1]},
                 "long": sum(length > LONG for length in lengths),
                 "vocabulary": len(vocabulary),
@@ -196,25 +218,33 @@ class Check:
 
 
 def _look_at(share: float, portion: Portion) -> list[CheckedPicture]:
-    seen = []
-    for found in portion.read():
-        digest = hashlib.blake2b(found.data, digest_size=16).digest()
-        if found.problem:
-            seen.append(CheckedPicture(found.name, 0, 0, 0, digest, found.captions, found.problem, None))
-            continue
+    return [_look_at_one(share, found) for found in portion.read()]
+
+
+def _look_at_one(share: float, found: RawSample) -> CheckedPicture:
+    digest = hashlib.blake2b(found.data, digest_size=16).digest()
+    width = height = 0
+    problem, tile = found.problem, None
+    if not problem:
         try:
             picture = open_rgb(io.BytesIO(found.data))
+            width, height = picture.size
+            if int.from_bytes(digest[:4], "big") < share * 2**32:
+                tile = square(picture, Look(resolution=TILE)).transpose(1, 2, 0)
         except Exception as error:  # noqa: BLE001 - Pillow raises OSError, SyntaxError, struct.error and more for broken files
             problem = str(error) if not isinstance(error, OSError) else "no picture that can be read"
             problem = problem or type(error).__name__
-            seen.append(CheckedPicture(found.name, len(found.data), 0, 0, digest, found.captions, problem, None))
-            continue
-        tile = None
-        if int.from_bytes(digest[:4], "big") < share * 2**32:
-            tile = square(picture, Look(resolution=TILE)).transpose(1, 2, 0)
-        width, height = picture.size
-        seen.append(CheckedPicture(found.name, len(found.data), width, height, digest, found.captions, "", tile))
-    return seen
+    return CheckedPicture(
+        name=found.name,
+        size=len(found.data),
+        width=width,
+        height=height,
+        digest=digest,
+        captions=found.captions,
+        class_number=found.class_number,
+        problem=problem,
+        tile=tile,
+    )
 
 
 def describe(report: CheckReport) -> str:
@@ -225,19 +255,26 @@ def describe(report: CheckReport) -> str:
         lines.append(f"{row['place']}: {row['pictures']} pictures{shards}, {row['usable']} usable")
     lines.append("")
     lines.append(f"pictures      {report.pictures}, of which {report.usable} can be used ({report.bytes / 1e6:.1f} MB)")
+    lines.append(f"              for methods {_FOR[report.condition]}")
     for name, text in (
         ("broken", "broken"),
         ("captionless", "without a caption"),
+        ("unlabelled", "without a class"),
         ("duplicates", "duplicates"),
-        ("empty_shards", "shards without a captioned picture"),
-        ("missing", "captions for pictures that are not there"),
-        ("unreadable", "rows of captions that cannot be understood"),
+        ("empty_shards", "shards without a picture"),
+        ("missing", "captions or classes for pictures that are not there"),
+        ("unreadable", "rows of metadata that cannot be understood"),
     ):
+        if name == "unlabelled" and not report.classes:
+            continue
         if getattr(report, name) or name in ("broken", "captionless", "duplicates"):
             lines.append(f"              {getattr(report, name)} {text}")
     if report.width:
         square_or_not = f"; {report.not_square} are not square" if report.not_square else ""
         lines.append(f"size          {_span(report.width)} wide, {_span(report.height)} high{square_or_not}")
+    for found in report.classes.values():
+        lines.append(f"classes       {len(found['pictures'])}, from {printable(found['from'])}")
+        lines += [f"              {line}" for line in _class_counts(found["pictures"])]
     captions = report.captions
     if captions:
         length = captions["words"]
@@ -254,6 +291,16 @@ def describe(report: CheckReport) -> str:
     for name, examples in (("broken", report.broken_examples), ("duplicates", report.duplicate_examples)):
         lines += [f"{name if at == 0 else '':13} {example}" for at, example in enumerate(examples)]
     return "\n".join(lines)
+
+
+def _class_counts(pictures: dict[str, int]) -> list[str]:
+    """The largest and smallest classes."""
+    ordered = sorted(pictures.items(), key=lambda item: (-item[1], item[0]))
+    shown = ordered if len(ordered) <= 2 * _CLASSES_SHOWN else ordered[:_CLASSES_SHOWN] + ordered[-_CLASSES_SHOWN:]
+    lines = [f"{count} x {printable(name)}" for name, count in shown]
+    if len(shown) < len(ordered):
+        lines.insert(_CLASSES_SHOWN, f"... {len(ordered) - len(shown)} more ...")
+    return lines
 
 
 def _span(side: dict[str, int]) -> str:

@@ -16,6 +16,8 @@ from training.datasets.errors import DataError
 
 Crop = Literal["centre", "random"]
 Resize = Literal["area", "lanczos"]
+Condition = Literal["captions", "classes", "none"]
+"""What a generator is told besides its noise, so what each picture must come with."""
 
 TEMPLATE_FIELD = "{}"
 

@@ -5,6 +5,7 @@ maps, with their captions and names in a JSON file beside it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import multiprocessing
@@ -12,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,24 +22,31 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.datasets.paired import Latents
-from training.datasets.pictures import Look, open_rgb, square
-from training.datasets.sources import text_beside
-from training.datasets.trees import Tree
+from training.datasets.config import Condition
+from training.datasets.errors import DataError
+from training.datasets.listing import Row, captions_of_row, digest, texts_beside
+from training.datasets.paired import Latents, read_latents
+from training.datasets.pictures import Look, is_picture, open_rgb, square
+from training.datasets.sources import ListedSource
+from training.datasets.trees import FolderTree, Tree
 
 # Below this many pictures the start of worker processes costs more than it saves.
 WORKERS_FROM = 2000
 CHUNK = 256
 
+# Raise when what is cached for given files would differ: they are part of the fingerprint.
+_PLAIN_VERSION = 1
+_DECODED_VERSION = 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class FolderDataset:
-    """Decoded pictures and their captions, row by row."""
+    """Decoded pictures with their captions and classes, row by row."""
 
     images: NDArray[np.uint8]
     """[N, 3, R, R], RGB; read-only, usually mapped from the cache file."""
     captions: list[list[str]]
-    """At least one caption for each row."""
+    """Of each row at least one; none where data were not opened for captions."""
     names: list[str]
     """Each picture's path relative to the folder, with forward slashes; sorted."""
     fingerprint: str
@@ -49,6 +57,14 @@ class FolderDataset:
     """Pictures left out because no caption stands beside them."""
     latents: Latents | None = None
     """What made the pictures, where the data say so."""
+    unlabelled: int = 0
+    """Pictures left out because they have no class."""
+    classes: NDArray[np.int64] | None = None
+    """[N], the class number of each row, `UNLABELLED` where it has none; None is that for all."""
+    class_names: tuple[str, ...] = ()
+    """Of each class number."""
+    condition: Condition = "captions"
+    """What the rows were chosen for."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,7 +75,11 @@ class FolderDataset:
 
     def skipped(self) -> str:
         """What was left out, in words; empty when nothing was."""
-        counts = ((self.broken, "broken"), (self.captionless, "without a caption"))
+        counts = (
+            (self.broken, "broken"),
+            (self.captionless, "without a caption"),
+            (self.unlabelled, "without a class"),
+        )
         parts = [f"{count} {what}" for count, what in counts if count]
         return "skipped " + " and ".join(parts) if parts else ""
 
@@ -73,10 +93,6 @@ class Chunk:
     captions: list[list[str]]
     broken: int
     captionless: int
-
-
-Row = tuple[str, tuple[str, ...] | None]
-"""A picture's name, and its captions; None when a .txt lies beside it."""
 
 
 def cache_folder() -> Path:
@@ -94,44 +110,74 @@ def cache_folder() -> Path:
 
 
 def load_decoded(
-    tree: Tree,
-    rows: Sequence[Row],
+    source: ListedSource,
     look: Look,
+    condition: Condition,
     *,
     cache: Path,
-    stem: str,
-    fingerprint: str,
+    template: str = "",
     workers: int | None = None,
     progress: bool = True,
 ) -> FolderDataset:
-    """The rows' usable pictures from the cache, where `stem` names them, or decoded into it.
+    """The usable pictures of a source from the cache, or decoded into it.
 
-    When the cache cannot be written the array stays in memory.
+    When the cache cannot be written the array stays in memory. Raises `DataError` when no picture can be used.
     """
+    stem, fingerprint = _keys(source, look, condition, template)
     dataset = _read_cache(cache, stem, fingerprint)
     if dataset is None:
-        shape = (len(rows), 3, look.resolution, look.resolution)
-        chunks = _decode(partial(decode_rows, tree, look=look), rows, workers, progress)
-        dataset = _store(cache, stem, shape, fingerprint, chunks)
-    return dataset
+        shape = (len(source), 3, look.resolution, look.resolution)
+        decode = partial(decode_rows, source.tree, look=look, condition=condition)
+        dataset = _store(cache, stem, shape, fingerprint, _decode(decode, source.rows, workers, progress))
+    numbers = {row.name: row.class_number for row in source.rows}
+    dataset = replace(
+        dataset,
+        captionless=dataset.captionless + source.captionless,
+        unlabelled=source.unlabelled,
+        classes=np.array([numbers[name] for name in dataset.names], np.int64),
+        class_names=source.class_names,
+        condition=condition,
+    )
+    if not len(dataset):
+        others = {
+            "captions": f", {dataset.captionless} without a caption",
+            "classes": f", {dataset.unlabelled} without a class",
+            "none": "",
+        }
+        raise DataError(
+            f"{source.label}: no usable picture: {dataset.broken} broken{others[condition]}; "
+            "`glissando data check` tells more"
+        )
+    return replace(dataset, latents=_latents(source, dataset.names, condition))
 
 
-def decode_rows(tree: Tree, rows: Sequence[Row], look: Look) -> Chunk:
+def _latents(source: ListedSource, names: Sequence[str], condition: Condition) -> Latents | None:
+    """What made the pictures of these names; None unless the data are a captioned folder that says so."""
+    if condition != "captions" or not source.plain or not isinstance(source.tree, FolderTree):
+        return None
+    latents = read_latents(source.tree.root, len(source))
+    if latents is None or len(names) == len(source):
+        return latents
+    places = {row.name: number for number, row in enumerate(source.rows)}
+    return replace(latents, rows=latents.rows[[places[name] for name in names]])
+
+
+def decode_rows(tree: Tree, rows: Sequence[Row], look: Look, condition: Condition = "captions") -> Chunk:
     """Every usable picture of the rows; of large JPEGs every pixel counts."""
     images: list[NDArray[np.uint8]] = []
     names: list[str] = []
     captions: list[list[str]] = []
     captionless = 0
-    for name, known in rows:
-        lines = known if known is not None else text_beside(tree, name)
-        if not lines:
+    for row in rows:
+        lines = captions_of_row(tree, row)
+        if condition == "captions" and not lines:
             captionless += 1
             continue
         try:
-            images.append(square(open_rgb(io.BytesIO(tree.read(name))), look))
+            images.append(square(open_rgb(io.BytesIO(tree.read(row.name))), look))
         except Exception:  # noqa: BLE001 - Pillow raises OSError, SyntaxError, struct.error and more for broken files
             continue
-        names.append(name)
+        names.append(row.name)
         captions.append(list(lines))
     stacked = np.stack(images) if images else np.empty((0, 3, look.resolution, look.resolution), np.uint8)
     broken = len(rows) - len(names) - captionless
@@ -158,6 +204,30 @@ def _decode(
             for chunk in chunks:
                 yield decode(chunk)
                 bar.update(len(chunk))
+
+
+def _keys(source: ListedSource, look: Look, condition: Condition, template: str) -> tuple[str, str]:
+    """(name of the cached files, fingerprint of what they hold)."""
+    if condition == "captions" and source.plain and look == Look(resolution=look.resolution):
+        place = str(Path(source.label).resolve())
+        stem = hashlib.sha256(place.encode()).hexdigest()[:16] + f"-{look.resolution}"
+        return stem, _plain_fingerprint(source.tree, look.resolution)
+    named = [] if condition == "captions" else [condition]
+    stem = digest([os.path.abspath(source.label), template, repr(look), *named])[:24]
+    return stem, digest([repr((_DECODED_VERSION, look, source.fingerprint)), *named])
+
+
+def _plain_fingerprint(tree: Tree, resolution: int) -> str:
+    """Of a folder with a .txt beside each picture: as runs begun by earlier versions know it."""
+    files = tree.files()
+    pictures = sorted(name for name in files if is_picture(name))
+    texts = texts_beside(files, pictures)
+    made = hashlib.sha256(f"{_PLAIN_VERSION} {resolution}\n".encode())
+    for name in pictures:
+        text = files.get(texts.get(name, ""))
+        marks = (*files[name], *(text if text is not None else (-1, -1)))
+        made.update(f"{name}\0{marks}\n".encode("utf-8", "surrogateescape"))
+    return made.hexdigest()
 
 
 # --- the cache ------------------------------------------------------------------------------------------------------

@@ -14,13 +14,14 @@ from typing import IO, BinaryIO, Literal, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.config import is_url, place_shown
+from training.datasets.config import Condition, is_url, place_shown
 from training.datasets.errors import DataError
+from training.datasets.labels import UNLABELLED
+from training.datasets.listing import Row, captions_of_row
 from training.datasets.mixing import look_rng, shard_order
 from training.datasets.pictures import Look, decode
 from training.datasets.remote import MissingError, RemoteError, fetch
-from training.datasets.sources import text_beside
-from training.datasets.tar import FileReader, TarError, TarIndex, captions_of, index_tar, picture_of
+from training.datasets.tar import FileReader, Sample, TarError, TarIndex, captions_of, class_of, index_tar, picture_of
 from training.datasets.trees import Tree
 
 ENOUGH_BROKEN = 1000
@@ -38,9 +39,7 @@ class RowTask(NamedTuple):
 
     position: int
     source: int
-    name: str
-    captions: tuple[str, ...] | None
-    """None when a .txt lies beside it."""
+    row: Row
 
 
 class ShardTask(NamedTuple):
@@ -67,6 +66,7 @@ class DecodeResult(NamedTuple):
     problem: str = ""
     skipped: tuple[str, ...] = ()
     """Names of unusable samples of the shard that were passed over."""
+    class_number: int = UNLABELLED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +88,8 @@ class DecodeSettings:
     seed: int
     spool: Path
     """Folder for shards that come from a server."""
+    condition: Condition = "captions"
+    """What a picture must have to be used."""
 
 
 @dataclass
@@ -133,16 +135,19 @@ class Decoder:
         tree = self.setting.trees[task.source]
         assert tree is not None
         rng = look_rng(self.setting.seed, task.position)
-        captions = task.captions if task.captions is not None else text_beside(tree, task.name)
+        captions = captions_of_row(tree, task.row)
         try:
-            data = tree.read(task.name)
+            data = tree.read(task.row.name)
         except OSError as error:
             status: Status = "gone" if tree.gone() else "broken"
             return DecodeResult(status, problem=f"{tree.label}: {error}")
-        if not captions:
-            return DecodeResult("broken", problem="no caption")
+        lacking = self._lacking(captions, task.row.class_number)
+        if lacking:
+            return DecodeResult("broken", problem=lacking)
         problem = self._decode(data, rng, into)
-        return DecodeResult("broken", problem=problem) if problem else DecodeResult("fine", _choose(captions, rng))
+        if problem:
+            return DecodeResult("broken", problem=problem)
+        return DecodeResult("fine", _choose(captions, rng), class_number=task.row.class_number)
 
     def _sample(self, task: ShardTask, into: NDArray[np.uint8]) -> DecodeResult:
         try:
@@ -159,15 +164,28 @@ class Decoder:
                 continue
             sample, rng = samples[which], look_rng(self.setting.seed, task.position)
             try:
-                captions = captions_of(shard.reader, sample)
-                data = picture_of(shard.reader, sample) if captions else b""
+                captions, number = self._condition_of(shard.reader, sample)
+                data = b"" if self._lacking(captions, number) else picture_of(shard.reader, sample)
             except OSError:
-                captions, data = [], b""
-            if captions and not self._decode(data, rng, into):
-                return DecodeResult("fine", _choose(tuple(captions), rng), skipped=tuple(skipped))
+                captions, number, data = (), UNLABELLED, b""
+            if data and not self._decode(data, rng, into):
+                return DecodeResult("fine", _choose(captions, rng), skipped=tuple(skipped), class_number=number)
             shard.unusable.add(which)
             skipped.append(f"{place_shown(task.place)}: {sample.key}")
         return DecodeResult("empty", problem="no usable picture", skipped=tuple(skipped))
+
+    def _condition_of(self, reader: FileReader, sample: Sample) -> tuple[tuple[str, ...], int]:
+        """A sample's captions or class number, whichever is asked for."""
+        captions = tuple(captions_of(reader, sample)) if self.setting.condition == "captions" else ()
+        return captions, class_of(reader, sample) if self.setting.condition == "classes" else UNLABELLED
+
+    def _lacking(self, captions: Sequence[str], class_number: int) -> str:
+        """What a picture lacks to be used; empty when it has it."""
+        if self.setting.condition == "captions" and not captions:
+            return "no caption"
+        if self.setting.condition == "classes" and class_number == UNLABELLED:
+            return "no class"
+        return ""
 
     def _decode(self, data: bytes, rng: np.random.Generator, into: NDArray[np.uint8]) -> str:
         """Decode into a place; returns what is wrong, or nothing."""
@@ -184,9 +202,10 @@ class Decoder:
             file = self._file(task)
             try:
                 reader = FileReader(cast(BinaryIO, file))
-                index = index_tar(reader)
+                index = index_tar(reader, self.setting.condition)
                 if not index.samples:
-                    raise TarError("no captioned pictures in it")
+                    captioned = "captioned " if self.setting.condition == "captions" else ""
+                    raise TarError(f"no {captioned}pictures in it")
             except BaseException:
                 file.close()
                 raise
@@ -222,7 +241,7 @@ class Decoder:
 
 
 def _choose(captions: tuple[str, ...], rng: np.random.Generator) -> str:
-    return captions[int(rng.random() * len(captions))]
+    return captions[int(rng.random() * len(captions))] if captions else ""
 
 
 def _drop(fetching: Future[IO[bytes]]) -> None:

@@ -1,4 +1,4 @@
-"""Batches of pictures with a caption each, decoded ahead of the trainer.
+"""Batches of pictures with a condition each, decoded ahead of the trainer.
 
 The order is `Mixing`'s; a picture that cannot be used is counted, and its place taken by the next usable one of its
 list or shard. That depends on the data alone, so a run that is resumed, by however many ranks, sees what an
@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.config import place_shown
+from training.datasets.config import Condition, place_shown
+from training.datasets.decoded import FolderDataset
 from training.datasets.decoding import (
     ENOUGH_BROKEN,
     ENOUGH_EMPTY,
@@ -28,7 +29,7 @@ from training.datasets.decoding import (
     spool_folder,
 )
 from training.datasets.errors import DataError
-from training.datasets.folder import FolderDataset
+from training.datasets.labels import UNLABELLED
 from training.datasets.mixing import Draw, ListShape, Mixing, ShardShape, look_rng
 from training.datasets.pictures import Look
 from training.datasets.shards import ShardSource
@@ -47,7 +48,9 @@ class Batch:
     images: NDArray[np.uint8]
     """[N, 3, R, R]."""
     captions: list[list[str]]
-    """Of each picture those to choose from; one, where the choice is made already."""
+    """Of each picture those to choose from: one, where the choice is made already, none where it has none."""
+    classes: NDArray[np.int64]
+    """[N], the class number of each picture; `UNLABELLED` (-1) where it has none."""
 
 
 class Batches(Protocol):
@@ -98,6 +101,7 @@ class _Pending:
     draws: list[Draw]
     images: NDArray[np.uint8]
     captions: list[str]
+    classes: NDArray[np.int64]
     missing: int
 
 
@@ -125,6 +129,7 @@ class Loader:
         cache: Path,
         key: str,
         own: slice,
+        condition: Condition = "captions",
         workers: int = 0,
         lanes: int = 16,
     ) -> None:
@@ -138,7 +143,7 @@ class Loader:
         self._mixing = Mixing(shapes, weights, batch=batch, seed=seed, lanes=lanes, key=key)
         self._own = own
         trees = tuple(source.tree if isinstance(source, ListedSource) else None for source in self._sources)
-        setting = DecodeSettings(trees=trees, look=look, seed=seed, spool=spool_folder(cache))
+        setting = DecodeSettings(trees=trees, look=look, seed=seed, spool=spool_folder(cache), condition=condition)
         decoded = all(isinstance(source, FolderDataset) for source in self._sources)
         self._executor: Executor = (
             WorkerPool(setting, workers) if workers and not decoded else InProcessExecutor(setting)
@@ -155,7 +160,8 @@ class Loader:
         self.ready(1)
         pending = self._ahead.popleft()
         self._fill(_AHEAD)
-        return Batch(images=pending.images, captions=[[caption] for caption in pending.captions])
+        captions = [[caption] if caption else [] for caption in pending.captions]
+        return Batch(images=pending.images, captions=captions, classes=pending.classes)
 
     def ready(self, count: int) -> None:
         self._fill(count)
@@ -198,7 +204,12 @@ class Loader:
             draws = self._mixing.next()[self._own]
             side = self._look.resolution
             pending = _Pending(
-                before, draws, np.empty((len(draws), 3, side, side), np.uint8), [""] * len(draws), len(draws)
+                before=before,
+                draws=draws,
+                images=np.empty((len(draws), 3, side, side), np.uint8),
+                captions=[""] * len(draws),
+                classes=np.full(len(draws), UNLABELLED, np.int64),
+                missing=len(draws),
             )
             self._ahead.append(pending)
             by_worker: dict[int, list[int]] = {}
@@ -228,8 +239,7 @@ class Loader:
     def _task(self, draw: Draw, item: int) -> Task:
         source = self._sources[draw.source]
         if isinstance(source, ListedSource):
-            captions = source.captions[item] if source.captions is not None else None
-            return RowTask(draw.position, draw.source, source.names[item], captions)
+            return RowTask(draw.position, draw.source, source.rows[item])
         assert isinstance(source, ShardSource)
         coming = self._mixing.shard_at(draw.source, draw.turn + self._mixing.lanes[draw.source])
         return ShardTask(
@@ -268,7 +278,9 @@ class Loader:
         image = dataset.images[draw.item]
         pending.images[place] = image[:, :, ::-1] if mirrored and self._look.mirror else image
         captions = dataset.captions[draw.item]
-        pending.captions[place] = captions[int(rng.random() * len(captions))]
+        pending.captions[place] = captions[int(rng.random() * len(captions))] if captions else ""
+        if dataset.classes is not None:
+            pending.classes[place] = dataset.classes[draw.item]
         pending.missing -= 1
 
     # --- taking answers ---------------------------------------------------------------------------------------------
@@ -287,6 +299,7 @@ class Loader:
             if answer.status == "fine":
                 pending.images[place] = answers.pixels[at]
                 pending.captions[place] = answer.caption
+                pending.classes[place] = answer.class_number
                 pending.missing -= 1
             else:
                 self._replace(pending, place, ticket.items[at], answer, alone=len(ticket.places) == 1)
@@ -302,7 +315,7 @@ class Loader:
             )
         if answer.status != "ended" or (alone and isinstance(source, ListedSource)):
             assert not isinstance(source, FolderDataset)
-            name = place_shown(source.places[item]) if isinstance(source, ShardSource) else source.names[item]
+            name = place_shown(source.places[item]) if isinstance(source, ShardSource) else source.rows[item].name
             self._note(self._bad, (draw.source, item), f"{name} ({answer.problem})")
         elif alone:
             # Which sample of the shard it was is not known here; the one after it is another.

@@ -6,7 +6,6 @@ always were. Everything else is read and decoded as it is needed, by worker proc
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,17 +15,18 @@ from typing import Any
 import numpy as np
 
 from core.words import words
-from training.datasets.config import DataConfig, SourceSpec, is_url
+from training.datasets.config import Condition, DataConfig, is_url
 from training.datasets.decoded import FolderDataset, cache_folder, load_decoded
 from training.datasets.errors import DataError
-from training.datasets.folder import BatchStream, load_folder
+from training.datasets.folder import BatchStream
+from training.datasets.labels import UNLABELLED, merged
+from training.datasets.listing import digest
 from training.datasets.loader import Batch, Batches, Loader, Pool
 from training.datasets.pictures import Look
 from training.datasets.reading import Shard
 from training.datasets.shards import ShardSource
-from training.datasets.sources import ListedSource, open_source
+from training.datasets.sources import ListedSource, open_source, relabelled
 
-_DECODED_VERSION = 1
 _CAPTIONS_FOR_WORDS = 100_000
 
 
@@ -43,6 +43,10 @@ class StreamedData:
     """Changes when any file does, as far as is known without reading it."""
     order_key: str
     """Changes when the order does in which pictures are drawn."""
+    condition: Condition = "captions"
+    """What the pictures were chosen for."""
+    class_names: tuple[str, ...] = ()
+    """Of each class number."""
 
     @property
     def latents(self) -> None:
@@ -55,9 +59,15 @@ class StreamedData:
     def skipped(self) -> str:
         """What was left out before anything was decoded, in words; empty when nothing was."""
         captionless = sum(pool.source.captionless for pool in self.pools)
+        unlabelled = sum(pool.source.unlabelled for pool in self.pools)
         broken = sum(pool.source.broken for pool in self.pools if isinstance(pool.source, FolderDataset))
         empty = sum(pool.source.empty for pool in self.pools if isinstance(pool.source, ShardSource))
-        counts = ((broken, "broken"), (captionless, "without a caption"), (empty, "shards without a captioned picture"))
+        counts = (
+            (broken, "broken"),
+            (captionless, "without a caption"),
+            (unlabelled, "without a class"),
+            (empty, f"shards without a {'captioned ' if self.condition == 'captions' else ''}picture"),
+        )
         parts = [f"{count} {what}" for count, what in counts if count]
         return "skipped " + " and ".join(parts) if parts else ""
 
@@ -65,11 +75,25 @@ class StreamedData:
 Data = FolderDataset | StreamedData
 
 
-def open_data(config: DataConfig, resolution: int, *, cache: Path | None = None, progress: bool = True) -> Data:
-    """Find the pictures, and decode those of small sources. Raises `DataError` when a source has no usable picture."""
+def open_data(
+    config: DataConfig,
+    resolution: int,
+    *,
+    condition: Condition = "captions",
+    cache: Path | None = None,
+    progress: bool = True,
+) -> Data:
+    """Find the pictures that have what `condition` asks for, and decode those of small sources.
+
+    For "classes" the class numbers of several sources agree. Raises `DataError` when a source has no usable picture.
+    """
     cache = cache if cache is not None else cache_folder()
     look = Look(resolution=resolution, crop=config.crop, mirror=config.mirror, resize=config.resize)
-    sources = [open_source(spec, cache=cache, progress=progress) for spec in config.sources]
+    sources = [open_source(spec, cache=cache, condition=condition, progress=progress) for spec in config.sources]
+    class_names: tuple[str, ...] = ()
+    if condition == "classes":
+        class_names = merged([(source.label, source.class_names) for source in sources])
+        sources = [relabelled(source, class_names) for source in sources]
     still = replace(look, mirror=False)
     pools = []
     for spec, source in zip(config.sources, sources, strict=True):
@@ -77,13 +101,15 @@ def open_data(config: DataConfig, resolution: int, *, cache: Path | None = None,
         if isinstance(source, ListedSource) and look.crop == "centre":
             size = len(source) * 3 * resolution**2
             if size <= config.memory_gb * 1e9:
-                kept = _decoded(spec, source, still, cache, progress)
+                kept = load_decoded(
+                    source, still, condition, cache=cache, template=spec.template or "", progress=progress
+                )
         pools.append(Pool(source=kept, weight=spec.weight))
     first = pools[0].source
     if len(pools) == 1 and isinstance(first, FolderDataset) and not look.mirror:
         return first
     keys = [
-        _digest(*source.names) if isinstance(source, FolderDataset) else source.order_key
+        digest(source.names) if isinstance(source, FolderDataset) else source.order_key
         for source in (pool.source for pool in pools)
     ]
     weights = [repr(pool.weight) for pool in pools]
@@ -93,8 +119,10 @@ def open_data(config: DataConfig, resolution: int, *, cache: Path | None = None,
         workers=config.workers,
         lanes=config.lanes,
         cache=cache,
-        fingerprint=_digest(*(source.fingerprint for source in sources), *weights, repr(look)),
-        order_key=_digest(*keys, *weights, str(config.lanes)),
+        fingerprint=digest([*(source.fingerprint for source in sources), *weights, repr(look)]),
+        order_key=digest([*keys, *weights, str(config.lanes)]),
+        condition=condition,
+        class_names=class_names,
     )
 
 
@@ -120,6 +148,7 @@ def open_batches(data: Data, *, batch: int, seed: int, own: slice | None = None)
         cache=data.cache,
         key=data.order_key,
         own=own,
+        condition=data.condition,
         workers=data.workers,
         lanes=data.lanes,
     )
@@ -168,7 +197,12 @@ class DecodedBatches:
 
     def next(self) -> Batch:
         rows = self._stream.next()[self._own]
-        return Batch(images=np.asarray(self._data.images[rows]), captions=[self._data.captions[row] for row in rows])
+        classes = self._data.classes
+        return Batch(
+            images=np.asarray(self._data.images[rows]),
+            captions=[self._data.captions[row] for row in rows],
+            classes=classes[rows] if classes is not None else np.full(len(rows), UNLABELLED, np.int64),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return dict(self._stream.state_dict())
@@ -181,35 +215,3 @@ class DecodedBatches:
 
     def close(self) -> None:
         """Nothing to let go of."""
-
-
-def _decoded(spec: SourceSpec, source: ListedSource, look: Look, cache: Path, progress: bool) -> FolderDataset:
-    if source.plain and look == Look(resolution=look.resolution):
-        return load_folder(spec.place, look.resolution, cache=cache, progress=progress)
-    rows = [
-        (name, source.captions[row] if source.captions is not None else None) for row, name in enumerate(source.names)
-    ]
-    setting = repr((_DECODED_VERSION, look, source.fingerprint))
-    dataset = load_decoded(
-        source.tree,
-        rows,
-        look,
-        cache=cache,
-        stem=_digest(os.path.abspath(source.label), spec.template or "", repr(look))[:24],
-        fingerprint=_digest(setting),
-        progress=progress,
-    )
-    dataset = replace(dataset, captionless=dataset.captionless + source.captionless)
-    if not len(dataset):
-        raise DataError(
-            f"{source.label}: no usable picture: {dataset.broken} broken, {dataset.captionless} without a caption; "
-            "`glissando data check` tells more"
-        )
-    return dataset
-
-
-def _digest(*lines: str) -> str:
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
-    return digest.hexdigest()

@@ -20,9 +20,10 @@ import numpy as np
 
 from training.datasets.config import is_url
 from training.datasets.errors import DataError
+from training.datasets.labels import UNLABELLED
+from training.datasets.listing import Row, captions_of_row
 from training.datasets.remote import MissingError, RemoteError, fetch
-from training.datasets.sources import text_beside
-from training.datasets.tar import FileReader, TarError, captions_of, index_tar, picture_of
+from training.datasets.tar import FileReader, TarError, captions_of, class_of, index_tar, picture_of
 from training.datasets.trees import Tree
 
 Item = TypeVar("Item")
@@ -31,13 +32,14 @@ _AHEAD = 3
 
 
 class RawSample(NamedTuple):
-    """A picture's file and its captions, not decoded."""
+    """A picture's file and what is known of it, not decoded."""
 
     name: str
     data: bytes
     captions: tuple[str, ...]
     problem: str
     """Why the file could not be read; empty when it could."""
+    class_number: int = UNLABELLED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +47,18 @@ class Rows:
     """Some rows of a list."""
 
     tree: Tree
-    rows: tuple[tuple[str, tuple[str, ...] | None], ...]
-    """Names and captions; None when a .txt lies beside."""
+    rows: tuple[Row, ...]
 
     def read(self) -> Iterator[RawSample]:
         """Every one of them. Raises `DataError` when the whole source is gone."""
-        for name, known in self.rows:
-            captions = known if known is not None else text_beside(self.tree, name)
+        for row in self.rows:
+            captions = captions_of_row(self.tree, row)
             try:
-                yield RawSample(name, self.tree.read(name), captions, "")
+                yield RawSample(row.name, self.tree.read(row.name), captions, "", row.class_number)
             except OSError as error:
                 if self.tree.gone():
                     raise DataError(f"{self.tree.label}: cannot be read any more: {error}") from None
-                yield RawSample(name, b"", captions, str(error))
+                yield RawSample(row.name, b"", captions, str(error), row.class_number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +71,8 @@ class Shard:
     """Seeds of the order in which samples are read; None is as they come."""
 
     def read(self) -> Iterator[RawSample]:
-        """Every sample with a picture and a caption beside it; nothing when it is missing or no shard. Raises
-        `DataError` when it cannot be reached."""
+        """Every sample with a picture; nothing when the shard is missing or none. Raises `DataError` when it cannot be
+        reached."""
         try:
             file = fetch(self.place, self.spool) if is_url(self.place) else open(self.place, "rb")  # noqa: SIM115
         except MissingError:
@@ -81,18 +82,18 @@ class Shard:
         with file:
             reader = FileReader(cast(BinaryIO, file))
             try:
-                index = index_tar(reader)
+                index = index_tar(reader, None)
             except TarError:
                 return
             order: Sequence[int] = range(len(index.samples))
             if self.shuffle is not None:
                 order = np.random.default_rng(self.shuffle).permutation(len(index.samples)).tolist()
             for sample in (index.samples[at] for at in order):
-                captions = tuple(captions_of(reader, sample))
+                captions, class_number = tuple(captions_of(reader, sample)), class_of(reader, sample)
                 try:
-                    yield RawSample(sample.key, picture_of(reader, sample), captions, "")
+                    yield RawSample(sample.key, picture_of(reader, sample), captions, "", class_number)
                 except OSError as error:
-                    yield RawSample(sample.key, b"", captions, str(error))
+                    yield RawSample(sample.key, b"", captions, str(error), class_number)
 
     def texts(self) -> Iterator[tuple[str, ...]]:
         """The captions of every sample of a shard on disk. Raises `DataError` when it cannot be read."""
@@ -126,18 +127,6 @@ def in_order(work: Callable[[Item], Result], items: Sequence[Item], workers: int
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def portions_of(rows: Sequence[tuple[Tree, str, tuple[str, ...] | None]], size: int) -> list[Rows]:
-    """Rows in their order, `size` at a time, though never of two trees in one."""
-    portions: list[Rows] = []
-    start = 0
-    for end in range(1, len(rows) + 1):
-        if end == len(rows) or end - start == size or rows[end][0] is not rows[start][0]:
-            part = rows[start:end]
-            portions.append(Rows(tree=part[0][0], rows=tuple((name, captions) for _, name, captions in part)))
-            start = end
-    return portions
 
 
 def _ignore_interrupt() -> None:

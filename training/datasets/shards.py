@@ -17,22 +17,25 @@ import urllib.parse
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from training.datasets.captions import decode_text
-from training.datasets.config import SourceSpec, is_url, place_shown
+from training.datasets.config import Condition, SourceSpec, is_url, place_shown
 from training.datasets.errors import DataError
+from training.datasets.labels import UNLABELLED
 from training.datasets.remote import MissingError, RemoteError, small, stream
-from training.datasets.tar import FileReader, StreamReader, TarError, index_tar
+from training.datasets.tar import FileReader, StreamReader, TarError, captions_of, class_of, index_tar
 
 INDEX_NAME = "index.json"
 INDEX_FORMAT = "glissando-shards"
 MAX_SHARDS = 1_000_000
 _MAX_INDEX_BYTES = 256 << 20
 _FIRST_TRIES = 20
+_SAMPLES_TO_TRY = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,12 @@ class ShardSource:
     """Shards left out because they hold no captioned picture, or are no shards."""
     captionless: int
     """Pictures in them without a caption, as far as they were counted."""
+    unlabelled: int = 0
+    """Pictures in them without a class, as far as they were counted."""
+    class_names: tuple[str, ...] = ()
+    """Of each class number; empty when there are no classes."""
+    classes_from: str = ""
+    """Where the classes were found, for messages."""
     vocabulary: tuple[str, ...]
     """Words of the captions, when an index lists them."""
     weight: float = 1.0
@@ -68,28 +77,52 @@ def is_shards(place: str) -> bool:
     return path.is_dir() and next(path.glob("*.tar"), None) is not None
 
 
-def open_shards(spec: SourceSpec, *, cache: Path, progress: bool = True) -> ShardSource:
-    """Find the shards and how many samples they hold. Raises `DataError`."""
+@dataclass(frozen=True, kw_only=True)
+class ShardCount:
+    """What one shard holds."""
+
+    samples: int
+    alone: int
+    """Pictures that lack what was asked for."""
+    classes: int = 0
+    """The highest class number and one; 0 without classes."""
+
+
+def open_shards(
+    spec: SourceSpec, *, cache: Path, condition: Condition | None = "captions", progress: bool = True
+) -> ShardSource:
+    """Find the shards and how many samples they hold that have what `condition` asks for. Raises `DataError`."""
     places = find_shards(spec.place)
     remote = is_url(places[0])
     if any(is_url(place) != remote for place in places):
         raise DataError(f"{spec.place}: expected shards on disk or on a server, got both; give two sources")
     index = _read_index(places[0], remote)
     counts: list[int]
-    empty = captionless = 0
+    empty = alone = 0
+    class_names = _indexed_classes(index) if condition in ("classes", None) else ()
     if remote:
-        counts = _remote_counts(places, index)
+        counts = _remote_counts(places, index, condition)
         marks = list(map(str, counts))
+        if condition == "classes" and not class_names:
+            raise DataError(
+                f"{place_shown(spec.place)}: how many classes there are is not known; shards on a server need an "
+                f"{INDEX_NAME} with their classes, as `glissando data build` writes it"
+            )
     else:
-        marks, found = _local_counts(spec.place, places, cache, progress)
-        counts = [count for count, _ in found]
-        captionless = sum(alone for _, alone in found)
+        marks, found = _local_counts(spec.place, places, cache, condition, progress)
+        counts = [count.samples for count in found]
+        alone = sum(count.alone for count in found)
         empty = counts.count(0)
+        highest = max(count.classes for count in found)
+        if highest > len(class_names):
+            class_names = tuple(map(str, range(highest)))
     used = [(place, count) for place, count in zip(places, counts, strict=True) if count]
-    if not used:
+    if not used or (condition == "classes" and not class_names):
+        wanted = {"captions": "a captioned picture", "classes": "a picture with a class"}.get(condition or "")
+        beside = {"captions": " and NAME.txt or NAME.json", "classes": " and its number in NAME.cls"}
         raise DataError(
-            f"{place_shown(spec.place)}: none of {len(places)} shards holds a captioned picture; "
-            f"expected tar files with NAME.jpg (or .png, .webp) and NAME.txt or NAME.json"
+            f"{place_shown(spec.place)}: none of {len(places)} shards holds {wanted or 'a picture'}; "
+            f"expected tar files with NAME.jpg (or .png, .webp){beside.get(condition or '', '')}"
         )
     names = [_base(place) for place, _ in used]
     vocabulary = index.get("vocabulary", ()) if isinstance(index.get("vocabulary"), list) else ()
@@ -100,10 +133,25 @@ def open_shards(spec: SourceSpec, *, cache: Path, progress: bool = True) -> Shar
         fingerprint=_digest([f"{_base(place)} {mark}" for place, mark in zip(places, marks, strict=True)]),
         order_key=_digest([f"{name} {count}" for name, (_, count) in zip(names, used, strict=True)]),
         empty=empty,
-        captionless=captionless,
+        captionless=alone if condition == "captions" else 0,
+        unlabelled=alone if condition == "classes" else 0,
+        class_names=class_names,
+        classes_from="the shards" if class_names else "",
         vocabulary=tuple(word for word in vocabulary if isinstance(word, str)),
         weight=spec.weight,
     )
+
+
+def is_captioned(source: ShardSource) -> bool:
+    """Whether the first shard has captions; shards on a server are taken to."""
+    if is_url(source.places[0]):
+        return True
+    try:
+        with open(source.places[0], "rb") as file:
+            reader = FileReader(file)
+            return any(captions_of(reader, sample) for sample in index_tar(reader).samples[:_SAMPLES_TO_TRY])
+    except (OSError, TarError):
+        return False
 
 
 def find_shards(place: str) -> list[str]:
@@ -164,28 +212,31 @@ def _choices(text: str, inside: str) -> list[str]:
 # --- how many samples -----------------------------------------------------------------------------------------------
 
 
-def count_file(path: str) -> tuple[int, int]:
-    """(samples, pictures without a caption beside them) of a shard on disk; nothing for what is no tar.
-
-    Raises `OSError` when it cannot be read.
-    """
+def count_file(path: str, condition: Condition | None = "captions") -> ShardCount:
+    """What a shard on disk holds; nothing for what is no tar. Classes are only looked at when captions are not what is
+    asked for. Raises `OSError` when it cannot be read."""
     with open(path, "rb") as file:
+        reader = FileReader(file)
         try:
-            index = index_tar(FileReader(file))
+            index = index_tar(reader, condition)
         except TarError:
-            return 0, 0
-    return len(index.samples), index.pictures_alone
+            return ShardCount(samples=0, alone=0)
+        highest = UNLABELLED
+        if condition in ("classes", None):
+            highest = max((class_of(reader, sample) for sample in index.samples), default=UNLABELLED)
+    return ShardCount(samples=len(index.samples), alone=index.pictures_alone, classes=highest + 1)
 
 
 def _local_counts(
-    label: str, places: Sequence[str], cache: Path, progress: bool
-) -> tuple[list[str], list[tuple[int, int]]]:
+    label: str, places: Sequence[str], cache: Path, condition: Condition | None, progress: bool
+) -> tuple[list[str], list[ShardCount]]:
     try:
         stats = [os.stat(place) for place in places]
     except OSError as error:
         raise DataError(f"{error.filename}: cannot read this shard: {error.strerror or error}") from None
     marks = [f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats]
-    stored = cache / f"shards-{_digest([label])[:16]}.json"
+    asked = "" if condition == "captions" else f" {condition}"
+    stored = cache / f"shards-{_digest([label + asked])[:16]}.json"
     known = _read_counts(stored)
     keys = [f"{os.path.abspath(place)} {mark}" for place, mark in zip(places, marks, strict=True)]
     missing = [(key, place) for key, place in zip(keys, places, strict=True) if key not in known]
@@ -195,23 +246,33 @@ def _local_counts(
             tqdm(total=len(missing), desc="counting shards", disable=None if progress else True, leave=False) as bar,
         ):
             try:
-                for (key, _), counted in zip(missing, pool.map(count_file, [p for _, p in missing]), strict=True):
+                count = partial(count_file, condition=condition)
+                for (key, _), counted in zip(missing, pool.map(count, [place for _, place in missing]), strict=True):
                     known[key] = counted
                     bar.update()
             except OSError as error:
                 raise DataError(f"{label}: cannot read a shard: {error}") from None
         with contextlib.suppress(OSError):  # counting again is all it costs
             cache.mkdir(parents=True, exist_ok=True)
-            partial = stored.with_name(f"{stored.name}.{os.getpid()}.partial")
-            partial.write_text(json.dumps({key: known[key] for key in keys}), encoding="utf-8")
-            os.replace(partial, stored)
+            unfinished = stored.with_name(f"{stored.name}.{os.getpid()}.partial")
+            counts = {key: (known[key].samples, known[key].alone, known[key].classes) for key in keys}
+            unfinished.write_text(json.dumps(counts), encoding="utf-8")
+            os.replace(unfinished, stored)
     return marks, [known[key] for key in keys]
 
 
-def _read_counts(stored: Path) -> dict[str, tuple[int, int]]:
+def _indexed_classes(index: dict[str, Any]) -> tuple[str, ...]:
+    names = index.get("classes")
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _read_counts(stored: Path) -> dict[str, ShardCount]:
     try:
         values = json.loads(stored.read_text(encoding="utf-8"))
-        return {str(key): (int(count), int(alone)) for key, (count, alone) in values.items()}
+        return {
+            str(key): ShardCount(samples=int(count), alone=int(alone), classes=int(classes))
+            for key, (count, alone, classes) in values.items()
+        }
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
@@ -236,7 +297,7 @@ def _read_index(place: str, remote: bool) -> dict[str, Any]:
     return values if isinstance(values, dict) and values.get("format") == INDEX_FORMAT else {}
 
 
-def _remote_counts(places: Sequence[str], index: dict[str, Any]) -> list[int]:
+def _remote_counts(places: Sequence[str], index: dict[str, Any], condition: Condition | None) -> list[int]:
     listed = index.get("shards")
     if isinstance(listed, dict):
         counts = [listed.get(_base(place)) for place in places]
@@ -246,7 +307,7 @@ def _remote_counts(places: Sequence[str], index: dict[str, Any]) -> list[int]:
     for place in places[:_FIRST_TRIES]:
         try:
             with stream(place) as response:
-                count = len(index_tar(StreamReader(response)).samples)
+                count = len(index_tar(StreamReader(response), condition).samples)
         except TarError:
             problem = f"{_base(place)} is no tar file"
             continue
@@ -257,7 +318,7 @@ def _remote_counts(places: Sequence[str], index: dict[str, Any]) -> list[int]:
             raise DataError(f"{error}; check the address and the network") from None
         if count:
             return [count] * len(places)
-        problem = f"{_base(place)} holds no captioned picture"
+        problem = f"{_base(place)} holds no " + ("captioned picture" if condition == "captions" else "such picture")
     raise DataError(
         f"{place_shown(places[0])}: none of the first {min(_FIRST_TRIES, len(places))} shards can be used: {problem}"
     )

@@ -1,81 +1,79 @@
-"""Pictures with captions as a list: a folder or a zip, its captions found in whichever way they are kept.
-
-In this order: captions.json, metadata.jsonl, metadata.csv and the like, for the pictures beside and below them; a .txt
-beside each picture; with a template, the name of the folder that a picture lies in.
-"""
+"""One place that pictures come from, opened: a list of pictures in a folder or zip, or shards."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import posixpath
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from training.datasets.captions import (
-    CAPTION_FILES,
-    CAPTION_SUFFIXES,
-    caption_lines,
-    decode_text,
-    parse_captions,
-    tidy,
-)
-from training.datasets.config import TEMPLATE_FIELD, SourceSpec
-from training.datasets.errors import DataError
-from training.datasets.pictures import PICTURE_SUFFIXES, is_picture
-from training.datasets.shards import ShardSource, is_shards, open_shards
-from training.datasets.trees import FolderTree, Mark, Tree, ZipTree
+import numpy as np
 
-CLASSES_FILE = "classes.json"
-"""In a folder of classes: the folders' names to what they are called in captions."""
-MAX_CAPTIONS_BYTES = 4 << 30
+from training.datasets.captions import CAPTION_SUFFIXES
+from training.datasets.config import Condition, SourceSpec
+from training.datasets.errors import DataError
+from training.datasets.labels import UNLABELLED
+from training.datasets.listing import Listing, Row, captions_of_row, digest, list_pictures
+from training.datasets.shards import ShardSource, is_captioned, is_shards, open_shards
+from training.datasets.trees import FolderTree, Tree, ZipTree
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListedSource:
-    """Captioned pictures, in the order of their names."""
+    """Pictures in the order of their names, each with what is known of it: captions, a class, or nothing."""
 
     label: str
     tree: Tree
-    names: tuple[str, ...]
-    captions: tuple[tuple[str, ...], ...] | None
-    """Of each picture, at least one; None when a .txt lies beside each, which is read with it."""
-    captionless: int
-    """Pictures left out because nothing gives them a caption."""
-    missing: int
-    """Captions for pictures that are not there."""
-    unreadable: int
-    """Rows of caption files that could not be understood."""
+    rows: tuple[Row, ...]
     fingerprint: str
     """Changes when any file's name, size or time does, or the template."""
-    order_key: str
-    """Changes with the pictures' names."""
+    class_names: tuple[str, ...] = ()
+    """Of each class number; empty when there are no classes."""
+    classes_from: str = ""
+    """Where the classes were found, for messages."""
+    captionless: int = 0
+    """Pictures left out because nothing gives them a caption."""
+    unlabelled: int = 0
+    """Pictures left out because they have no class."""
+    missing: int = 0
+    """Captions and classes for pictures that are not there."""
+    unreadable: int = 0
+    """Rows of metadata files that could not be understood."""
     weight: float = 1.0
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The pictures' paths."""
+        return tuple(row.name for row in self.rows)
+
+    @property
+    def order_key(self) -> str:
+        """Changes with the pictures' names."""
+        return digest(self.names)
 
     @property
     def plain(self) -> bool:
-        """A folder with a .txt beside each picture."""
-        return self.captions is None and isinstance(self.tree, FolderTree)
+        """Whether this is a folder whose captions all are in a .txt beside each picture."""
+        return isinstance(self.tree, FolderTree) and all(row.text is not None for row in self.rows)
 
     def captions_of(self, row: int) -> tuple[str, ...]:
         """The captions of a picture; empty when its .txt holds none or cannot be read."""
-        if self.captions is not None:
-            return self.captions[row]
-        return text_beside(self.tree, self.names[row])
+        return captions_of_row(self.tree, self.rows[row])
 
 
 Source = ListedSource | ShardSource
 
 
-def open_source(spec: SourceSpec, *, cache: Path, progress: bool = True) -> Source:
-    """Find out what a place holds. Raises `DataError` when it holds no captioned picture."""
+def open_source(
+    spec: SourceSpec, *, cache: Path, condition: Condition | None = "captions", progress: bool = True
+) -> Source:
+    """The pictures of a place that have what `condition` asks for, with that alone; when it is None all of them, with
+    all they have. Raises `DataError` when there is no such picture.
+    """
     if is_shards(spec.place):
-        return open_shards(spec, cache=cache, progress=progress)
+        return open_shards(spec, cache=cache, condition=condition, progress=progress)
     path = Path(spec.place)
     if not path.exists():
         raise DataError(f"{path}: no such folder or file; expected pictures with captions")
@@ -91,127 +89,90 @@ def open_source(spec: SourceSpec, *, cache: Path, progress: bool = True) -> Sour
         raise DataError(
             f"{path}: expected a folder, a .zip, a .tar shard or a file of captions ({', '.join(CAPTION_SUFFIXES)})"
         )
-    return _list(spec, tree, only)
-
-
-def text_beside(tree: Tree, name: str) -> tuple[str, ...]:
-    """The captions in the .txt beside a picture; empty when there are none."""
-    try:
-        return tuple(caption_lines(tree.read(posixpath.splitext(name)[0] + ".txt")))
-    except OSError:
-        return ()
-
-
-def _list(spec: SourceSpec, tree: Tree, only: str | None) -> ListedSource:
-    files = tree.files()
-    pictures = sorted(name for name in files if is_picture(name))
-    label = os.path.join(tree.label, only) if only else tree.label
-    if not pictures:
-        raise DataError(f"{label}: no pictures found (looked for {', '.join(sorted(PICTURE_SUFFIXES))})")
-    known: dict[str, list[str]] = {}
-    captions_files = [only] if only else [name for name in sorted(files) if posixpath.basename(name) in CAPTION_FILES]
-    missing = unreadable = 0
-    problem: DataError | None = None
-    there = set(pictures)
-    for name in captions_files:
-        try:
-            parsed = parse_captions(f"{tree.label}/{name}", tree.read(name, MAX_CAPTIONS_BYTES))
-        except OSError as error:
-            problem = problem or DataError(f"{tree.label}/{name}: cannot read the captions: {error}")
-            continue
-        except DataError as error:
-            problem = problem or error
-            continue
-        unreadable += parsed.unreadable
-        folder = posixpath.dirname(name)
-        for picture, lines in parsed.by_name.items():
-            full = posixpath.join(folder, picture)
-            if full in there:
-                known.setdefault(full, []).extend(lines)
-            else:
-                missing += 1
-    names: list[str] = []
-    texts: list[tuple[str, ...] | None] = []
-    for name in pictures:
-        text: tuple[str, ...] | None = tuple(known.get(name, ()))
-        if not text and not only and posixpath.splitext(name)[0] + ".txt" in files:
-            text = None
-        if text is None or text:
-            names.append(name)
-            texts.append(text)
-    if spec.template is not None:
-        if known or any(text is None for text in texts):
-            raise DataError(f"{label}: its pictures have captions of their own; leave the template away")
-        names, texts = _from_classes(tree, files, pictures, spec.template)
-    if not names and problem is not None:
-        raise problem
-    if not names:
-        raise DataError(
-            f"{label}: none of its {len(pictures)} pictures has captions; put NAME.txt beside NAME.png, one caption a "
-            f"line, or a metadata.jsonl, captions.json or metadata.csv; for folders of classes give a template such as "
-            f"'a photo of a {{}}'" + (f" ({missing} captions are for pictures that are not there)" if missing else "")
-        )
-    captions: tuple[tuple[str, ...], ...] | None = None
-    if not all(text is None for text in texts):
-        read = [
-            (name, text_beside(tree, name) if text is None else text) for name, text in zip(names, texts, strict=True)
-        ]
-        names = [name for name, text in read if text]
-        captions = tuple(text for _, text in read if text)
-    return ListedSource(
-        label=label,
+    listing = list_pictures(tree, only=only, template=spec.template)
+    source = ListedSource(
+        label=os.path.join(tree.label, only) if only else tree.label,
         tree=tree,
-        names=tuple(names),
-        captions=captions,
-        captionless=len(pictures) - len(names),
-        missing=missing,
-        unreadable=unreadable,
-        fingerprint=_fingerprint(files, pictures, captions_files, spec.template),
-        order_key=_digest(names),
+        rows=listing.rows,
+        fingerprint=listing.fingerprint,
+        class_names=listing.class_names,
+        classes_from=listing.classes_from,
+        missing=listing.missing,
+        unreadable=listing.unreadable,
         weight=spec.weight,
     )
+    if condition == "captions":
+        return _with_captions(source, listing)
+    if condition == "classes":
+        return _with_classes(source, listing)
+    if condition == "none":
+        return replace(source, rows=tuple(Row(row.name) for row in source.rows), class_names=(), classes_from="")
+    return source
 
 
-def _from_classes(
-    tree: Tree, files: Mapping[str, Mark], pictures: list[str], template: str
-) -> tuple[list[str], list[tuple[str, ...] | None]]:
-    """Captions by the folder that each picture lies in; pictures at the top have no class."""
-    called: Mapping[str, object] = {}
-    if CLASSES_FILE in files:
-        try:
-            called = json.loads(decode_text(tree.read(CLASSES_FILE, 64 << 20)))
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"{tree.label}/{CLASSES_FILE}: expected JSON, could not read it: {error}") from None
-        if not isinstance(called, dict):
-            raise DataError(f"{tree.label}/{CLASSES_FILE}: expected folder names with the classes' names")
-    names, texts = [], []
-    for name in pictures:
-        folder = posixpath.basename(posixpath.dirname(name))
-        if not folder:
-            continue
-        word = called.get(folder)
-        word = word if isinstance(word, str) else folder.replace("_", " ").replace("-", " ")
-        caption = tidy(template.replace(TEMPLATE_FIELD, word))
-        if caption:
-            names.append(name)
-            texts.append((caption,))
-    return names, list(texts)
+def holds(source: Source) -> Condition:
+    """The most that a source opened without a condition can be used for; a few samples stand for a shard's others."""
+    if isinstance(source, ListedSource):
+        captioned = any(row.text is not None or row.captions for row in source.rows)
+    else:
+        captioned = is_captioned(source)
+    if captioned:
+        return "captions"
+    return "classes" if source.class_names else "none"
 
 
-def _fingerprint(
-    files: Mapping[str, Mark], pictures: list[str], captions_files: list[str], template: str | None
-) -> str:
-    lines = [f"template {template!r}"]
-    for name in captions_files:
-        lines.append(f"{name}\0{tuple(files.get(name, ()))}")
-    for name in pictures:
-        text = files.get(posixpath.splitext(name)[0] + ".txt")
-        lines.append(f"{name}\0{tuple(files[name])}\0{tuple(text) if text else None}")
-    return _digest(lines)
+def relabelled(source: Source, class_names: tuple[str, ...]) -> Source:
+    """The source with its classes numbered as in `class_names`, which has all of its own.
+
+    Raises `DataError` for shards, whose numbers stand in their files, where they would have to change.
+    """
+    if source.class_names == class_names[: len(source.class_names)]:
+        return replace(source, class_names=class_names)
+    if isinstance(source, ShardSource):
+        raise DataError(
+            f"{source.label}: its classes ({_some(source.class_names)}) are numbered otherwise than those of the data "
+            "it is mixed with; build shards of all the data together"
+        )
+    numbers = np.array([class_names.index(name) for name in source.class_names])
+    rows = tuple(
+        row._replace(class_number=int(numbers[row.class_number])) if row.class_number != UNLABELLED else row
+        for row in source.rows
+    )
+    return replace(source, rows=rows, class_names=class_names)
 
 
-def _digest(lines: list[str]) -> str:
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
-    return digest.hexdigest()
+def _with_captions(source: ListedSource, listing: Listing) -> ListedSource:
+    """The captioned rows; of a mixture of .txt and metadata those whose .txt is not empty."""
+    rows = tuple(row for row in source.rows if row.text is not None or row.captions)
+    if not rows and listing.problem is not None:
+        raise listing.problem
+    if not rows:
+        classes = f"; it has {len(source.class_names)} classes ({source.classes_from})" if source.class_names else ""
+        missing = f" ({source.missing} captions are for pictures that are not there)" if source.missing else ""
+        raise DataError(
+            f"{source.label}: none of its {len(source)} pictures has captions{classes}; put NAME.txt beside NAME.png, "
+            "one caption a line, or a metadata.jsonl, captions.json or metadata.csv; for folders of classes give a "
+            f"template such as 'a photo of a {{}}'{missing}"
+        )
+    if all(row.text is not None for row in rows):
+        rows = tuple(row._replace(class_number=UNLABELLED) for row in rows)
+    else:
+        read = ((row.name, captions_of_row(source.tree, row)) for row in rows)
+        rows = tuple(Row(name, captions) for name, captions in read if captions)
+    return replace(source, rows=rows, captionless=len(source) - len(rows), class_names=(), classes_from="")
+
+
+def _with_classes(source: ListedSource, listing: Listing) -> ListedSource:
+    rows = tuple(Row(row.name, class_number=row.class_number) for row in source.rows if row.class_number != UNLABELLED)
+    if not rows and listing.problem is not None:
+        raise listing.problem
+    if not rows:
+        raise DataError(
+            f"{source.label}: none of its {len(source)} pictures has a class; expected a folder for each class, "
+            "StyleGAN's dataset.json, or a metadata.csv or .jsonl with the columns file_name and label"
+        )
+    return replace(source, rows=rows, unlabelled=len(source) - len(rows))
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
-from training.datasets.captions import MAX_TEXT_BYTES, caption_lines, captions_of_sample
+from training.datasets.captions import MAX_TEXT_BYTES, caption_lines, captions_of_sample, json_of_sample
+from training.datasets.config import Condition
+from training.datasets.labels import UNLABELLED, number_in, parse_number
 from training.datasets.pictures import MAX_FILE_BYTES, is_picture
 
 BLOCK = 512
@@ -46,6 +48,7 @@ class Sample(NamedTuple):
     picture: Span
     text: Span | None
     json: Span | None
+    cls: Span | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,7 @@ class TarIndex:
 
     samples: list[Sample]
     pictures_alone: int
-    """Pictures with neither .txt nor .json."""
+    """Pictures left out because no file that could have what is asked for stands beside them."""
     torn: bool
     """Whether the shard ends in the middle of a file."""
 
@@ -104,8 +107,10 @@ class StreamReader:
         return b"".join(parts)
 
 
-def index_tar(reader: Reader) -> TarIndex:
+def index_tar(reader: Reader, condition: Condition | None = "captions") -> TarIndex:
     """The samples of a shard, in its order; of files of the same kind in one sample the last one counts.
+
+    For captions those with a .txt or .json, for classes those with a .cls or .json, else all of them.
 
     A shard that was cut short gives what is whole. Raises `TarError` for what is no tar, `OSError` when reading fails.
     """
@@ -123,7 +128,7 @@ def index_tar(reader: Reader) -> TarIndex:
             suffix = "." + extension.rpartition(".")[2].lower()
             kind = "picture" if is_picture("picture" + suffix) else suffix
             # Of NAME.png and NAME.mask.png the first is the picture.
-            if kind in ("picture", ".txt", ".json") and not ("." in extension and kind in kinds):
+            if kind in ("picture", ".txt", ".json", ".cls") and not ("." in extension and kind in kinds):
                 kinds[kind] = span
     except EOFError:
         torn = True
@@ -136,13 +141,14 @@ def index_tar(reader: Reader) -> TarIndex:
         }
     samples, alone = [], 0
     for key, kinds in found.items():
-        picture, text, json = kinds.get("picture"), kinds.get(".txt"), kinds.get(".json")
+        picture, text, json, cls = (kinds.get(kind) for kind in ("picture", ".txt", ".json", ".cls"))
         if picture is None:
             continue
-        if text is None and json is None:
+        beside = {"captions": text, "classes": cls}.get(condition or "")
+        if condition in ("captions", "classes") and beside is None and json is None:
             alone += 1
             continue
-        samples.append(Sample(key, picture, text, json))
+        samples.append(Sample(key, picture, text, json, cls))
     return TarIndex(samples=samples, pictures_alone=alone, torn=torn)
 
 
@@ -155,6 +161,15 @@ def captions_of(reader: Reader, sample: Sample) -> list[str]:
     if sample.json is not None and sample.json.size <= MAX_TEXT_BYTES:
         return captions_of_sample(reader.read_at(*sample.json))
     return []
+
+
+def class_of(reader: Reader, sample: Sample) -> int:
+    """The class number of a sample: what its .cls says, or its .json; `UNLABELLED` when neither does."""
+    if sample.cls is not None:
+        return parse_number(reader.read_at(sample.cls.offset, min(sample.cls.size, 64)))
+    if sample.json is not None and sample.json.size <= MAX_TEXT_BYTES:
+        return number_in(json_of_sample(reader.read_at(*sample.json)))
+    return UNLABELLED
 
 
 def picture_of(reader: Reader, sample: Sample) -> bytes:

@@ -25,9 +25,9 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.datasets.decoded import cache_folder
 from training.datasets.errors import DataError
-from training.datasets.folder import FolderError, cache_folder, read_picture
-from training.datasets.pictures import PICTURE_SUFFIXES
+from training.datasets.pictures import PICTURE_SUFFIXES, read_picture
 from training.metrics.frechet import Gaussian, gaussian
 from training.metrics.networks import FeatureExtractor
 from training.metrics.shards import Drawn, Progress, evaluate_shard, gather, share
@@ -114,12 +114,12 @@ class FilePictures:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Every picture below `folder`, sorted. Raises `FolderError` when there is none."""
+    """Every picture below `folder`, sorted. Raises `DataError` when there is none."""
     if not folder.is_dir():
-        raise FolderError(f"{folder}: no such folder; expected one with pictures")
+        raise DataError(f"{folder}: no such folder; expected one with pictures")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     if not files:
-        raise FolderError(f"{folder}: no pictures found (looked for {', '.join(sorted(PICTURE_SUFFIXES))})")
+        raise DataError(f"{folder}: no pictures found (looked for {', '.join(sorted(PICTURE_SUFFIXES))})")
     return files
 
 

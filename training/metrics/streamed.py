@@ -24,16 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.datasets.config import is_url, place_shown
+from training.datasets.config import Condition, is_url, place_shown
 from training.datasets.decoded import FolderDataset
 from training.datasets.decoding import spool_folder
 from training.datasets.errors import DataError
+from training.datasets.labels import UNLABELLED
 from training.datasets.mixing import look_rng
 from training.datasets.opening import StreamedData
 from training.datasets.pictures import open_rgb, square
 from training.datasets.remote import MissingError, RemoteError, fetch
 from training.datasets.shards import ShardSource
-from training.datasets.tar import FileReader, Sample, TarError, captions_of, index_tar, picture_of
+from training.datasets.tar import FileReader, Sample, TarError, captions_of, class_of, index_tar, picture_of
 from training.metrics.rows import choose_ranges
 from training.metrics.sampler import caption_rows
 from training.metrics.shards import Drawn
@@ -80,7 +81,7 @@ class StreamedPictures:
         """Those rows, without what is broken or has no caption, which is counted, and without what is not there because
         a remote shard has fewer than was thought. Raises `DataError` when a source cannot be reached any more."""
         # Everything of a row at once, because going through the rows again might open the shards again.
-        files = {row: self._file(row) if self._captions(row) else b"" for row in rows if self._is_there(row)}
+        files = {row: self._file(row) if self._is_usable(row) else b"" for row in rows if self._is_there(row)}
         decoded = [pixels for pixels in self._pool.map(self._decode, files, files.values()) if pixels is not None]
         side = self._look.resolution
         pictures = np.stack(decoded) if decoded else np.empty((0, 3, side, side), np.uint8)
@@ -144,6 +145,19 @@ class StreamedPictures:
         opened = self._open(source, shard)
         return opened.reader is None or at < len(opened.samples)
 
+    def _is_usable(self, row: int) -> bool:
+        """Whether it has what the data were opened for."""
+        if self._data.condition == "captions":
+            return bool(self._captions(row))
+        number, shard, at = self._find(row)
+        if self._data.condition == "none" or shard is None:
+            return True
+        opened = self._open(number, shard)
+        try:
+            return opened.reader is not None and class_of(opened.reader, opened.samples[at]) != UNLABELLED
+        except OSError:
+            return False
+
     def _captions(self, row: int) -> Sequence[str]:
         number, shard, at = self._find(row)
         source = self._data.pools[number].source
@@ -170,7 +184,7 @@ class StreamedPictures:
                 assert shard is not None
                 opened = self._open(number, shard)
                 return picture_of(opened.reader, opened.samples[at]) if opened.reader is not None else b""
-            return source.tree.read(source.names[at])
+            return source.tree.read(source.rows[at].name)
         except OSError as error:
             if not isinstance(source, ShardSource) and source.tree.gone():
                 raise DataError(f"{source.label}: cannot be read any more: {error}") from None
@@ -192,7 +206,7 @@ class StreamedPictures:
         place = source.places[shard]
         if self._shard is None or self._shard.place != place:
             self.release()
-            self._shard = _open_shard(place, spool_folder(self._data.cache))
+            self._shard = _open_shard(place, spool_folder(self._data.cache), self._data.condition)
         return self._shard
 
     def _label(self, number: int) -> str:
@@ -200,13 +214,13 @@ class StreamedPictures:
         return "decoded pictures" if isinstance(source, FolderDataset) else source.label
 
 
-def _open_shard(place: str, spool: Path) -> _Shard:
+def _open_shard(place: str, spool: Path, condition: Condition) -> _Shard:
     """Raises `DataError` when it cannot be reached or read."""
     try:
         file = fetch(place, spool) if is_url(place) else open(place, "rb")  # noqa: SIM115 - closed with its shard
         try:
             reader = FileReader(cast(BinaryIO, file))
-            shard = _Shard(place=place, reader=reader, samples=index_tar(reader).samples)
+            shard = _Shard(place=place, reader=reader, samples=index_tar(reader, condition).samples)
         except BaseException:
             file.close()
             raise

@@ -81,7 +81,7 @@ def test_several_sources_are_reported_each_and_together_whoever_reads_them(messy
     assert [(row["pictures"], row["usable"]) for row in report.sources] == [(10, 6), (9, 9)]
     assert report.sources[1]["shards"] == 3
     assert (report.empty_shards, report.usable) == (1, 15)
-    assert report.duplicates == 1 + 4  # 0, 1, 2 and 7 are in both
+    assert report.duplicates == 1 + 6  # 0, 1, 2, 5, 6 and 7 are in both
     other, again = check(messy, tmp_path / "s", workers=2)
     assert other == report
     assert [caption for _, caption in again.tiles] == [caption for _, caption in done.tiles]
@@ -132,7 +132,7 @@ def test_shards_hold_what_the_sources_do(tmp_path: Path) -> None:
     write_shards(tmp_path / "s", [30, 5])
     (tmp_path / "s" / "00000.tar").unlink()
     done = build(specs(folder, tmp_path / "s"), tmp_path / "out", BuildConfig(pictures=10), progress=False)
-    assert done == Built(shards=4, pictures=28, left_out=2)
+    assert done == Built(shards=4, pictures=28, left_out=2, condition="captions")
     assert numbers_in(tmp_path / "out") == [n for n in range(25) if n not in (3, 4)] + list(range(30, 35))
     index = json.loads((tmp_path / "out" / "index.json").read_text())
     assert sum(index["shards"].values()) == 28
@@ -171,7 +171,7 @@ def test_a_build_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "stopped" / "00002.tar.partial").write_bytes(b"half")
     kept = (tmp_path / "stopped" / "00001.tar").stat().st_mtime_ns
     done = build(specs(folder), tmp_path / "stopped", config, progress=False, workers=2)
-    assert done == Built(shards=5, pictures=25, left_out=0)
+    assert done == Built(shards=5, pictures=25, left_out=0, condition="captions")
     assert (tmp_path / "stopped" / "00001.tar").stat().st_mtime_ns == kept
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 

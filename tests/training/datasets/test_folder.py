@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from training.datasets import decoded, folder
-from training.datasets.folder import BatchStream, FolderError, load_folder, order
+from training.datasets.errors import DataError
+from training.datasets.folder import BatchStream, load_folder, order
 
 
 @pytest.fixture(autouse=True)
@@ -136,26 +137,26 @@ def test_worker_processes_give_the_same(data: Path, tmp_path: Path, monkeypatch:
 
 
 def test_unusable_folders_say_what_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match="no such folder"):
+    with pytest.raises(DataError, match="no such folder"):
         read(tmp_path / "missing")
     file = tmp_path / "file.png"
     file.write_bytes(b"")
-    with pytest.raises(FolderError, match="got a file"):
+    with pytest.raises(DataError, match="got a file"):
         read(file)
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(FolderError, match="no pictures found"):
+    with pytest.raises(DataError, match="no pictures found"):
         read(empty)
     (empty / "a.png").write_bytes(b"")
-    with pytest.raises(FolderError, match="none of its 1 pictures has captions"):
+    with pytest.raises(DataError, match="none of its 1 pictures has captions"):
         read(empty)
     (empty / "a.txt").write_text("a caption")
-    with pytest.raises(FolderError, match="no usable picture: 1 broken, 0 without a caption"):
+    with pytest.raises(DataError, match="no usable picture: 1 broken, 0 without a caption"):
         read(empty)
     (empty / "a.txt").write_text("")
-    with pytest.raises(FolderError, match="no usable picture: 0 broken, 1 without a caption"):
+    with pytest.raises(DataError, match="no usable picture: 0 broken, 1 without a caption"):
         read(empty)
-    with pytest.raises(FolderError, match="resolution"):
+    with pytest.raises(DataError, match="resolution"):
         read(empty, 0)
 
 

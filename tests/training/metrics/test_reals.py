@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor
 
 from training.datasets.errors import DataError
-from training.datasets.folder import FolderError
 from training.metrics.networks import FeatureExtractor
 from training.metrics.reals import (
     ArrayPictures,
@@ -125,9 +124,9 @@ def test_files_are_read_and_broken_ones_counted(tmp_path: Path) -> None:
 
 
 def test_nothing_to_read_is_one_clear_message(tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match="no such folder"):
+    with pytest.raises(DataError, match="no such folder"):
         picture_files(tmp_path / "absent")
-    with pytest.raises(FolderError, match="no pictures found"):
+    with pytest.raises(DataError, match="no pictures found"):
         picture_files(tmp_path)
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(DataError, match="none of the 1 real pictures could be read"):

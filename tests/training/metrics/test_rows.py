@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.datasets.listing import Row
 from training.datasets.loader import Pool
 from training.datasets.shards import ShardSource
 from training.datasets.sources import ListedSource
@@ -19,13 +20,8 @@ def listed(count: int, weight: float = 1.0) -> Pool:
     source = ListedSource(
         label="list",
         tree=FolderTree(Path("list")),
-        names=tuple(map(str, range(count))),
-        captions=None,
-        captionless=0,
-        missing=0,
-        unreadable=0,
+        rows=tuple(Row(str(number)) for number in range(count)),
         fingerprint="f",
-        order_key="o",
     )
     return Pool(source=source, weight=weight)
 
