@@ -47,6 +47,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
         "stylegan_t",
         {"resolution": 256, "text_dim": 768, "base_channels": 32768, "max_channels": 512, "convs_per_block": 2},
     ),
+    "R3GAN": ("r3gan", {"channels": (768, 768, 768, 768, 384, 192, 96), "groups": (96, 96, 96, 96, 48, 24, 12)}),
     "FastGAN": ("fastgan", {"resolution": 256}),
 }
 # How often the stem of StyleGAN-XL, 16 pixels, is doubled.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from core.checkpoints.conversion import OTHER, Conversion, at, listed, modules
 from core.checkpoints.from_fastgan import HOOKS, convert_fastgan
+from core.checkpoints.from_r3gan import convert_r3gan, dress_r3gan, is_r3gan
 from core.checkpoints.from_stylegan2 import convert_stylegan2
 from core.checkpoints.from_stylegan3 import convert_stylegan3
 from core.checkpoints.from_stylegan_t import convert_stylegan_t
@@ -97,6 +98,7 @@ def _is_stylegan2(root: PublishedModule) -> bool:
 
 
 KINDS: tuple[Kind, ...] = (
+    Kind(name="R3GAN", recognise=is_r3gan, convert=convert_r3gan, dress=dress_r3gan),
     Kind(name="FastGAN", recognise=_is_fastgan, convert=convert_fastgan, dress=dress_fastgan, hooks=HOOKS),
     Kind(name="StyleGAN-XL", recognise=_is_stylegan_xl, convert=convert_stylegan_xl, dress=dress_stylegan_xl),
     Kind(

@@ -11,6 +11,7 @@ import torch
 
 from core.models import (
     fastgan,
+    r3gan,
     stylegan1,
     stylegan1_fast,
     stylegan2,
@@ -24,12 +25,19 @@ from core.models import (
 from core.models.family import Synthesis
 
 Config = (
-    fastgan.Config | stylegan1.Config | stylegan2.Config | stylegan3.Config | stylegan_t.Config | stylegan_xl.Config
+    fastgan.Config
+    | r3gan.Config
+    | stylegan1.Config
+    | stylegan2.Config
+    | stylegan3.Config
+    | stylegan_t.Config
+    | stylegan_xl.Config
 )
 
 # All keep the promises of `core.models.family.Generator`; a protocol alone would not say that they are modules.
 Generator = (
     fastgan.Generator
+    | r3gan.Generator
     | stylegan1.Generator
     | stylegan2.Generator
     | stylegan3.Generator
@@ -53,6 +61,7 @@ class Family:
 
 FAMILIES: Mapping[str, Family] = {
     "fastgan": Family(config=fastgan.Config, generator=fastgan.Generator),
+    "r3gan": Family(config=r3gan.Config, generator=r3gan.Generator),
     "stylegan1": Family(config=stylegan1.Config, generator=stylegan1.Generator, fast=stylegan1_fast.FastSynthesis),
     "stylegan2": Family(config=stylegan2.Config, generator=stylegan2.Generator, fast=stylegan2_fast.FastSynthesis),
     "stylegan3": Family(config=stylegan3.Config, generator=stylegan3.Generator, fast=stylegan3_fast.FastSynthesis),

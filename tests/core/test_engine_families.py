@@ -29,6 +29,7 @@ CONFIGS: dict[str, dict[str, object]] = {
         "embed_features": 6,
     },
     "stylegan1": {"resolution": 16, "z_dim": 8, "w_dim": 8, "max_channels": 8},
+    "r3gan": {"channels": (8, 8, 8), "groups": (2, 2, 2), "blocks": 1, "z_dim": 8, "c_dim": 3, "embed_dim": 4},
     "fastgan": {"resolution": 128, "z_dim": 8, "base_channels": 8, "c_dim": 3},
 }
 

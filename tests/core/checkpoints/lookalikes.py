@@ -8,7 +8,7 @@ import io
 import pickle
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -163,9 +163,9 @@ def network(name: str, seed: int) -> Network:
 
 
 @contextmanager
-def published_names() -> Iterator[None]:
-    """Puts the stubs where pickle looks for them while it writes."""
-    stubs = [reconstruct, load_type, create_array, augment_pipe, EasyDict, Network, Plain]
+def published_names(*more: Any) -> Iterator[None]:
+    """Puts the stubs, and `more` of them, where pickle looks for them while it writes."""
+    stubs = [reconstruct, load_type, create_array, augment_pipe, EasyDict, Network, Plain, *more]
     added = []
     for stub in stubs:
         parts = stub.__module__.split(".")
@@ -193,9 +193,9 @@ class _DillPickler(pickle.Pickler):
         return NotImplemented
 
 
-def dumps(value: Any, protocol: int = 4, *, dill: bool = False) -> bytes:
-    """A pickle with the published names."""
+def dumps(value: Any, protocol: int = 4, *, dill: bool = False, stubs: Iterable[Any] = ()) -> bytes:
+    """A pickle with the published names; `stubs` are classes that it refers to besides."""
     stream = io.BytesIO()
-    with published_names():
+    with published_names(*stubs):
         (_DillPickler if dill else pickle.Pickler)(stream, protocol).dump(value)
     return stream.getvalue()
