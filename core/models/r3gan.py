@@ -1,8 +1,8 @@
 """The R3GAN generator (Huang et al. 2024, "The GAN is dead; long live the GAN!", arXiv 2501.05441, configuration E).
 
 Plain grouped residual blocks: no mapping, no styles, no noise, no normalisation. Read top to bottom: configuration,
-activation, blocks, resampling, stages, synthesis, generator. The discriminator, which is made of the same blocks, stands
-in `training.discriminators.r3gan`. Shape letters: N batch, Z latent, C channels, E expanded channels, H W pixels.
+activation, blocks, resampling, stages, synthesis, generator. The discriminator, made of the same blocks, stands in
+`training.discriminators.r3gan`. Shape letters: N batch, Z latent, C channels, I O in and out, H W pixels.
 """
 
 from __future__ import annotations

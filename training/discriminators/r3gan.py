@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -65,7 +67,7 @@ class Discriminator(nn.Module):
         channels, groups = config.channels[::-1], config.groups[::-1]
         self.from_rgb = Convolution(3, channels[0], 1)
         after = [
-            *(Downsample(inputs, outputs) for inputs, outputs in zip(channels, channels[1:], strict=False)),
+            *(Downsample(inputs, outputs) for inputs, outputs in pairwise(channels)),
             DiscriminativeBasis(channels[-1], channels[-1] if config.c_dim else 1),
         ]
         self.stages = nn.ModuleList(

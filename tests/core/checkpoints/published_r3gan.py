@@ -79,9 +79,8 @@ def _stage(ours: Any) -> nn.Module:
 
 def _block(ours: Any) -> nn.Module:
     parts = {f"LinearLayer{index}": _convolution(getattr(ours, f"conv{index}")) for index in (1, 2, 3)}
-    parts |= {
-        f"NonLinearity{index}": node("BiasedActivationCUDA", Bias=getattr(ours, f"act{index}").bias) for index in (1, 2)
-    }
+    for index in (1, 2):
+        parts[f"NonLinearity{index}"] = node("BiasedActivationCUDA", Bias=getattr(ours, f"act{index}").bias)
     return node("ResidualBlock", parts)
 
 
