@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.checkpoints.conversion import OTHER, Conversion, child, finished, one
 from core.checkpoints.opcodes import PublishedError
@@ -63,7 +63,7 @@ def convert_r3gan(root: PublishedModule) -> Conversion:
     return finished("R3GAN", "r3gan", r3gan.Config(**_config(tensors, names, len(stages))), tensors, names=names)
 
 
-def _config(tensors: dict[str, Tensor], names: dict[str, str], stages: int) -> dict[str, object]:
+def _config(tensors: dict[str, Tensor], names: dict[str, str], stages: int) -> dict[str, Any]:
     """The fields of the model's Config by the shapes of its tensors."""
 
     def shape(name: str, dimensions: int) -> tuple[int, ...]:
@@ -85,7 +85,7 @@ def _config(tensors: dict[str, Tensor], names: dict[str, str], stages: int) -> d
         channels.append(shape(f"{place}.conv1.weight", 4)[1])
         groups.append(expanded // each)
     width = shape("synthesis.stages.0.first.dense.weight", 2)[1]
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "channels": tuple(channels),
         "groups": tuple(groups),
         "blocks": sum(name.startswith("synthesis.stages.0.") and name.endswith("conv1.weight") for name in names),

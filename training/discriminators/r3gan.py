@@ -90,4 +90,5 @@ class Discriminator(nn.Module):
         scores_NO: Tensor = self.stages[-1](x.to(x_N3HW.dtype))
         if self.embed is None or c_NC is None:
             return scores_NO[:, 0]
-        return (scores_NO * self.embed(c_NC.to(scores_NO.dtype))).sum(dim=1)
+        embedded_NO: Tensor = self.embed(c_NC.to(scores_NO.dtype))
+        return (scores_NO * embedded_NO).sum(dim=1)
