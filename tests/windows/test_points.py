@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(3 * PATIENCE_S)
 def script_drag_a_house(ctx: Any, session: Any, explorer: Any, window: Any) -> None:
     from imgui_bundle import ImVec2, imgui
 
-    from app.vectors import let_know
+    from app.vectors import register_saved_vectors
     from core.engine import Engine
 
     house = replace(session.history.scene, prompt="a red house by the sea", seed_x=1.0, crossfade=0.0)
@@ -57,7 +57,7 @@ def script_drag_a_house(ctx: Any, session: Any, explorer: Any, window: Any) -> N
     dismiss_toasts(session)
     settle(ctx, session)
     engine = Engine.open(session.models.info.path, **asdict(session.models.info.arithmetic))
-    let_know(engine, session.models.info.path)
+    register_saved_vectors(engine, session.models.info.path)
     expected = engine.render(session.history.scene.request()).pixels
     np.testing.assert_array_equal(window.picture(ctx), enlarged(expected, explorer.viewport.placement.zoom))
     ctx.key_press(imgui.Key.mod_ctrl | imgui.Key.z)

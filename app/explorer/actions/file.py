@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from app.explorer.actions.action import Action, fixed_label, open_dialog
@@ -127,13 +127,17 @@ ACTIONS: tuple[Action, ...] = (
 )
 
 
+def _open(path: Path) -> Callable[[Session], None]:
+    return lambda session: session.models.open(path)
+
+
 def _recents(session: Session) -> Iterable[Action]:
     for name in session.preferences.settings.recents:
         yield Action(
             id=name,
             menu="File/Open recent",
             label=fixed_label(Path(name).name),
-            run=lambda session, name=name: session.models.open(Path(name)),
+            run=_open(Path(name)),
             tooltip=name,
         )
 

@@ -131,6 +131,14 @@ ACTIONS: tuple[Action, ...] = (
 )
 
 
+def _always(value: bool) -> Callable[[Session], bool]:
+    return lambda session: value
+
+
+def _output_on(monitor: int) -> Callable[[Session], bool]:
+    return lambda session: session.ui.output == monitor
+
+
 def _panels(session: Session) -> Iterable[Action]:
     for title, shown in session.ui.panels.items():
         yield Action(
@@ -138,7 +146,7 @@ def _panels(session: Session) -> Iterable[Action]:
             menu="View/Panels",
             label=fixed_label(title),
             run=ask_window(ShowPanel(title, not shown)),
-            checked=lambda session, shown=shown: shown,
+            checked=_always(shown),
             in_palette=False,
         )
 
@@ -150,7 +158,7 @@ def _monitors(session: Session) -> Iterable[Action]:
             menu="View/Output",
             label=fixed_label(f"Output on monitor {index + 1} ({name})"),
             run=ask_window(ShowOutput(index)),
-            checked=lambda session, index=index: session.ui.output == index,
+            checked=_output_on(index),
         )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from imgui_bundle import imgui
 
-from app.explorer.actions import ACTIONS, MENUS, Action, all_actions
+from app.explorer.actions import ACTIONS, MENUS, all_actions
+from app.explorer.actions.action import Action
 from app.explorer.gui.widgets import tooltip
 from app.explorer.session import Session
 

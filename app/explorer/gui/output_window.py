@@ -226,7 +226,8 @@ def _monitor_names() -> tuple[str, ...]:
 
     names = []
     for monitor in glfw.get_monitors():
-        name, mode = glfw.get_monitor_name(monitor), glfw.get_video_mode(monitor)
+        name: Any = glfw.get_monitor_name(monitor)
+        mode = glfw.get_video_mode(monitor)
         text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
         names.append(f"{text}, {mode.size.width} × {mode.size.height}" if mode else text)
     return tuple(names)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from imgui_bundle import ImVec2, imgui
 
-from app.explorer.actions import Action, for_palette
+from app.explorer.actions import for_palette
+from app.explorer.actions.action import Action
 from app.explorer.gui import theme
 from app.explorer.gui.fuzzy import match
 from app.explorer.gui.widgets import dim_text, fitted

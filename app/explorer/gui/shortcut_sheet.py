@@ -7,7 +7,8 @@ from itertools import groupby
 
 from imgui_bundle import ImVec2, imgui
 
-from app.explorer.actions import MENUS, Action, in_menu
+from app.explorer.actions import MENUS, in_menu
+from app.explorer.actions.action import Action
 from app.explorer.gui import theme
 from app.explorer.gui.gestures import GESTURES
 from app.explorer.gui.glossary import WORDS

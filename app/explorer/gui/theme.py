@@ -125,7 +125,8 @@ class _Current:
     palette = PALETTES["dark"]
 
     def __getattr__(self, name: str) -> ImVec4:
-        return getattr(self.palette, name)
+        value: ImVec4 = getattr(self.palette, name)
+        return value
 
 
 colour = _Current()

@@ -17,7 +17,7 @@ from app.explorer.gui.compare import Comparison, Rect
 from app.explorer.gui.picture_drag import PictureDrag
 from app.explorer.gui.point_handles import PointHandles
 from app.explorer.gui.texture import Region, Texture
-from app.explorer.gui.widgets import tooltip
+from app.explorer.gui.widgets import set_field, tooltip
 from app.explorer.messages import Message
 from app.explorer.session import Session
 
@@ -95,7 +95,7 @@ class Viewport:
         if imgui.begin_combo("##zoom", f"{icons.ICON_FA_MAGNIFYING_GLASS}  {shown}"):
             for zoom in ZOOMS:
                 if imgui.selectable("fit" if zoom == 0 else f"{zoom}×", zoom == scene.zoom)[0]:
-                    history.step("zoom", lambda scene, zoom=zoom: replace(scene, zoom=zoom))
+                    set_field(history, "zoom", "zoom", zoom)
             imgui.end_combo()
         imgui.pop_item_width()
         tooltip("Screen pixels for each pixel of the picture; fit takes the largest whole zoom.")

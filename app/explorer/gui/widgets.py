@@ -10,9 +10,10 @@ from dataclasses import replace
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
+from app.document.fields import with_field
 from app.document.history import History
 from app.document.scene import Scene
-from app.explorer.actions import Action
+from app.explorer.actions.action import Action
 from app.explorer.gui import theme
 from app.explorer.rendering.thumbnails import Pixels
 from app.explorer.session import Session
@@ -201,7 +202,12 @@ def edit_number(history: History, field: str, name: str, value: float, low: floa
     if value != value:
         return
     clamped = min(max(value, low), high)
-    history.apply(name, lambda scene: replace(scene, **{field: clamped}))
+    history.apply(name, lambda scene: with_field(scene, field, clamped))
+
+
+def set_field(history: History, name: str, field: str, value: object) -> None:
+    """As a step called `name`, set a field of the scene."""
+    history.step(name, lambda scene: with_field(scene, field, value))
 
 
 def end_of_edit(history: History) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.classes import class_title, matching_classes
+from app.document.fields import with_field
 from app.document.history import History
 from app.document.scene import Scene
 from app.explorer.gui import theme
@@ -37,7 +37,7 @@ class ClassField:
             session,
             field,
             lambda scene: int(getattr(scene, field)),
-            lambda scene, label: replace(scene, **{field: label}),
+            lambda scene, label: with_field(scene, field, label),
         )
 
     def draw(self, history: History) -> None:

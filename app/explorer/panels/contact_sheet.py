@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.classes import class_title
+from app.document.fields import with_field
 from app.document.history import History
 from app.explorer.gui import theme
 from app.explorer.gui.texture import Texture
@@ -141,7 +142,7 @@ class ContactSheetPanel:
                 label = f"##{which} {name}"
                 changed, value = imgui.drag_float(label, value, 0.005, least, limit, f"{word} %.2f", _CLAMP)
                 if changed and value == value:
-                    axis = replace(axis, **{name: value})
+                    axis = with_field(axis, name, value)
         elif axis.kind == "seeds":
             imgui.same_line()
             imgui.set_next_item_width(em * 7)

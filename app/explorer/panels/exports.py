@@ -102,9 +102,9 @@ class ExportsPanel:
         imgui.same_line(0, 6)
         imgui.set_next_item_width(width)
         most = CODECS[settings.codec].most_fps
-        changed, fps = imgui.drag_int("##fps", round(settings.rate), 0.2, 1, most, "%d fps")
+        changed, rate = imgui.drag_int("##fps", round(settings.rate), 0.2, 1, most, "%d fps")
         if changed:
-            self._settings = replace(settings, fps=str(min(max(fps, 1), most)))
+            self._settings = replace(settings, fps=str(min(max(rate, 1), most)))
         tooltip(f"Frames a second, up to {most} in this format.")
 
     def _scaling(self) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
+from app.document.fields import with_field
 from app.document.history import History
 from app.document.scene import Scene
 from app.explorer.gui import theme
@@ -40,7 +40,7 @@ class PromptField:
             f"##{field}",
             hint,
             lambda scene: str(getattr(scene, field)),
-            lambda scene, text: replace(scene, **{field: text}),
+            lambda scene, text: with_field(scene, field, text),
             lines,
         )
 

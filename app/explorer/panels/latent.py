@@ -16,6 +16,7 @@ from app.explorer.gui.widgets import (
     reset_button,
     reset_width,
     row_label,
+    set_field,
     slider_row,
     square_button,
     tooltip,
@@ -96,7 +97,7 @@ class LatentPanel:
         if imgui.begin_combo("##noise", NOISE_LABELS[scene.noise]):
             for mode, label in NOISE_LABELS.items():
                 if imgui.selectable(label, scene.noise == mode)[0]:
-                    history.step("noise", lambda scene, mode=mode: replace(scene, noise=mode))
+                    set_field(history, "noise", "noise", mode)
             imgui.end_combo()
         tooltip(NOISE_HELP)
         if seeded:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
+from app.document.fields import with_field
 from app.document.history import History
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import dim_text, fitted, square_button, tooltip, wrapped_text
@@ -16,7 +17,7 @@ from app.explorer.session import Session
 from app.live.addresses import TAGS, Address
 from app.live.audio import SIGNALS
 from app.live.extras import AUDIO_MODULES, INSTALL, MIDI_MODULES, missing
-from app.live.settings import LiveSettings
+from app.live.settings import AudioSettings, LiveSettings, MidiSettings
 
 LISTEN_HELP = (
     "127.0.0.1 hears programs on this machine only; 0.0.0.0 hears everybody on the network, who can then move "
@@ -93,7 +94,7 @@ class LivePanel:
             self._refused[part] = f"port: expected a number from 1024 to 65535, got {text!r:.40}"
             return
         value = int(text) if is_port else text
-        self._change(lambda settings: replace(settings, osc=replace(osc, **{name: value})), part)
+        self._change(lambda settings: replace(settings, osc=with_field(osc, name, value)), part)
 
     def _addresses(self, history: History) -> None:
         info = self._session.models.info
@@ -141,7 +142,7 @@ class LivePanel:
             if changed:
                 others = tuple(name for name in midi.ignored if name != device.name)
                 ignored = others if heard else (*others, device.name)
-                self._change(lambda settings, ignored=ignored: replace(settings, midi=replace(midi, ignored=ignored)))
+                self._change_midi(replace(midi, ignored=ignored))
             if device.problem:
                 wrapped_text(device.problem, theme.colour.red)
         idle = "No MIDI device is plugged in." if midi.on else "Not listening."
@@ -166,7 +167,7 @@ class LivePanel:
             if imgui.begin_combo("###audio device", audio.device or "the system's default"):
                 for name in ("", *names):
                     if imgui.selectable(f"{name or 'the system default'}###input {name}", name == audio.device)[0]:
-                        self._change(lambda settings, n=name: replace(settings, audio=replace(audio, device=n)))
+                        self._change_audio(replace(audio, device=name))
                 imgui.end_combo()
         self._state("audio", "" if audio.on else "Not listening.")
         if live.audio is not None and live.audio.listening:
@@ -190,6 +191,12 @@ class LivePanel:
             wrapped_text(problem, theme.colour.red)
         elif text:
             wrapped_text(text, theme.colour.dim)
+
+    def _change_midi(self, midi: MidiSettings) -> None:
+        self._change(lambda settings: replace(settings, midi=midi))
+
+    def _change_audio(self, audio: AudioSettings) -> None:
+        self._change(lambda settings: replace(settings, audio=audio))
 
     def _change(self, change: Callable[[LiveSettings], LiveSettings], part: str = "osc") -> None:
         live = self._session.live

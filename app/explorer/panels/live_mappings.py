@@ -10,6 +10,7 @@ from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.document.controls import Control, controls_of
+from app.document.fields import with_field
 from app.document.history import History
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import dim_text, fitted, row_label, square_button, tooltip, wide_button, wrapped_text
@@ -187,7 +188,7 @@ class Mappings:
                 flags |= imgui.SliderFlags_.logarithmic
             changed, value = imgui.slider_float(f"###{name}", getattr(new, name), least, most, shown, flags)
             if changed:
-                new = replace(new, **{name: value})
+                new = with_field(new, name, value)
         row_label("curve", "exp moves little at first and much at the end.")
         for curve in CURVES:
             if curve != CURVES[0]:

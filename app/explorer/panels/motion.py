@@ -17,6 +17,7 @@ from app.explorer.gui.widgets import (
     reset_button,
     reset_width,
     row_label,
+    set_field,
     slider_row,
     square_button,
     tooltip,
@@ -86,7 +87,7 @@ class MotionPanel:
         if imgui.begin_combo("##path", PATH_LABELS[scene.path]):
             for shape, label in PATH_LABELS.items():
                 if imgui.selectable(label, shape == scene.path, 0, ImVec2(0, 0))[0]:
-                    history.step("path", lambda scene, shape=shape: replace(scene, path=shape))
+                    set_field(history, "path", "path", shape)
             imgui.end_combo()
         tooltip(PATH_HELP)
         reset_button(history, "path", "path")

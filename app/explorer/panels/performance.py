@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from imgui_bundle import ImVec2, imgui, implot
 
@@ -27,6 +29,9 @@ THREADS_HELP = (
 )
 LIMIT_HELP = "The most frames a second that the window draws. The model has a pace of its own."
 VSYNC_HELP = "Wait for the monitor before showing a frame: no tearing, and at most the monitor's rate."
+
+
+Choice = TypeVar("Choice", bound=str)
 
 
 class PerformancePanel:
@@ -94,11 +99,11 @@ class PerformancePanel:
         tooltip(VSYNC_HELP)
 
 
-def _choice(label: str, chosen: str, choices: tuple[str, ...], help_text: str, actual: str) -> str | None:
+def _choice(label: str, chosen: Choice, choices: tuple[Choice, ...], help_text: str, actual: str) -> Choice | None:
     """A row with a list; what was newly chosen, if anything. `actual` is what "auto" came to."""
     row_label(label, help_text)
     imgui.set_next_item_width(-1)
-    picked = None
+    picked: Choice | None = None
     shown = f"auto ({actual})" if chosen == "auto" and actual else chosen
     if imgui.begin_combo(f"##{label}", shown):
         for choice in choices:

@@ -11,7 +11,7 @@ from app.document.history import History
 from app.document.scene import LONGEST_CROSSFADE_S
 from app.explorer.actions import by_id
 from app.explorer.gui import theme
-from app.explorer.gui.widgets import dim_text, fitted, quiet_button, slider_row, tooltip, wrapped_text
+from app.explorer.gui.widgets import dim_text, fitted, quiet_button, set_field, slider_row, tooltip, wrapped_text
 from app.explorer.panels.classes import ClassField
 from app.explorer.panels.fields import PromptField, unknown_row
 from app.explorer.panels.fine import FineLayers
@@ -174,6 +174,6 @@ class PromptPanel:
         for place in range(min(SHOWN_EXAMPLES, len(examples))):
             example = examples[(self._first_example + place) % len(examples)]
             if imgui.button(f"{fitted(example, available - 16)}###example {place}"):
-                history.step("example", lambda scene, example=example: replace(scene, prompt=example))
+                set_field(history, "example", "prompt", example)
         imgui.pop_style_var(2)
         imgui.pop_style_color()

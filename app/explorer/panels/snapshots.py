@@ -22,6 +22,7 @@ from app.explorer.gui.widgets import (
     fitted_picture,
     flow,
     no_picture,
+    set_field,
     square_button,
     tooltip,
     wrapped_text,
@@ -93,7 +94,7 @@ class SnapshotsPanel:
         if imgui.begin_combo("##morph_easing", scene.morph_easing):
             for easing in EASING_NAMES:
                 if imgui.selectable(easing, easing == scene.morph_easing)[0]:
-                    history.step("morph easing", lambda scene, easing=easing: replace(scene, morph_easing=easing))
+                    set_field(history, "morph easing", "morph_easing", easing)
             imgui.end_combo()
         tooltip(EASING_HELP)
 

@@ -14,7 +14,7 @@ from app.document.playback import beat_seconds, trackable
 from app.document.scene import BPM_LIMITS
 from app.explorer.actions import by_id
 from app.explorer.gui import theme
-from app.explorer.gui.widgets import dim_text, end_of_edit, square_button, tooltip
+from app.explorer.gui.widgets import dim_text, end_of_edit, set_field, square_button, tooltip
 from app.explorer.panels.timeline_lanes import Lanes
 from app.explorer.playback.timeline_editor import track_of
 from app.explorer.session import Session
@@ -78,7 +78,7 @@ class TimelinePanel:
         if value:
             imgui.push_style_color(imgui.Col_.button, theme.colour.accent_dim)
         if square_button(f"{icon}###{field}"):
-            history.step(field, lambda scene: replace(scene, **{field: not value}))
+            set_field(history, field, field, not value)
         if value:
             imgui.pop_style_color()
         tooltip(f"{field}: {help_text}")

@@ -321,7 +321,7 @@ class Lanes:
             # Not the loop's start at its very end.
             moment = min(moment, scene.duration * (1 - 1e-9))
             points.append(ImVec2(self._left + x, y_of(track_value(scene, track, moment))))
-        imgui.get_window_draw_list().add_polyline(points, _colour(theme.faded(theme.colour.accent, 0.7)), 2.0, 0)
+        imgui.get_window_draw_list().add_polyline([*points], _colour(theme.faded(theme.colour.accent, 0.7)), 2.0, 0)
 
 
 def _range(track: Track, control: Control | None) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
+from app.document.fields import with_field
 from app.document.history import History
 from app.explorer.gui.widgets import row_label, square_button, tooltip, wide_button
 from app.explorer.panels.path_field import path_field
@@ -99,7 +100,7 @@ class TrainPanel:
         now = getattr(training.plan, place)
         changed, text = path_field(f"##{place}", hint, now)
         if changed:
-            training.plan = replace(training.plan, **{place: typed(text)})
+            training.plan = with_field(training.plan, place, typed(text))
         tooltip(f"{now}\n{help_text}" if now else help_text)
         imgui.same_line(0, 4)
         if square_button(f"{icons.ICON_FA_FOLDER_OPEN}###choose {place}"):

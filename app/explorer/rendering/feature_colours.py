@@ -64,7 +64,8 @@ def coloured(values: NDArray[np.floating], low: float, high: float) -> Pixels:
     """[..., H, W] -> [..., H, W, 3]: `low` is dark blue, `high` is yellow."""
     span = high - low
     shares = (values - low) / span if span > 0 else np.zeros_like(values)
-    return _TABLE[np.clip(shares * 255, 0, 255).astype(np.uint8)]
+    pixels: Pixels = _TABLE[np.clip(shares * 255, 0, 255).astype(np.uint8)]
+    return pixels
 
 
 def strongest(maps: Maps, count: int) -> tuple[int, ...]:

@@ -116,11 +116,14 @@ class Library:
             for index, entry in enumerate(found):
                 if entry.picture is not None or entry.problem is not None:
                     continue
-                with self._lock:
-                    if self._closed or self._wanted is not None:
-                        break
+                if self._interrupted():
+                    break
                 found[index] = self._drawn(entry.path)
                 self._publish(found)
+
+    def _interrupted(self) -> bool:
+        with self._lock:
+            return self._closed or self._wanted is not None
 
     def _publish(self, found: list[LibraryEntry]) -> None:
         with self._lock:

@@ -14,6 +14,7 @@ from app.explorer.messages import Messages
 from app.explorer.rendering.library import Library
 from app.explorer.rendering.render_thread import Failed, Loaded, OpenEngine, Renderer, RenderThread, StageCallback
 from app.explorer.storage.preferences import Preferences
+from app.explorer.storage.settings import Precision
 from app.explorer.vectors.store import VectorStore
 from core.vectors import Vector
 
@@ -25,7 +26,7 @@ class EngineChoice:
     """What to run a model on, and in which precision; "auto" is the best there is."""
 
     device: str = "auto"
-    precision: str = "auto"
+    precision: Precision = "auto"
 
 
 class ModelServices(Protocol):
@@ -120,7 +121,7 @@ class ModelLoader:
             self._load(wanted)
         self._named = wanted
 
-    def run_on(self, *, device: str | None = None, precision: str | None = None) -> None:
+    def run_on(self, *, device: str | None = None, precision: Precision | None = None) -> None:
         """Load the model again on another device or in another precision; the old one stays until that is done."""
         settings = self._preferences.settings
         self._preferences.set_engine(device or settings.device, precision or settings.precision)

@@ -70,7 +70,10 @@ def _from_media(path: Path) -> SavedState:
         if not parameters.prompt and parameters.place is None:
             raise UserError(f"{path}: it does not say how it was made")
         return SavedState(path=path, edit=lambda scene: with_parameters(scene, parameters))
-    made_with = None if picture.checkpoint is None else MadeWith(**picture.checkpoint)
+    found = picture.checkpoint
+    made_with = None
+    if found is not None:
+        made_with = MadeWith(name=found["name"], family=found["family"], sha256=found["sha256"])
     if picture.scene is not None:
         restored = _scene(path, picture.scene)
         return SavedState(path=path, edit=lambda _: restored, made_with=made_with, time=picture.time)

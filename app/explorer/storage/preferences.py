@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.explorer.messages import Messages
-from app.explorer.storage.settings import FRAME_LIMITS, Settings, SettingsStore, Theme
+from app.explorer.storage.settings import FRAME_LIMITS, Precision, Settings, SettingsStore, Theme
 from app.live.settings import LiveSettings
 
 TEXT_SCALES = (0.6, 2.5)
@@ -49,7 +49,7 @@ class Preferences:
     def set_vsync(self, vsync: bool) -> None:
         self.keep(replace(self.settings, vsync=vsync))
 
-    def set_engine(self, device: str, precision: str) -> None:
+    def set_engine(self, device: str, precision: Precision) -> None:
         """What models run on from now on."""
         self.keep(replace(self.settings, device=device, precision=precision))
 

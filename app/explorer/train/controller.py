@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Literal
 
+from app.document.fields import with_field
 from app.explorer.messages import Messages
 from app.explorer.storage.preferences import Preferences
 from app.explorer.train.plan import DataSource
@@ -76,7 +77,7 @@ class TrainingController:
             index = min(self.choosing, len(self.plan.sources) - 1)
             self.set_source(index, replace(self.plan.sources[index], place=str(path)))
         else:
-            self.plan = replace(self.plan, **{place: str(path)})
+            self.plan = with_field(self.plan, place, str(path))
 
     def set_source(self, index: int, source: DataSource | None) -> None:
         """Change a source, add one behind the last, or remove one."""

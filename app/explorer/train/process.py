@@ -92,14 +92,13 @@ class TrainingProcess:
         if process is None or run is None or self.stopping:
             return
         self.stopping = True
-        if sys.platform != "win32":
-            process.terminate()
-            return
-        try:
-            send(run, "stop")
-        except OSError as error:
-            log.warning("%s: no command could be left: %s", run, error)
-            process.terminate()
+        if sys.platform == "win32":
+            try:
+                send(run, "stop")
+                return
+            except OSError as error:
+                log.warning("%s: no command could be left: %s", run, error)
+        process.terminate()
 
     def poll(self) -> TrainingResult | None:
         """How the training ended, once."""

@@ -106,4 +106,4 @@ def _number(value: object) -> float | None:
         return None
     if isinstance(value, int | float):
         return float(value) if abs(value) < 1 << 63 or isinstance(value, float) else None
-    return float(value) if value in ("nan", "inf", "-inf") else None  # type: ignore[arg-type]
+    return float(value) if value in ("nan", "inf", "-inf") else None
