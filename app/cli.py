@@ -29,6 +29,7 @@ from app.commands import (
     video,
 )
 from app.commands.arguments import Parser
+from app.threads import settle_wait_policy
 
 COMMANDS = (explore, generate, video, render, directions, import_, info, train, data, evaluate, monitor, bench, soak)
 
@@ -48,7 +49,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"Glissando {metadata.version('glissando')}")
     # Where no subcommand is given, the explorer's own defaults hold.
-    parser.set_defaults(run=explore.run, checkpoint=None)
+    parser.set_defaults(run=explore.run, checkpoint=None, alone=False)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     for command in COMMANDS:
         command.add_parser(subparsers)
@@ -60,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _tidy(sys.argv[1:] if argv is None else list(argv))
     parser = build_parser()
     args = _parse(parser, arguments)
+    settle_wait_policy(alone=args.alone)
     try:
         return int(args.run(args))
     except KeyboardInterrupt:

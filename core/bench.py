@@ -8,6 +8,8 @@ figures are medians over the rounds. Every frame has a new w and the same prompt
 - fast: `FastSynthesis` in the precision the engine chooses.
 - convolutions: nothing but torch's conv2d (conv_transpose2d for the up-convolutions) for the same 3x3 shapes, in the
   fast mode's type and layout: what a frame would cost if all the rest were free.
+
+With `beside`, a frame is also timed while another process keeps one core busy, in turn with rounds without it.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ from __future__ import annotations
 import functools
 import math
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.checkpoints import bundled_checkpoint, load
-from core.engine import DTYPES, Engine, choose_device, choose_precision, load_generator
+from core.engine import DTYPES, Engine, choose_device, choose_precision, good_threads, load_generator
 from core.models import registry
 from core.models.layers import CLAMP, LEAK, up_convolution, upsample
 from core.models.stylegan_t import Block, Convolution, Generator, ResidualConvolution, ToRGB
@@ -41,7 +46,7 @@ class BenchError(ValueError):
     """The two ways of drawing disagree, so comparing their times would mean nothing; or there are not two."""
 
 
-def bench_engine(path: Path | None, *, rounds: int = 7, lite: bool = True) -> dict[str, Any]:
+def bench_engine(path: Path | None, *, rounds: int = 7, lite: bool = True, beside: bool = False) -> dict[str, Any]:
     """Measures a checkpoint (None is the bundled one) and, with `lite`, a lite@64 generator with random weights.
 
     Returns plain JSON values: {"device", "precision", "threads", "rounds", "models": [...]}, times in milliseconds.
@@ -55,13 +60,13 @@ def bench_engine(path: Path | None, *, rounds: int = 7, lite: bool = True) -> di
     generator = load_generator(checkpoint)
     if not isinstance(generator, Generator):
         raise BenchError(f"{checkpoint.path}: expected a StyleGAN-T; `glissando bench families` measures the others")
-    models = [_measure(checkpoint.header.name, generator, device, precision, rounds, Engine(checkpoint))]
+    models = [_measure(checkpoint.header.name, generator, device, precision, rounds, Engine(checkpoint), beside)]
     if lite:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             config = registry.preset("stylegan_t", "lite", resolution=64, text_dim=768)
             large = Generator(config)
-        models.append(_measure("lite@64, random weights", large, device, precision, rounds, None))
+        models.append(_measure("lite@64, random weights", large, device, precision, rounds, None, beside))
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "precision": precision,
@@ -87,6 +92,7 @@ def format_report(report: dict[str, Any]) -> str:
             f"{model['frames_per_second']:10.1f}{model['convolutions_ms']:10.2f}{request:>12}"
         )
     lines += [
+        *_beside_lines(report["models"]),
         "",
         "plain: float32, channels first, kernels modulated per frame.",
         "convs: torch's convolutions of the same 3x3 shapes alone, in the fast mode's type and layout.",
@@ -96,7 +102,13 @@ def format_report(report: dict[str, Any]) -> str:
 
 
 def _measure(
-    name: str, generator: Generator, device: torch.device, precision: str, rounds: int, engine: Engine | None
+    name: str,
+    generator: Generator,
+    device: torch.device,
+    precision: str,
+    rounds: int,
+    engine: Engine | None,
+    beside: bool,
 ) -> dict[str, Any]:
     generator = generator.to(device).eval().requires_grad_(False)
     dtype = DTYPES[precision]
@@ -120,7 +132,12 @@ def _measure(
         }
         if engine is not None:
             tasks["request"] = lambda i: engine.render(RenderRequest(prompt="a picture", seed_x=i % 64))
+        threads = engine.info.arithmetic.threads if engine is not None else good_threads(generator.layers)
+        if device.type == "cpu":
+            torch.set_num_threads(threads)  # as the engine's, for all of them
         times = interleave(tasks, rounds, device)
+        frame = tasks["request" if engine is not None else "fast"]
+        alone_ms, beside_ms = time_beside(frame, rounds, device) if beside else (None, None)
     fastest = times.get("request", times["fast"])
     return {
         "name": name,
@@ -132,7 +149,47 @@ def _measure(
         "frames_per_second": 1e3 / fastest,
         "convolutions_ms": times["convolutions"],
         "request_ms": times.get("request"),
+        "threads": threads,
+        "alone_ms": alone_ms,
+        "beside_ms": beside_ms,
     }
+
+
+def _beside_lines(models: list[dict[str, Any]]) -> list[str]:
+    if models[0]["beside_ms"] is None:
+        return []
+    lines = ["", f"{'beside a busy process':28}{'alone ms':>10}{'beside ms':>10}{'ratio':>8}{'threads':>10}"]
+    for model in models:
+        ratio = model["beside_ms"] / model["alone_ms"]
+        lines.append(
+            f"{model['name'][:27]:28}{model['alone_ms']:10.2f}{model['beside_ms']:10.2f}{ratio:8.2f}{model['threads']:10}"
+        )
+    return lines
+
+
+def time_beside(task: Callable[[int], object], rounds: int, device: torch.device) -> tuple[float, float]:
+    """Median milliseconds of a task alone and beside a process that keeps one core busy, in turn round after round."""
+    alone: list[float] = []
+    beside: list[float] = []
+    for _ in range(rounds):
+        alone.append(interleave({"task": task}, 1, device)["task"])
+        with busy_process():
+            beside.append(interleave({"task": task}, 1, device)["task"])
+    return statistics.median(alone), statistics.median(beside)
+
+
+@contextmanager
+def busy_process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that keeps one core busy meanwhile."""
+    command = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()  # it has begun
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def _bare_convolutions(generator: Generator, device: torch.device, dtype: torch.dtype) -> list[Callable[[], Tensor]]:

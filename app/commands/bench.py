@@ -17,6 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     engine.add_argument("checkpoint", metavar="CHECKPOINT", nargs="?", type=Path, help="the bundled one if none")
     engine.add_argument("--rounds", type=int, default=7, metavar="N", help="medians of so many (default 7)")
     engine.add_argument("--no-lite", action="store_true", help="leave out the large reference model")
+    engine.add_argument("--beside", action="store_true", help="also beside a program that keeps one core busy")
     engine.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     engine.set_defaults(run=run_engine)
     families = kinds.add_parser("families", help="ms a frame of each family at 256 px, plain, float32 and fast")
@@ -29,7 +30,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of it")
     train.add_argument("--rounds", type=int, default=3, metavar="N", help="medians of so many (default 3)")
     train.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    train.set_defaults(run=run_train)
+    train.set_defaults(run=run_train, alone=True)
+    start = kinds.add_parser("start", help="seconds to the first picture, as a ratio to `import torch`")
+    start.add_argument("checkpoint", metavar="CHECKPOINT", nargs="?", type=Path, help="the bundled one if none")
+    start.add_argument("--rounds", type=int, default=3, metavar="N", help="the least of so many (default 3)")
+    start.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    start.set_defaults(run=run_start)
     monitor = kinds.add_parser("monitor", help="seconds to open a very long log, and the cost of following it")
     monitor.add_argument("--rows", type=int, default=10_000_000, metavar="N", help="of the log (default 10 million)")
     monitor.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
@@ -43,7 +49,7 @@ def run_engine(args: argparse.Namespace) -> int:
 
     from core.bench import bench_engine, format_report
 
-    report = bench_engine(args.checkpoint, rounds=args.rounds, lite=not args.no_lite)
+    report = bench_engine(args.checkpoint, rounds=args.rounds, lite=not args.no_lite, beside=args.beside)
     print(format_report(report))
     if args.json is not None:
         write_json(args.json, report)
@@ -74,6 +80,21 @@ def run_train(args: argparse.Namespace) -> int:
 
     report = bench_train(gan_recipe(args.recipe).changed(args.set), rounds=args.rounds)
     print(format_train(report))
+    if args.json is not None:
+        write_json(args.json, report)
+    return 0
+
+
+def run_start(args: argparse.Namespace) -> int:
+    """Measure the starts of `generate` and of the window, and print a table."""
+    if args.json is not None:
+        check_writable(args.json)
+
+    from app.bench_start import bench_start, format_start
+
+    with StageBar() as progress:
+        report = bench_start(args.checkpoint, rounds=args.rounds, progress=progress)
+    print(format_start(report))
     if args.json is not None:
         write_json(args.json, report)
     return 0

@@ -33,13 +33,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     clip.add_argument("--out", type=Path, required=True, metavar="CLIP_RUN", help="the run's folder")
     clip.add_argument("--steps", type=int, metavar="N", help="how long, in batches (default: the recipe's)")
     clip.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    clip.set_defaults(run=run_clip)
+    clip.set_defaults(run=run_clip, alone=True)
 
     gan = kinds.add_parser(
         "gan",
         help="a StyleGAN-T",
         description="Start with --recipe and --data; go on with --resume RUN. Ctrl-C saves the run first. "
-        "docs/training.md tells the recipes.",
+        "docs/training.md tells the recipes. On a CPU its threads spin while they wait for each other, which is "
+        "fastest alone; beside other programs set OMP_WAIT_POLICY=PASSIVE.",
     )
     _add_recipe(gan)
     add_drawing(gan)
@@ -82,7 +83,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="write the log and the sample grids for TensorBoard too, in RUN/tensorboard",
     )
-    gan.set_defaults(run=run_gan)
+    gan.set_defaults(run=run_gan, alone=True)
 
     tell = kinds.add_parser(
         "tell",
@@ -105,7 +106,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     classifier.add_argument("--pictures", type=int, metavar="N", help="how many to train on (default 20000)")
     classifier.add_argument("--epochs", type=int, metavar="N", help="how often to see each (default 5)")
     classifier.add_argument("--seed", type=int, default=0, help="another seed gives another classifier (default 0)")
-    classifier.set_defaults(run=run_classifier)
+    classifier.set_defaults(run=run_classifier, alone=True)
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:

@@ -358,10 +358,6 @@ def log_to(store: SettingsStore) -> logging.Handler | None:
 
 def _open_engine(path: Path, report: StageCallback, choice: EngineChoice = BEST) -> Renderer:
     _keep_triton_out()
-    # Threads that spin while they wait for each other keep the cores from those they wait for, and from the window:
-    # beside busy programs a picture took 590 ms instead of 18 (p90). Read when torch is loaded, also by the window's
-    # children.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from app.vectors import register_saved_vectors
     from core.engine import Engine  # imports torch: on the render thread, after the window is there
 

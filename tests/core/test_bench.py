@@ -56,3 +56,18 @@ def test_bad_arguments(tmp_path: Path, tiny_checkpoint: Path) -> None:
         bench_engine(tiny_checkpoint, rounds=0)
     with pytest.raises(CheckpointError):
         bench_engine(tmp_path / "none.safetensors", rounds=1)
+
+
+def test_a_frame_beside_a_busy_process_is_timed_and_the_process_ends(tiny_checkpoint: Path) -> None:
+    with bench.busy_process() as process:
+        assert process.poll() is None
+    assert process.poll() is not None
+    report = bench.bench_engine(tiny_checkpoint, rounds=1, lite=False, beside=True)
+    (model,) = report["models"]
+    assert model["alone_ms"] > 0
+    assert model["beside_ms"] > 0
+    assert model["threads"] == 1
+    assert "beside a busy process" in bench.format_report(report)
+    assert "beside a busy process" not in bench.format_report(
+        report | {"models": [model | {"alone_ms": None, "beside_ms": None}]}
+    )
