@@ -19,9 +19,10 @@ from imgui_bundle import hello_imgui, imgui, immapp
 
 from app.errors import UserError
 from app.explorer.actions import run_live
-from app.explorer.gui import theme
+from app.explorer.gui import guard, theme
 from app.explorer.gui.arrangement import Arrangement
 from app.explorer.gui.dialogs import Dialogs, show_in_folder
+from app.explorer.gui.guard import Guard, summary
 from app.explorer.gui.menus import draw_menus, run_shortcuts
 from app.explorer.gui.output_window import OutputWindow
 from app.explorer.gui.palette import CommandPalette
@@ -49,6 +50,8 @@ log = logging.getLogger(__name__)
 
 SIZE = (1280, 800)
 DOZING_FPS = 5.0
+# Of a window that may be opened again after it failed.
+LEAST_FRAMES = 100
 BEST = EngineChoice()
 
 # The places' names in layout files.
@@ -73,7 +76,7 @@ def run(checkpoint: Path | None = None) -> int:
     try:
         session = Session(real_services(), store, checkpoint)
         try:
-            Explorer(session).run()
+            show(session)
         finally:
             session.close()
     finally:
@@ -81,6 +84,32 @@ def run(checkpoint: Path | None = None) -> int:
             logging.getLogger("app.explorer").removeHandler(handler)
             handler.close()
     return 0
+
+
+def show(session: Session) -> None:
+    """Show the window until it is closed.
+
+    One that failed where nothing in Python could catch it is opened again on the same session: its scene is as it was.
+    Raises `UserError` when it fails again at once.
+    """
+    while True:
+        explorer = Explorer(session)
+        try:
+            explorer.run()
+            return
+        except UserError:
+            raise
+        except Exception as error:
+            log.exception("the window failed")
+            session.live.wake = lambda: None
+            session.ui.output = None
+            if explorer.frames < LEAST_FRAMES:
+                raise UserError(
+                    f"The window failed again and again: {summary(error)}. The scene was kept; the log has details."
+                ) from error
+            session.messages.error(
+                f"Internal error in the window: {summary(error)}. It was opened again; the log has details."
+            )
 
 
 def real_services() -> Services:
@@ -118,9 +147,11 @@ class Explorer:
         """Whether the window closes when the person asks for it; the soak goes on."""
         self.may_doze = True
         """Whether to draw fewer frames while nothing happens; a test engine's input does not count as something."""
+        self._guard = Guard(session.messages.error, self._close_panel)
         self.output: OutputWindow | None = None
         """The output window; None where there is no screen."""
-        self._frames = 0
+        self.frames = 0
+        """How many were drawn."""
         self._vsync = session.preferences.settings.vsync
         self._theme = session.preferences.settings.theme
         self._drop_callback: Any = None
@@ -134,7 +165,7 @@ class Explorer:
         try:
             immapp.run(self.params, immapp.AddOnsParams(with_implot=True))
         except RuntimeError as error:
-            if self._frames:
+            if self.frames:
                 raise
             raise UserError(
                 f"No window can be opened: {error}. On a machine without a display, use `glissando generate`."
@@ -170,13 +201,13 @@ class Explorer:
         callbacks.setup_imgui_config = _configure
         callbacks.setup_imgui_style = self._style
         callbacks.post_init = self._after_init
-        callbacks.pre_new_frame = self._before_frame
-        callbacks.show_menus = self._guarded("menus", self._menus)
-        callbacks.show_gui = self._guarded("window", self._every_frame)
-        callbacks.show_status = self._guarded("status", lambda: draw_status(self.session))
-        callbacks.before_imgui_render = self._after_drawing
-        callbacks.after_swap = self._after_swap
-        callbacks.before_exit = self._before_exit
+        callbacks.pre_new_frame = self._before_frame()
+        callbacks.show_menus = self._guard.part("menus", lambda: draw_menus(self.session))
+        callbacks.show_gui = self._frame_parts()
+        callbacks.show_status = self._guard.part("status", lambda: draw_status(self.session))
+        callbacks.before_imgui_render = self._guard.callback("session", self._after_drawing)
+        callbacks.after_swap = self._guard.callback("output window", self._after_swap)
+        callbacks.before_exit = self._guard.callback("closing", self._before_exit)
         return params
 
     def _style(self) -> None:
@@ -204,7 +235,7 @@ class Explorer:
         windows = []
         for entry, panel in zip(PANELS, self.panels, strict=True):
             window = hello_imgui.DockableWindow(entry.title, SPACES[entry.place])
-            window.gui_function = self._guarded(entry.title, partial(self._draw, panel))
+            window.gui_function = self._guard.panel(entry.title, partial(self._draw, panel))
             window.can_be_closed = entry.closable
             window.is_visible = entry.shown
             if not entry.scrolls:
@@ -219,9 +250,14 @@ class Explorer:
     def _draw(self, panel: Panel) -> None:
         panel.draw(self.session.history)
 
-    def _before_frame(self) -> None:
-        self.session.collect()
-        self._carry_out_requests()
+    def _close_panel(self, title: str) -> bool:
+        window = self.params.docking_params.dockable_window_of_name(title)
+        if window is None or not window.can_be_closed:
+            return False
+        window.is_visible = False
+        return True
+
+    def _use_settings(self) -> None:
         settings = self.session.preferences.settings
         if settings.theme != self._theme:
             self._theme = settings.theme
@@ -233,33 +269,60 @@ class Explorer:
         idling.fps_max = settings.frame_limit if idling.fps_max else 0.0  # 0 is a test's: nobody watches
         idling.enable_idling = self.may_doze and not self.session.lively
 
+    def _before_frame(self) -> Callable[[], None]:
+        """What is done between two frames; each goes on when another fails."""
+        callback = self._guard.callback
+        parts = (
+            guard.configure,  # every time: HelloImGui and the test engine set it, too
+            callback("session", self.session.collect),
+            callback("panels", self._carry_out_requests),
+            callback("settings", self._use_settings),
+        )
+
+        def run() -> None:
+            for part in parts:
+                part()
+
+        return run
+
     def _carry_out_requests(self) -> None:
-        open_dialog = self.session.ui.take_requests()
-        self.arrangement.before_frame([request for request in open_dialog if not isinstance(request, ShowOutput)])
+        requests = self.session.ui.take_requests()
+        self.arrangement.before_frame([request for request in requests if not isinstance(request, ShowOutput)])
         if self.output is not None:
-            self.output.before_frame([request for request in open_dialog if isinstance(request, ShowOutput)])
+            self.output.before_frame([request for request in requests if isinstance(request, ShowOutput)])
 
-    def _menus(self) -> None:
-        draw_menus(self.session)
+    def _frame_parts(self) -> Callable[[], None]:
+        """What is done in every frame besides menus, status and panels; each goes on when another fails."""
+        session, part, ui = self.session, self._guard.part, self.session.ui
+        parts = (
+            part("shortcuts", lambda: run_shortcuts(session)),
+            part("live control", lambda: run_live(session)),
+            part("window", self._close_or_quit),
+            part("dialogs", self.dialogs.draw, self.dialogs.cancel),
+            part("arrangement", lambda: self.arrangement.in_frame(), partial(setattr, ui, "naming_layout", False)),
+            part("palette", self.palette.draw, partial(setattr, ui, "palette", False)),
+            part("shortcut sheet", self.shortcut_sheet.draw, partial(setattr, ui, "shortcuts", False)),
+        )
 
-    def _every_frame(self) -> None:
-        imgui.get_style().font_scale_main = self.session.preferences.settings.text_scale
-        run_shortcuts(self.session)
-        run_live(self.session)
+        def draw() -> None:
+            imgui.get_style().font_scale_main = session.preferences.settings.text_scale
+            for draw_part in parts:
+                draw_part()
+
+        return draw
+
+    def _close_or_quit(self) -> None:
         ui = self.session.ui
         if not (ui.palette or ui.shortcuts):  # which close themselves
             escape_closes()
-        self.dialogs.draw()
-        self.arrangement.in_frame()
-        self.palette.draw()
-        self.shortcut_sheet.draw()
         if self.session.ui.quit_requested and self.may_quit:
             self.params.app_shall_exit = True
 
     def _after_drawing(self) -> None:
-        self._frames += 1
+        self.frames += 1
+        self._guard.after_frame()
         # Not in the first frame: the loader's imports would hold it up.
-        if self._frames > 1:
+        if self.frames > 1:
             self.session.dispatch()
 
     def _after_swap(self) -> None:
@@ -281,7 +344,7 @@ class Explorer:
         # A message that comes in ends the doze at once; from any thread, as GLFW allows.
         self.session.live.wake = glfw.post_empty_event
         self.output = OutputWindow(self.session, glfw_window_hello_imgui())
-        self._drop_callback = lambda window, paths: self.drop(paths)
+        self._drop_callback = lambda window, paths: self._guard.callback("dropped files", partial(self.drop, paths))()
         glfw.set_drop_callback(glfw_window_hello_imgui(), self._drop_callback)
 
     def _set_vsync(self, vsync: bool) -> None:
@@ -310,27 +373,6 @@ class Explorer:
         else:
             self.session.file_opener.open(path)
 
-    def _guarded(self, name: str, draw: Callable[[], None]) -> Callable[[], None]:
-        """A programming error in one panel must not take the window, and the picture, with it."""
-
-        def guarded() -> None:
-            state = imgui.internal.ErrorRecoveryState()
-            imgui.internal.error_recovery_store_state(state)
-            try:
-                draw()
-            except Exception as error:  # the boundary to the C++ loop, where an exception would end the program
-                log.exception("drawing %s failed", name)
-                # Closes the groups and ids that the fault left open; as asserts these would end the program after all.
-                io = imgui.get_io()
-                io.config_error_recovery_enable_assert = False
-                imgui.internal.error_recovery_try_to_recover_state(state)
-                io.config_error_recovery_enable_assert = True
-                self.session.messages.error(
-                    f"Internal error in {name}: {type(error).__name__}: {error}. The log has details."
-                )
-
-        return guarded
-
 
 def _configure() -> None:
     io = imgui.get_io()
@@ -338,7 +380,6 @@ def _configure() -> None:
     io.config_flags = imgui.ConfigFlags_.docking_enable
     io.config_windows_move_from_title_bar_only = True
     io.config_drag_click_to_input_text = True
-    io.config_error_recovery_enable_tooltip = False
 
 
 def log_to(store: SettingsStore) -> logging.Handler | None:

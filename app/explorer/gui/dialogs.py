@@ -78,6 +78,10 @@ class Dialogs:
         elif self._request is not None:
             self._ask(self._request)
 
+    def cancel(self) -> None:
+        """Forget what was asked for."""
+        self._request = self._dialog = None
+
     def _open_native(self, request: DialogRequest) -> pfd.open_file | pfd.save_file | pfd.select_folder:
         start = self._suggestion(request)
         if request in _FILTERS:

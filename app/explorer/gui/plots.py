@@ -13,9 +13,10 @@ FLAGS = implot.Flags_.canvas_only | implot.Flags_.no_inputs | implot.Flags_.no_f
 
 
 @contextmanager
-def plot_look() -> Iterator[None]:
-    """The colours and margins, around `implot.begin_plot`. Nothing between that and `end_plot` may raise: ImPlot could
-    not be told that the plot is over.
+def plot(label: str, size: ImVec2) -> Iterator[bool]:
+    """A plot in the window's colours and margins; gives whether it is to be filled.
+
+    It ends whatever is raised inside, or ImPlot would refuse every later one.
     """
     implot.push_style_color(implot.Col_.plot_bg, theme.colour.frame)
     implot.push_style_color(implot.Col_.plot_border, ImVec4(0, 0, 0, 0))
@@ -23,8 +24,11 @@ def plot_look() -> Iterator[None]:
     implot.push_style_color(implot.Col_.axis_grid, theme.colour.line)
     implot.push_style_var(implot.StyleVar_.plot_padding, ImVec2(2, 2))
     implot.push_style_var(implot.StyleVar_.label_padding, ImVec2(2, 1))
+    begun = implot.begin_plot(label, size, FLAGS)
     try:
-        yield
+        yield begun
     finally:
+        if begun:
+            implot.end_plot()
         implot.pop_style_var(2)
         implot.pop_style_color(4)

@@ -9,7 +9,7 @@ from imgui_bundle import ImVec2, imgui, implot
 
 from app.document.history import History
 from app.explorer.gui import theme
-from app.explorer.gui.plots import FLAGS, plot_look
+from app.explorer.gui.plots import plot
 from app.explorer.gui.widgets import dim_text, row_label, tooltip
 from app.explorer.rendering.latency import KEPT_S, Samples, median
 from app.explorer.session import Session
@@ -130,12 +130,11 @@ def _plot(title: str, samples: Samples, now: float, unit: str, help_text: str, l
     spec = implot.Spec()
     spec.line_color = theme.colour.accent
     spec.line_weight = 1.5
-    with plot_look():
-        if implot.begin_plot(f"##{title}", ImVec2(-1, imgui.get_font_size() * PLOT_EM), FLAGS):
+    with plot(f"##{title}", ImVec2(-1, imgui.get_font_size() * PLOT_EM)) as begun:
+        if begun:
             axis = implot.AxisFlags_
             implot.setup_axes("", "", axis.no_label | axis.no_tick_labels | axis.no_tick_marks, axis.no_label)
             implot.setup_axes_limits(-KEPT_S, 0.0, 0.0, top, implot.Cond_.always)
             if len(values) > 1:
                 implot.plot_line("##line", at - now, values, spec)
-            implot.end_plot()
-        tooltip(help_text)
+    tooltip(help_text)

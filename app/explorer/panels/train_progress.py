@@ -7,7 +7,7 @@ from imgui_bundle import ImVec2, ImVec4, imgui, implot
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.explorer.gui import theme
-from app.explorer.gui.plots import FLAGS, plot_look
+from app.explorer.gui.plots import plot
 from app.explorer.gui.widgets import dim_text, fitted, tooltip, wrapped_text
 from app.explorer.train.controller import TrainingController
 from app.explorer.train.run_watch import Progress, RunWatch
@@ -85,8 +85,8 @@ def _plot(progress: Progress) -> None:
     last = max((curve[0, -1] for curve in curves.values()), default=1.0)
     low, high = float(every.min()), float(every.max())
     room = max((high - low) * 0.08, 0.05)
-    with plot_look():
-        if implot.begin_plot("##losses", ImVec2(-1, imgui.get_font_size() * PLOT_EM), FLAGS):
+    with plot("##losses", ImVec2(-1, imgui.get_font_size() * PLOT_EM)) as begun:
+        if begun:
             axis = implot.AxisFlags_
             implot.setup_axes("", "", axis.no_label | axis.no_tick_labels | axis.no_tick_marks, axis.no_label)
             implot.setup_axes_limits(first, max(last, first + 1.0), low - room, high + room, implot.Cond_.always)
@@ -95,4 +95,3 @@ def _plot(progress: Progress) -> None:
                 spec.line_color = colours[name]
                 spec.line_weight = 1.5
                 implot.plot_line(f"##{name}", curve[0].copy(), curve[1].copy(), spec)
-            implot.end_plot()
