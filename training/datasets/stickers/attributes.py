@@ -11,6 +11,8 @@ PLAIN = ("white", "gray", "black", "navy", "red", "peach", "yellow", "mint", "te
 GRADIENTS = ("pink and purple", "blue and green", "orange and pink")
 PATTERNS = ("polka dots", "stripes", "checks")
 SCENES = ("meadow", "sea", "desert", "snow", "night sky", "sunset")
+STANDING = ("meadow", "sea", "desert", "snow")
+"""Scenes with a floor, on which things stand."""
 GROUNDS = (*PLAIN, *GRADIENTS, *PATTERNS, *SCENES)
 
 # "own": as it was drawn. Names of grounds occur once: "pink" and "black" are grounds as well as colours.

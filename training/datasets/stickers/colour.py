@@ -21,10 +21,13 @@ TARGETS: dict[str, tuple[float, float, float]] = {  # lightness, chroma, hue in 
 }
 """Colour word -> the colour that the middle of a recoloured drawing gets."""
 
-CONCENTRATION = 0.8
-"""Least length of the mean hue vector of a drawing that may be recoloured."""
-COLOURED = 0.35
-"""Least share of a drawing's pixels that must have a hue at all."""
+CONCENTRATION = 0.6
+"""Least share of a drawing's colour (its chroma, summed) that must lie about its main hue, so that it may be
+recoloured."""
+COVER = 0.36
+"""Least share of its pixels that must do so."""
+NEAR = float(np.deg2rad(60))
+"""How far from the main hue a colour still counts as a shade of it, radians."""
 _CHROMA = 0.045  # below it a pixel counts as grey
 
 _TO_LMS = np.array(
@@ -75,19 +78,19 @@ class Hues:
     """What is known of a drawing's colours."""
 
     hue: float
-    """Mean direction, radians, weighted by chroma."""
+    """The main one, radians: the mean about the fullest part of the hue circle, weighted by chroma."""
     concentration: float
-    """Length of the mean hue vector, 0..1: 1 when there is one hue only."""
-    coloured: float
-    """Share of its pixels that are not grey."""
+    """Share of the chroma that lies near it."""
+    cover: float
+    """Share of the pixels that do, greys not counted."""
     lightness: float
-    """Mean, of the pixels near the mean hue."""
+    """Mean, of these pixels."""
     chroma: float
 
     @property
     def recolourable(self) -> bool:
         """Whether another colour word would be true of the whole drawing."""
-        return self.concentration > CONCENTRATION and self.coloured > COLOURED
+        return self.concentration > CONCENTRATION and self.cover > COVER
 
 
 def measure(rgba: Array) -> Hues:
@@ -98,19 +101,27 @@ def measure(rgba: Array) -> Hues:
     weight = np.where(chroma > _CHROMA, chroma, 0)
     total = float(weight.sum())
     if total == 0:
-        return Hues(hue=0.0, concentration=0.0, coloured=0.0, lightness=0.5, chroma=0.0)
+        return Hues(hue=0.0, concentration=0.0, cover=0.0, lightness=0.5, chroma=0.0)
     angle = np.arctan2(lab[:, 2], lab[:, 1])
-    mean = complex((weight * np.exp(1j * angle)).sum()) / total
-    hue = float(np.angle(mean))
-    near = weight * (np.cos(angle - hue) > 0.5)
-    share = float(near.sum()) or 1.0
+    directions = np.linspace(-np.pi, np.pi, 36, endpoint=False)
+    fullest = max(directions, key=lambda direction: float(weight[_away(angle, direction) < NEAR / 2].sum()))
+    near = weight * (_away(angle, fullest) < NEAR)
+    hue = float(np.angle((near * np.exp(1j * angle)).sum()))
+    near = weight * (_away(angle, hue) < NEAR)
+    share = float(near.sum())
     return Hues(
         hue=hue,
-        concentration=abs(mean),
-        coloured=float((weight > 0).mean()),
+        concentration=share / total,
+        cover=float((near > 0).mean()),
         lightness=float((near * lab[:, 0]).sum()) / share,
         chroma=float((near * chroma).sum()) / share,
     )
+
+
+def _away(angle: Array, direction: float) -> Array:
+    """How far angles are from one, radians."""
+    away: Array = np.abs(np.angle(np.exp(1j * (angle - direction)))).astype(np.float32)
+    return away
 
 
 def recolour(rgba: Array, hues: Hues, name: str) -> Array:
@@ -120,8 +131,8 @@ def recolour(rgba: Array, hues: Hues, name: str) -> Array:
     lab = to_oklab(rgba[..., :3])
     own = np.hypot(lab[..., 1], lab[..., 2])
     away = np.angle(np.exp(1j * (np.arctan2(lab[..., 2], lab[..., 1]) - hues.hue))).astype(np.float32)
-    # How far a pixel takes part: whole within 60 degrees of the hue, not at all beyond 95; greys by their chroma.
-    part = _smooth(np.abs(away), np.deg2rad(95), np.deg2rad(60)) * _smooth(own, 0.015, 0.06)
+    # How far a pixel takes part: whole near the hue, not at all beyond half as far again; greys by their chroma.
+    part = _smooth(np.abs(away), 1.5 * NEAR, NEAR) * _smooth(own, 0.015, 0.06)
     turned = np.deg2rad(hue) + 0.3 * away
     strength = own * (chroma / max(hues.chroma, 0.02))
     # Shading: the mean lightness moves to the target, black and white stay.

@@ -8,16 +8,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from training.datasets.stickers.attributes import Attributes
+from training.datasets.stickers.attributes import PLAIN, Attributes
 from training.datasets.stickers.drawings import Drawings
-from training.datasets.stickers.grounds import paint, standing
+from training.datasets.stickers.grounds import paint
 from training.datasets.stickers.latents import Composition, Pose
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Counts changes that change pictures."""
 MIN_RESOLUTION, MAX_RESOLUTION = 32, 1024
+SHADED = ("meadow", "desert", "snow")
+"""Grounds on which things cast a shadow."""
 BLOCKS = 32
 """Of pixel art, along a side."""
+_FLOOR = 0.64  # below the horizon of every scene
 LEVELS = 7
 """Of each of its channels, above none."""
 
@@ -43,11 +46,11 @@ def render(composition: Composition, drawings: Drawings, resolution: int) -> npt
 def _painted(composition: Composition, drawings: Drawings, side: int) -> npt.NDArray[np.float32]:
     attributes = composition.attributes
     image = paint(attributes.ground, side, composition.details)
-    if attributes.manner == "neon":
+    if attributes.manner == "neon" and attributes.ground not in PLAIN:  # a plain one keeps the colour that it is called
         image *= np.float32(0.55)
     for pose in composition.poses:
-        if standing(attributes.ground):
-            _cast_shadow(image, pose)
+        if attributes.ground in SHADED:
+            _cast_shadow(image, pose, drawings.extent(attributes.concept, attributes.manner))
         rgba = np.asarray(_placed(attributes, pose, drawings, side), np.float32) / 255
         image += rgba[..., 3:] * (rgba[..., :3] - image)
     return image
@@ -83,10 +86,13 @@ def _placed(attributes: Attributes, pose: Pose, drawings: Drawings, side: int) -
     return drawing.transform((side, side), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC)
 
 
-def _cast_shadow(image: npt.NDArray[np.float32], pose: Pose) -> None:
-    """A soft ellipse on the ground below a drawing."""
-    side = len(image)
-    steps = ((np.arange(side) + 0.5) / side).astype(np.float32)
+def _cast_shadow(image: npt.NDArray[np.float32], pose: Pose, extent: tuple[float, float]) -> None:
+    """A soft ellipse at the foot of a drawing, where that is on the floor."""
+    width, height = extent[0] * pose.side, extent[1] * pose.side
+    foot = pose.y + 0.49 * height
+    if foot < _FLOOR:
+        return
+    steps = ((np.arange(len(image)) + 0.5) / len(image)).astype(np.float32)
     v, u = np.meshgrid(steps, steps, indexing="ij")
-    away = np.hypot((u - pose.x) / (0.42 * pose.side), (v - pose.y - 0.48 * pose.side) / (0.09 * pose.side))
+    away = np.hypot((u - pose.x) / (0.5 * width), (v - foot) / (0.08 * pose.side))
     image *= (1 - 0.28 * np.clip(1.6 - 1.6 * away, 0, 1))[..., None]

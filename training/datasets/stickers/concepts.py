@@ -172,6 +172,9 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
 )
 
+MANY_HUES = frozenset({"rainbow"})
+"""Concepts whose hues make them what they are."""
+
 NAMES: dict[str, Concept] = {concept.name: concept for concept in CONCEPTS}
 """A concept's own name -> the concept, in the order of CONCEPTS."""
 

@@ -6,11 +6,12 @@ from collections import OrderedDict
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageChops, ImageFilter, ImageOps
 
 from training.datasets.stickers.art import Art, as_array
 from training.datasets.stickers.colour import Array, Hues, from_oklab, measure, recolour, swatch, to_oklab
-from training.datasets.stickers.concepts import NAMES
+from training.datasets.stickers.concepts import MANY_HUES, NAMES
+from training.datasets.stickers.grounds import PLAIN
 
 HANDS = {
     "3D": "fluent 3D",
@@ -25,8 +26,11 @@ HANDS = {
 """Manner -> the art set it is made of."""
 LINES = ("line drawing", "neon")
 """Manners whose lines take any colour, whatever the drawing's hues are."""
+RIMMED = ("sticker", "comic", *LINES)
+"""Manners with a rim that sets the drawing off from any ground."""
 MARGIN = 0.12
 """Around a drawing, of its side: room for outlines, shadows and glow."""
+_ALIKE = 0.09  # distance in OKLab below which colours are hard to tell apart in small pictures
 _KEPT_BYTES = 500 << 20
 
 
@@ -36,13 +40,31 @@ class Drawings:
     def __init__(self, art: Art) -> None:
         self._art = art
         self._hues: dict[tuple[str, str], Hues] = {}
+        self._borders: dict[tuple[str, str], Array] = {}
         self._sources: dict[tuple[str, str], Image.Image] = {}
         self._kept: OrderedDict[tuple[str, str, str, int], Image.Image] = OrderedDict()
         self._bytes = 0
 
     def recolourable(self, concept: str, manner: str) -> bool:
         """Whether every colour word can be made true of it."""
-        return manner in LINES or self.hues(concept, manner).recolourable
+        if manner in LINES:
+            return True
+        return concept not in MANY_HUES and self.hues(concept, manner).recolourable
+
+    def drowns(self, concept: str, manner: str, ground: str) -> bool:
+        """Whether it can hardly be told from a plain ground, in its own colours: more than half of its border."""
+        if manner in RIMMED or ground not in PLAIN:
+            return False
+        key = (concept, HANDS[manner])
+        if key not in self._borders:
+            self._borders[key] = _border(as_array(self._source(*key).resize((64, 64), Image.Resampling.BOX)))
+        away = self._borders[key] - to_oklab(np.array(PLAIN[ground], np.float32))
+        return bool((np.sqrt((away**2).sum(axis=-1)) < _ALIKE).mean() > 0.5)
+
+    def extent(self, concept: str, manner: str) -> tuple[float, float]:
+        """Width and height of the drawing, of its longer side."""
+        size = self._source(concept, HANDS[manner]).size
+        return (size[0] / max(size), size[1] / max(size))
 
     def hues(self, concept: str, manner: str) -> Hues:
         """The colours of the drawing that stands for a concept in a manner."""
@@ -93,6 +115,13 @@ class Drawings:
         elif manner == "neon":
             rgba = _neon(rgba, side, colour)
         return Image.fromarray(np.rint(rgba * 255).clip(0, 255).astype(np.uint8), "RGBA")
+
+
+def _border(rgba: Array) -> Array:
+    """The colours along a drawing's outline, OKLab [N, 3]."""
+    alpha = Image.fromarray(np.rint(rgba[..., 3] * 255).astype(np.uint8), "L")
+    inside = np.asarray(ImageOps.expand(alpha, 3).filter(ImageFilter.MinFilter(7)))[3:-3, 3:-3]
+    return to_oklab(rgba[(rgba[..., 3] > 0.9) & (inside < 128)][:, :3])
 
 
 def over(front: Array, back: Array) -> Array:

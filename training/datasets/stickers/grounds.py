@@ -1,6 +1,7 @@
 """What a sticker stands on: plain colours, gradients, patterns and simple scenes, at any resolution."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -43,11 +44,6 @@ def paint(ground: str, side: int, details: Sequence[float]) -> Array:
     return _PAINTERS[ground](x, y, details)
 
 
-def standing(ground: str) -> bool:
-    """Whether things stand on it and throw a shadow."""
-    return ground in ("meadow", "desert", "snow")
-
-
 def _polka_dots(x: Array, y: Array, details: Sequence[float]) -> Array:
     step = 0.2
     row = np.floor((y + 0.2 * details[1]) / step)
@@ -79,10 +75,9 @@ def _meadow(x: Array, y: Array, details: Sequence[float]) -> Array:
     _lay(image, (0.52, 0.80, 0.36), _soft(y - hill, edge))
     near = horizon + 0.12 - 0.04 * np.sin(4.0 * x + 2 + 6.28 * details[1])
     _lay(image, (0.40, 0.70, 0.27), _soft(y - near, edge))
-    for number in range(14):
-        u, v = (0.13 + 0.6180 * number) % 1, 0.80 + 0.18 * ((0.7548 * number) % 1)
+    for number, (u, v) in enumerate(_scattered(14)):
+        u, v = (u + details[4]) % 1, 0.80 + 0.18 * v
         colour = ((1.0, 0.95, 0.55), (1.0, 1.0, 1.0), (1.0, 0.66, 0.76))[number % 3]
-        u = (u + details[4]) % 1
         _dot(image, colour, u, v, 0.011)
     return image
 
@@ -119,8 +114,8 @@ def _snow(x: Array, y: Array, details: Sequence[float]) -> Array:
     _lay(image, (0.90, 0.94, 0.99), _soft(y - hill, edge))
     near = 0.72 - 0.04 * np.sin(4.2 * x + 1.5 + 6.28 * details[0])
     _lay(image, (0.98, 0.99, 1.0), _soft(y - near, edge))
-    for number in range(26):
-        u, v = (0.6180 * number + details[2]) % 1, (0.05 + 0.7548 * number + 0.3 * details[3]) % 1
+    for number, (u, v) in enumerate(_scattered(26)):
+        u, v = (u + details[2]) % 1, (v + 0.3 * details[3]) % 1
         _dot(image, (1.0, 1.0, 1.0), u, v, 0.011 + 0.004 * (number % 3))
     return image
 
@@ -128,8 +123,8 @@ def _snow(x: Array, y: Array, details: Sequence[float]) -> Array:
 def _night_sky(x: Array, y: Array, details: Sequence[float]) -> Array:
     edge = 1 / len(x)
     image = _between((0.04, 0.05, 0.20), (0.20, 0.18, 0.45), y)
-    for number in range(34):
-        u, v = (0.6180 * number + details[2]) % 1, (0.02 + 0.7548 * number + 0.3 * details[3]) % 1
+    for number, (u, v) in enumerate(_scattered(34)):
+        u, v = (u + details[2]) % 1, (v + 0.3 * details[3]) % 1
         size = 0.006 + 0.004 * (number % 3)
         _dot(image, (1.0, 0.97, 0.82), u, v, size)
     hill = 0.86 - 0.05 * np.sin(4 * x + 6.28 * details[1])
@@ -167,6 +162,19 @@ def _cloud(image: Array, x: Array, y: Array, u: float, v: float, edge: float) ->
     for dx, dy, radius in ((-0.07, 0.01, 0.035), (0.0, -0.012, 0.05), (0.07, 0.008, 0.038)):
         shape = np.maximum(shape, _soft(radius - np.hypot(x - u - dx, (y - v - dy) * 1.15), edge))
     _lay(image, (1.0, 1.0, 1.0), 0.9 * shape)
+
+
+@lru_cache(maxsize=8)
+def _scattered(count: int) -> tuple[tuple[float, float], ...]:
+    """Points in the unit square, always the same, none near another: the best of ten each time."""
+    rng = np.random.default_rng(5)
+    points = [rng.random(2)]
+    while len(points) < count:
+        tried = rng.random((10, 2))
+        away = np.abs(tried[:, None] - np.array(points))
+        nearest = np.hypot(*np.moveaxis(np.minimum(away, 1 - away), -1, 0)).min(axis=1)
+        points.append(tried[int(np.argmax(nearest))])
+    return tuple((float(u), float(v)) for u, v in points)
 
 
 def _dot(image: Array, colour: Rgb, u: float, v: float, radius: float) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.datasets.stickers.attributes import ATTRIBUTES, GROUNDS, MANNERS, Attributes
+from training.datasets.stickers.attributes import ATTRIBUTES, GROUNDS, MANNERS, STANDING, Attributes
 
 Latent = npt.NDArray[np.float32]
 
@@ -88,8 +88,11 @@ def compose(z: Latent, named: dict[str, str]) -> Composition:
     else:
         free = max(0.03, 0.5 - (side if two else sides) / 2)
         x = 0.5 + (2 * phi(float(z[X])) - 1) * free * (0.4 if two else 1)
-    free = max(0.03, 0.5 - sides / 2)
-    y = 0.5 + (2 * phi(float(z[Y])) - 1) * 0.6 * free
+    height = phi(float(z[Y]))
+    if values["ground"] in STANDING:
+        y = max(0.78 + 0.14 * height, min(sides + 0.04, 0.94)) - sides / 2
+    else:
+        y = 0.5 + (2 * height - 1) * 0.6 * max(0.03, 0.5 - sides / 2)
     angle = 0.12 * float(z[TILT])
     mirrored = bool(z[MIRROR] > 0)
     poses: tuple[Pose, ...] = (Pose(x=x, y=y, side=sides, angle=angle, mirrored=mirrored),)

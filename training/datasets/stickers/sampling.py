@@ -1,6 +1,5 @@
 """The picture of a number: its attributes, captions and latent depend on (seed, split, index) and the art alone."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +17,12 @@ from training.datasets.stickers.attributes import (
     manner_held_out,
 )
 from training.datasets.stickers.captions import Caption, caption, synonyms
+from training.datasets.stickers.drawings import Drawings
 from training.datasets.stickers.latents import DIMENSIONS, Composition, Latent, choose, compose
 
 CAPTIONS_PER_PICTURE = 4
 _NAMED = {"manner": 0.6, "colour": 0.5, "ground": 0.55, "place": 0.2, "size": 0.2, "count": 0.14}
 """How often a caption names an attribute."""
-
-Recolourable = Callable[[str, str], bool]
-"""(concept, manner) -> whether the drawing can take any colour word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,23 +36,30 @@ class Sample:
     composition: Composition
 
 
-def draw_sample(index: int, seed: int, split: Split, recolourable: Recolourable) -> Sample:
+def draw_sample(index: int, seed: int, split: Split, drawings: Drawings) -> Sample:
     """Picture `index` of the data set (seed, split)."""
     rng = np.random.default_rng([seed, SPLITS.index(split), index, 17])
     while True:
-        sample = _draw(rng, split, recolourable)
+        sample = _draw(rng, split, drawings)
         if split == "all" or is_held_out(sample.composition.attributes) == (split == "heldout"):
             return sample
 
 
-def _draw(rng: np.random.Generator, split: Split, recolourable: Recolourable) -> Sample:
+def _draw(rng: np.random.Generator, split: Split, drawings: Drawings) -> Sample:
     concept = _pick(rng, ATTRIBUTES["concept"])
     say = {attribute: bool(rng.random() < share) for attribute, share in _NAMED.items()}
     manner = _pick(rng, [m for m in MANNERS if split != "train" or not manner_held_out(concept, m)])
     named = {"concept": concept}
-    if say["colour"] and recolourable(concept, manner):
-        named["colour"] = _pick(rng, [c for c in COLOURS if split != "train" or not colour_held_out(concept, c)])
-    ground = _pick(rng, [g for g in GROUNDS if not clashes(named.get("colour", "own"), g)])
+    if say["colour"] and drawings.recolourable(concept, manner):
+        colours = [c for c in COLOURS if split != "train" or not colour_held_out(concept, c)]
+        if manner == "neon":
+            colours = [c for c in colours if c != "black"]  # no light is
+        named["colour"] = _pick(rng, colours)
+    if "colour" in named:
+        grounds = [g for g in GROUNDS if not clashes(named["colour"], g)]
+    else:
+        grounds = [g for g in GROUNDS if not drawings.drowns(concept, manner, g)]
+    ground = _pick(rng, grounds)
     if say["manner"]:
         named["manner"] = manner
     if say["ground"]:

@@ -93,7 +93,7 @@ def _draw(
     drawings = _drawings(art)
     lines, latents = [], []
     for index in indices:
-        sample = draw_sample(index, seed, split, drawings.recolourable)
+        sample = draw_sample(index, seed, split, drawings)
         file = picture_file(index)
         picture = folder / file
         text = picture.with_suffix(".txt")
