@@ -24,8 +24,8 @@ DETAILS = slice(40, 48)
 
 SIZES = {"small": (0.34, 0.44), "medium": (0.50, 0.66), "large": (0.74, 0.90)}
 """Size -> its least and greatest side of a drawing, of the picture's side."""
-_ANY_SIZE = (0.46, 0.86)
-_ANY_SIZE_ASIDE = (0.38, 0.52)  # so that the picture's edge does not cut it
+_ANY_SIZE = (0.58, 0.88)
+_ANY_SIZE_ASIDE = (0.42, 0.54)  # so that the picture's edge does not cut it
 _PLACES = {"left": (0.22, 0.32), "centre": (0.47, 0.53), "right": (0.68, 0.78)}
 _SIDE = 0.09  # a drawing whose centre is off the middle by more counts as left or right
 
@@ -93,7 +93,7 @@ def compose(z: Latent, named: dict[str, str]) -> Composition:
         y = max(0.78 + 0.14 * height, min(sides + 0.04, 0.94)) - sides / 2
     else:
         y = 0.5 + (2 * height - 1) * 0.6 * max(0.03, 0.5 - sides / 2)
-    angle = 0.12 * float(z[TILT])
+    angle = 0.10 * float(z[TILT])
     mirrored = bool(z[MIRROR] > 0)
     poses: tuple[Pose, ...] = (Pose(x=x, y=y, side=sides, angle=angle, mirrored=mirrored),)
     if two:
@@ -105,7 +105,7 @@ def compose(z: Latent, named: dict[str, str]) -> Composition:
                 x=x + gap / 2,
                 y=y + (sides - second) / 2,
                 side=second,
-                angle=0.12 * float(z[SECOND_TILT]),
+                angle=0.10 * float(z[SECOND_TILT]),
                 mirrored=not mirrored,
             ),
         )

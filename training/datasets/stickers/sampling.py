@@ -21,7 +21,7 @@ from training.datasets.stickers.drawings import Drawings
 from training.datasets.stickers.latents import DIMENSIONS, Composition, Latent, choose, compose
 
 CAPTIONS_PER_PICTURE = 4
-_NAMED = {"manner": 0.6, "colour": 0.5, "ground": 0.55, "place": 0.2, "size": 0.2, "count": 0.14}
+_NAMED = {"manner": 0.6, "colour": 0.35, "ground": 0.55, "place": 0.12, "size": 0.12, "count": 0.08}
 """How often a caption names an attribute."""
 
 
