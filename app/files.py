@@ -1,8 +1,10 @@
-"""Files that commands write besides pictures and videos."""
+"""Files besides pictures and videos: written atomically, or checked before the work."""
 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from pathlib import Path
 
 from app.errors import UserError, reason
@@ -35,3 +37,18 @@ def write_json(path: Path, values: object) -> None:
 def cannot_write(path: Path, error: OSError) -> UserError:
     """The error to raise for a file that cannot be written."""
     return UserError(f"{path}: cannot write it: {reason(error)}; choose another place")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text`: a reader, also one after a crash, sees the old or the new. Raises `OSError`."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        # A lone surrogate, which a keyboard can send, is no reason to lose the scene.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise

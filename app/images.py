@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,8 @@ from PIL.PngImagePlugin import PngInfo
 from app.classes import class_title
 from app.errors import UserError, reason
 from app.provenance import DOCUMENT_KEY, Picture, document, read_document, version
+from core.model_info import ModelInfo
 from core.request import SEED_LIMIT, SEEDS_PER_ROW, Frame, RenderRequest
-
-if TYPE_CHECKING:
-    from core.engine import ModelInfo
 
 PARAMETERS_KEY = "parameters"
 

@@ -11,14 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.errors import UserError
 from core import values
+from core.model_info import ModelInfo
 from core.request import RenderRequest
-
-if TYPE_CHECKING:
-    from core.engine import ModelInfo
 
 DOCUMENT_KEY = "glissando"
 DOCUMENT_VERSION = 2

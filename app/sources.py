@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from app.document.file import read_scene_file
+from app.document.playback import request_at
 from app.takes import SUFFIX as TAKE_SUFFIX
 from app.takes import read_take
 from core.arithmetic import Arithmetic
@@ -65,7 +67,7 @@ def open_source(path: Path) -> PlaySource:
     return PlaySource(
         path=path,
         kind="scene",
-        at=scene.request,
+        at=partial(request_at, scene),
         duration=scene.round_seconds,
         smooth=scene.smooth,
         scene=scene.to_json(),

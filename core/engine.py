@@ -23,9 +23,9 @@ from core.arithmetic import Arithmetic
 from core.checkpoints import Checkpoint, CheckpointError, native
 from core.checkpoints.importing import Progress, load_any
 from core.layer_view import LayerView
-from core.model_info import EngineError, ModelInfo
+from core.model_info import EngineError, LayerInfo, ModelInfo
 from core.models import registry
-from core.models.family import Generator, LayerInfo
+from core.models.family import Generator
 from core.request import Frame, RenderRequest
 from core.styles import Styles
 from core.text import EncoderFileError, TextEncoder, TextEncoderError, load_text_encoder
@@ -35,7 +35,6 @@ __all__ = [
     "PRECISIONS",
     "Engine",
     "EngineError",
-    "ModelInfo",
     "choose_device",
     "choose_precision",
     "class_names",

@@ -1,12 +1,28 @@
-"""What an engine says of the model that it runs."""
+"""What the window, the commands and saved files know of a model: plain values, without torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from core.arithmetic import Arithmetic
-from core.models.family import Conditioning, LayerInfo
+
+Conditioning = Literal["none", "class", "text"]
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One layer, in the order in which a picture is made."""
+
+    name: str
+    """Path of the module in the generator, for `get_submodule`."""
+    size: tuple[int, int]
+    """(height, width) of its output in pixels."""
+    channels: int
+    """Of its output."""
+    style: int
+    """Which of the `num_ws` styles it takes; a layer that makes RGB may share one."""
 
 
 class EngineError(ValueError):
@@ -15,7 +31,7 @@ class EngineError(ValueError):
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What an engine is running."""
+    """A model that an engine runs."""
 
     name: str
     family: str

@@ -11,7 +11,8 @@ from app.classes import one_class
 from app.errors import UserError
 
 if TYPE_CHECKING:
-    from core.engine import Engine, ModelInfo
+    from core.engine import Engine
+    from core.model_info import ModelInfo
 
 # The names that `core.engine` takes; said again here because importing it would import torch.
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")

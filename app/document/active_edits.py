@@ -1,4 +1,4 @@
-"""What acts on the picture from panels that may be hidden, so that the status line can say it. No GUI here."""
+"""Edits that change a scene's picture from panels that may be hidden; the status line lists them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from app.document.scene import Scene
 from core.request import IDENTITY_TRANSFORM
 
 
-class AtWork(NamedTuple):
-    """One kind of it."""
+class ActiveEdit(NamedTuple):
+    """One kind of edit, with the panel that shows it."""
 
     text: str
     panel: str
-    """The title of the panel where it can be changed."""
+    """Title of the panel that changes it."""
 
 
-def at_work(scene: Scene) -> list[AtWork]:
-    """Directions, mixes and a placement that change the picture of a scene."""
+def active_edits(scene: Scene) -> list[ActiveEdit]:
+    """The directions, mixes and placement of a scene that change its picture."""
     fine = fine_mix(scene)  # which the Prompt panel shows
     pushes = sum(push.amount != 0.0 for push in scene.pushes)
     mixes = sum(mix.amount > 0.0 and mix is not fine for mix in scene.mixes)
-    found = []
+    edits = []
     if pushes:
-        found.append(AtWork(_counted(pushes, "direction"), "Directions"))
+        edits.append(ActiveEdit(_counted(pushes, "direction"), "Directions"))
     if mixes:
-        found.append(AtWork(_counted(mixes, "mix"), "Style mixing"))
+        edits.append(ActiveEdit(_counted(mixes, "mix"), "Style mixing"))
     if scene.transform != IDENTITY_TRANSFORM:
-        found.append(AtWork("placed", "Placement"))
-    return found
+        edits.append(ActiveEdit("placed", "Placement"))
+    return edits
 
 
 def _counted(count: int, noun: str) -> str:

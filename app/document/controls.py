@@ -8,14 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+from app.document.placement import Placement
 from app.document.scene import LONGEST_CROSSFADE_S, Scene
 from core.request import LAYER_LIMIT, SEED_LIMIT, Push
-
-# How far a placement goes: content much smaller or farther away would only show the input repeating itself.
-MIN_SCALE = 0.05
-MAX_MOVE = 4.0
 
 Needs = Literal["any", "text", "subject", "noise", "transform"]
 """What the model must have for a control to do anything; "subject" is a prompt or a class."""
@@ -48,59 +45,8 @@ class Control:
         return self.write(scene, round(value) if self.whole else float(value))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where the picture's content is put, by moving the input of a generator.
-
-    First it is scaled and turned about the picture's middle, then moved. A `RenderRequest` holds the inverse of that as
-    a matrix: it says for each place in the picture where the generator is to look.
-    """
-
-    x: float = 0.0
-    """In widths of the picture, to the right."""
-    y: float = 0.0
-    """In widths of the picture, downwards."""
-    turn: float = 0.0
-    """Degrees clockwise, -180 to 180."""
-    scale: float = 1.0
-
-    @classmethod
-    def of(cls, scene: Scene) -> Placement:
-        """The placement of a scene, for every matrix that `applied` made; of others what they have in common."""
-        a, b, u, _, _, v = scene.transform[:6]
-        power = a * a + b * b
-        if not MIN_SCALE**2 <= power <= MIN_SCALE**-2:
-            return cls()
-        x, y = -(a * u - b * v) / power, -(b * u + a * v) / power
-        # Zeros without a sign.
-        return cls(x=x + 0.0, y=y + 0.0, turn=math.degrees(math.atan2(b, a)) + 0.0, scale=1 / math.sqrt(power))
-
-    def applied(self, scene: Scene) -> Scene:
-        """`scene` with this placement."""
-        return replace(scene, transform=self.matrix())
-
-    def matrix(self) -> tuple[float, ...]:
-        """What a `RenderRequest` takes as its `transform`."""
-        angle = math.radians(self.turn)
-        a, b = math.cos(angle) / self.scale, math.sin(angle) / self.scale
-        return (a, b, -(a * self.x + b * self.y) + 0.0, -b + 0.0, a, b * self.x - a * self.y + 0.0, 0.0, 0.0, 1.0)
-
-    def moved(self, dx: float, dy: float) -> Placement:
-        """With the content moved by so many widths."""
-        low, high = -MAX_MOVE, MAX_MOVE
-        return replace(self, x=min(max(self.x + dx, low), high), y=min(max(self.y + dy, low), high))
-
-    def turned(self, degrees: float, factor: float = 1.0) -> Placement:
-        """With all content turned and scaled further about the picture's middle."""
-        angle, scale = math.radians(degrees), min(max(self.scale * factor, MIN_SCALE), 1 / MIN_SCALE)
-        c, s = math.cos(angle) * scale / self.scale, math.sin(angle) * scale / self.scale
-        turned = Placement(
-            x=c * self.x - s * self.y,
-            y=s * self.x + c * self.y,
-            turn=(self.turn + degrees + 180.0) % 360.0 - 180.0,
-            scale=scale,
-        )
-        return turned.moved(0.0, 0.0)
+def _replaced(scene: Scene, changes: dict[str, Any]) -> Scene:
+    return replace(scene, **changes)
 
 
 def _field(
@@ -121,7 +67,7 @@ def _field(
         high=high,
         help=help_text,
         read=lambda scene: float(getattr(scene, name)),
-        write=lambda scene, value: replace(scene, **{name: value}),
+        write=lambda scene, value: _replaced(scene, {name: value}),
         limit=limit,
         whole=whole,
         needs=needs,

@@ -1,17 +1,17 @@
-"""Scene files: the window's document as JSON, with the model that it was made with. No GUI and no torch here."""
+"""Scene files: the window's document as JSON, with the model that it was made with."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from app.document.scene import Scene
 from app.errors import UserError, reason
-from app.explorer.storage.settings import write_atomically
+from app.files import write_atomically
 from core import values
 from core.arithmetic import Arithmetic
+from core.model_info import ModelInfo
 
 SUFFIX = ".json"
 LARGEST = 16 * 2**20
@@ -37,8 +37,8 @@ class SceneFile:
     """None in files that do not say it, such as the autosaved ones."""
 
 
-def save_scene_file(path: Path, scene: Scene, info: Any = None) -> None:
-    """Write a scene, with the model's `ModelInfo` if one is loaded. Raises `UserError`."""
+def save_scene_file(path: Path, scene: Scene, info: ModelInfo | None = None) -> None:
+    """Write a scene, with the name and digest of the model if one is loaded. Raises `UserError`."""
     data = scene.to_json()
     if info is not None:
         made_with = MadeWith(name=info.name, family=info.family, sha256=info.sha256, arithmetic=info.arithmetic)

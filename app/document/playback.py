@@ -1,13 +1,12 @@
-"""What a scene shows at a time: the one place that preview, scrubbing and every export ask (as `Scene.request`).
+"""The request of a scene at a time of playback: preview, scrubbing and every export use this one function.
 
+- Without a timeline, play follows the scene's path over the seed plane, or from A to B and back.
 - Keyframes hold all controls; between them `core.timeline.interpolate` says what lies there. They take the place of
   the path that play follows otherwise.
 - Tracks set one control each, on top of the keyframes. Without keyframes they act on the scene's own controls, and the
   path goes on beneath them, in as many whole rounds as fit the timeline best, so that a loop closes.
 - A looping timeline goes on from the last keyframe to the first and closes exactly. What lies after its end is kept
   but does not play. A keyframe at the very end of a loop is reached, and the next moment is the first one again.
-
-No GUI and no torch here.
 """
 
 from __future__ import annotations
@@ -17,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from app.document import paths
 from app.document.controls import Control, controls_of
 from app.document.parts import Track
 from app.document.scene import Scene
-from core.request import RenderRequest
+from core.request import SEED_LIMIT, RenderRequest
 from core.timeline import interpolate, stretch
 
 # They say how time passes or how the window follows, so they cannot themselves be functions of the timeline's time.
@@ -33,7 +33,11 @@ def trackable(scene: Scene) -> tuple[Control, ...]:
 
 
 def request_at(scene: Scene, seconds: float) -> RenderRequest:
-    """The request of a scene that has a timeline, at `seconds` from its start."""
+    """The request of a scene at `seconds` of playback: on its timeline if it has one, else along its path."""
+    return _on_timeline(scene, seconds) if scene.has_timeline else _on_path(scene, seconds)
+
+
+def _on_timeline(scene: Scene, seconds: float) -> RenderRequest:
     seconds = timeline_time(scene, seconds)
     period = scene.duration if scene.loop else None
     values = {track.control: track_value(scene, track, seconds) for track in scene.tracks}
@@ -41,13 +45,61 @@ def request_at(scene: Scene, seconds: float) -> RenderRequest:
     if not keyframes:
         rounds = max(1, round(scene.duration / scene.loop_seconds))
         turn = math.fmod(seconds / scene.duration * rounds, 1.0)
-        return _tracked(scene, values).path_request(turn * scene.loop_seconds)
+        return _on_path(_tracked(scene, values), turn * scene.loop_seconds)
     here, after, u = stretch(keyframes, seconds, period)
     # Tracks first: a number that both sides agree on comes through `interpolate` as it is.
-    first = _tracked(scene.with_request(here.request), values).controls_request()
+    first = _tracked(scene.with_request(here.request), values).request()
     if after is here:
         return interpolate(first, first, 0.0)
-    return interpolate(first, _tracked(scene.with_request(after.request), values).controls_request(), u)
+    return interpolate(first, _tracked(scene.with_request(after.request), values).request(), u)
+
+
+def _on_path(scene: Scene, seconds: float) -> RenderRequest:
+    """At 0, and after every whole round of a closed path, the controls' own request."""
+    still = scene.request()
+    phase = _phase(scene, seconds)
+    if phase == 0.0 and (scene.closed or seconds == 0.0):
+        return still
+    dx, dy = path_offset(scene, seconds)
+    limit = float(SEED_LIMIT)
+    return replace(
+        still,
+        blend=_blend(scene, phase),
+        seed_x=min(max(scene.seed_x + dx, -limit), limit),
+        seed_y=min(max(scene.seed_y + dy, -limit), limit),
+    )
+
+
+def path_offset(scene: Scene, seconds: float) -> tuple[float, float]:
+    """Position of the path at `seconds`, in seeds, relative to (seed_x, seed_y)."""
+    phase = _phase(scene, seconds)
+    if not scene.closed:
+        x, y = paths.roam(seconds / scene.loop_seconds * paths.CORNERS, scene.path_seed)
+    elif phase == 0.0 or scene.path in ("blend", "still"):
+        return 0.0, 0.0
+    elif scene.path == "circle":
+        x, y = paths.circle(phase)
+    elif scene.path == "eight":
+        x, y = paths.eight(phase)
+    elif scene.path == "walk":
+        x, y = paths.random_walk(phase, scene.path_seed)
+    elif scene.path == "noise":
+        x, y = paths.noise_loop(phase, scene.path_seed)
+    else:
+        x, y = paths.there_and_back(phase)
+    return scene.path_size * x, scene.path_size * y
+
+
+def _blend(scene: Scene, phase: float) -> float:
+    if scene.path != "blend":
+        return scene.blend
+    goal = 1.0 if scene.blend < 1.0 else 0.0
+    return scene.blend + (goal - scene.blend) * 0.5 * (1.0 - math.cos(phase))
+
+
+def _phase(scene: Scene, seconds: float) -> float:
+    """Phase of the path, 0 to 2 pi; exactly 0 after whole rounds, so that a loop closes on its first picture."""
+    return 2.0 * math.pi * math.fmod(seconds, scene.loop_seconds) / scene.loop_seconds
 
 
 @dataclass(frozen=True)
@@ -62,11 +114,11 @@ class Play:
         return self.scene.round_seconds
 
     def at(self, seconds: float) -> RenderRequest:
-        """What the window shows at this time of playing."""
-        return self.scene.request(seconds)
+        """Request at `seconds` of playback."""
+        return request_at(self.scene, seconds)
 
     def requests(self, count: int) -> Iterator[RenderRequest]:
-        """The first `count` frames: frame k is what is shown at k / fps seconds."""
+        """Requests of the first `count` frames; frame k is at k / fps seconds."""
         for frame in range(count):
             yield self.at(float(frame / self.fps))
 

@@ -1,7 +1,7 @@
 """The document: everything the explorer's controls say, as one immutable value.
 
-A `Scene` is a `RenderRequest` and what belongs to playing and showing it; with a time it gives the request to render,
-and nothing else decides the picture. No GUI and no torch here.
+A `Scene` is a `RenderRequest` and what belongs to playing and showing it; `app.document.playback` gives its request at
+a time, and nothing else decides the picture.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from app.document import paths
 from app.document.parts import LONGEST_S, MARKS, SceneKeyframe, Snapshot, Track, check_easing, check_rising
 from core import values
 from core.request import SEED_LIMIT, RenderRequest
@@ -130,78 +129,21 @@ class Scene(RenderRequest):
 
     @property
     def round_seconds(self) -> float:
-        """How long play takes until it is at its start again, or at its end."""
+        """Length of one round of play, in seconds."""
         return self.duration if self.has_timeline else self.loop_seconds
 
-    def request(self, time: float | None = None) -> RenderRequest:
-        """The picture at `time` seconds of playing: of the timeline if there is one, else along the path. Without a
-        time, the controls' own.
-        """
-        if time is None:
-            return self.controls_request()
-        if self.has_timeline:
-            # Here, because what plays a timeline asks for controls, which are of scenes.
-            from app.document.playback import request_at
-
-            return request_at(self, time)
-        return self.path_request(time)
-
-    def controls_request(self) -> RenderRequest:
-        """The picture that the controls ask for, without path and timeline."""
+    def request(self) -> RenderRequest:
+        """The picture of the controls alone, without path and timeline; `app.document.playback` has those."""
         return RenderRequest(**{name: getattr(self, name) for name in REQUEST_FIELDS})
 
-    def path_request(self, time: float) -> RenderRequest:
-        """The picture at `time` seconds along the path; at 0, and after every whole round, the controls' own."""
-        still = self.controls_request()
-        phase = self._phase(time)
-        if phase == 0.0 and (self.closed or time == 0.0):
-            return still
-        dx, dy = self.path_offset(time)
-        limit = float(SEED_LIMIT)
-        return replace(
-            still,
-            blend=self._blend_at(phase),
-            seed_x=min(max(self.seed_x + dx, -limit), limit),
-            seed_y=min(max(self.seed_y + dy, -limit), limit),
-        )
-
     def with_request(self, request: RenderRequest) -> Scene:
-        """This scene with its controls set so that it asks for `request`."""
+        """This scene with the controls of `request`."""
         return replace(self, **{name: getattr(request, name) for name in REQUEST_FIELDS})
-
-    def path_offset(self, time: float) -> tuple[float, float]:
-        """Where the path is at `time` seconds, in seeds, relative to (seed_x, seed_y)."""
-        phase = self._phase(time)
-        if not self.closed:
-            x, y = paths.roam(time / self.loop_seconds * paths.CORNERS, self.path_seed)
-        elif phase == 0.0 or self.path in ("blend", "still"):
-            return 0.0, 0.0
-        elif self.path == "circle":
-            x, y = paths.circle(phase)
-        elif self.path == "eight":
-            x, y = paths.eight(phase)
-        elif self.path == "walk":
-            x, y = paths.random_walk(phase, self.path_seed)
-        elif self.path == "noise":
-            x, y = paths.noise_loop(phase, self.path_seed)
-        else:
-            x, y = paths.there_and_back(phase)
-        return self.path_size * x, self.path_size * y
 
     @property
     def closed(self) -> bool:
         """Whether the path comes back to its start after every round."""
         return self.path != "walk" or self.path_loops
-
-    def _blend_at(self, phase: float) -> float:
-        if self.path != "blend":
-            return self.blend
-        goal = 1.0 if self.blend < 1.0 else 0.0
-        return self.blend + (goal - self.blend) * 0.5 * (1.0 - math.cos(phase))
-
-    def _phase(self, time: float) -> float:
-        """Angle on the path's circle; exactly 0 after whole rounds, so that a loop closes on its first picture."""
-        return 2.0 * math.pi * math.fmod(time, self.loop_seconds) / self.loop_seconds
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, with the schema version under "scene"."""

@@ -34,7 +34,7 @@ def stepped(scene: Scene, dx: int, dy: int) -> Scene:
 
 def zoomed(step: float, notches: float) -> float:
     """The step of a drag after the wheel turned: away from you it is finer, as a map comes nearer."""
-    return min(max(step * STEP_FACTOR**-notches, FINEST_STEP), COARSEST_STEP)
+    return float(min(max(step * STEP_FACTOR**-notches, FINEST_STEP), COARSEST_STEP))
 
 
 def step_text(step: float) -> str:

@@ -1,4 +1,4 @@
-"""Edits of a scene's style mixes: `Scene.mixes`, which are applied one after the other. No GUI here."""
+"""Edits of a scene's style mixes: `Scene.mixes`, which are applied one after the other."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Literal
 
 from app.document.scene import Scene
 from core.request import LAYER_LIMIT, Mix
+from core.vectors import Vector, name_of
+
+DRAGGED = "dragged, "
+"""Prefix of the names of latents that dragging points made."""
 
 Kind = Literal["seed", "prompt", "class", "latent"]
 MOST = 16
@@ -63,3 +67,23 @@ def shifted(scene: Scene, index: int, by: int) -> Scene:
     mixes = list(scene.mixes)
     mixes.insert(goal, mixes.pop(index))
     return replace(scene, mixes=tuple(mixes))
+
+
+def with_latent(scene: Scene, vector: Vector, first: int, stop: int) -> Scene:
+    """Some layers' styles from a saved latent, on top of the mixes there are."""
+    return replace(scene, mixes=(*scene.mixes, Mix(latent=vector.id, first=first, stop=stop)))
+
+
+def at_latent(scene: Scene, vector: Vector) -> Scene:
+    """The saved latent as it is: all styles from it, in place of other mixes and of pushes, which it has in it."""
+    return replace(scene, mixes=(Mix(latent=vector.id, first=0, stop=LAYER_LIMIT),), pushes=())
+
+
+def with_dragged(mixes: tuple[Mix, ...], vector: Vector, styles: int) -> tuple[Mix, ...]:
+    """The first `styles` layers from what dragging points came to; what an earlier drag gave them goes."""
+    kept = tuple(
+        mix
+        for mix in mixes
+        if not (mix.latent and name_of(mix.latent).startswith(DRAGGED) and mix.first == 0 and mix.stop <= styles)
+    )
+    return (*kept, Mix(latent=vector.id, first=0, stop=styles))

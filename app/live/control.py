@@ -228,7 +228,7 @@ class LiveControl:
             # A value that was typed may lie beyond the slider's range; sound goes no further.
             low, high = min(control.low, control.read(scene)), max(control.high, control.read(scene))
             scene = control.set(scene, min(max(value, low), high))
-        return scene.controls_request()
+        return scene.request()
 
     @property
     def moving(self) -> bool:

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.edit.points import MOST_POINTS, DragError, DragOptions, Point, Progress, Pull, State
+from core.model_info import LayerInfo
 from core.models import registry, stylegan3, stylegan_xl
-from core.models.family import LayerInfo
 from core.request import RenderRequest
 
 # The paper's figures are for pictures of this size: radii of 3 pixels for what is moved and 12 for where it is sought.

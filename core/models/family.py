@@ -7,29 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from core.model_info import Conditioning, LayerInfo
 from core.request import DEFAULT_OPTIONS, SynthesisOptions
 
-Conditioning = Literal["none", "class", "text"]
 BLOCK_RESOLUTIONS = tuple(4 << step for step in range(10))
-
-
-@dataclass(frozen=True)
-class LayerInfo:
-    """One layer, in the order in which a picture is made."""
-
-    name: str
-    """Path of the module in the generator, for `get_submodule`."""
-    size: tuple[int, int]
-    """(height, width) of its output in pixels."""
-    channels: int
-    """Of its output."""
-    style: int
-    """Which of the `num_ws` styles it takes; a layer that makes RGB may share one."""
 
 
 class Synthesis(Protocol):

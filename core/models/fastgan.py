@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.family import Conditioning, LayerInfo, require_integer, require_tensors
+from core.model_info import Conditioning, LayerInfo
+from core.models.family import require_integer, require_tensors
 from core.models.layers import (
     drawn,
     embedding,

@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.model_info import LayerInfo
 from core.models.family import (
     BLOCK_RESOLUTIONS,
     BlockShape,
-    LayerInfo,
     require_integer,
     require_number,
     require_tensors,

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.family import BlockShape, LayerInfo, MappingShape, require_integer, require_number, require_pair
+from core.model_info import LayerInfo
+from core.models.family import BlockShape, MappingShape, require_integer, require_number, require_pair
 from core.models.layers import (
     Dense,
     MappedGenerator,

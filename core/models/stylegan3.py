@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.family import LayerInfo, MappingShape, require_integer, require_number, require_pair
+from core.model_info import LayerInfo
+from core.models.family import MappingShape, require_integer, require_number, require_pair
 from core.models.filtered_lrelu import axis_padding, filtered_lrelu, lowpass_filter, radial_filter
 from core.models.layers import (
     CLAMP,

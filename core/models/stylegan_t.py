@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.family import Conditioning, LayerInfo
+from core.model_info import Conditioning, LayerInfo
 from core.models.layers import (
     CLAMP,
     Dense,

@@ -16,7 +16,7 @@ from app.images import contact_sheet, parameters_text, read_png, save_png, seed_
 from app.provenance import document
 from core import values
 from core.arithmetic import Arithmetic
-from core.engine import ModelInfo
+from core.model_info import ModelInfo
 from core.request import Frame, RenderRequest
 
 INFO = ModelInfo(

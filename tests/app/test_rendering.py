@@ -21,6 +21,7 @@ from PIL import Image
 
 from app import cli
 from app.document.file import read_scene_file, save_scene_file
+from app.document.playback import request_at
 from app.document.scene import Scene
 from app.finding import Hashes, find_checkpoint
 from app.media import read_media
@@ -159,7 +160,7 @@ def test_a_scene_s_play_renders(tmp_path, tiny_checkpoint, engine):
     path = scene_file(tmp_path, tiny_checkpoint, engine, path_size=2.0)
     scene = read_scene_file(path).scene
     assert run("render", path, "--fps", 5, "--size", 32, "--codec", "ffv1") == 0
-    expected = [engine.render(scene.request(index / 5)).pixels for index in range(10)]
+    expected = [engine.render(request_at(scene, index / 5)).pixels for index in range(10)]
     np.testing.assert_array_equal(frames_of(tmp_path / "x-render.mkv"), np.stack(expected))
 
 
@@ -226,7 +227,7 @@ def test_a_folder_of_pictures_goes_on(tmp_path, tiny_checkpoint, engine, capsys)
     # Each is the picture that its metadata asks for.
     picture = read_media(out / "000004.png")
     scene = read_scene_file(path).scene
-    assert picture.request == scene.request(4 / 6)
+    assert picture.request == request_at(scene, 4 / 6)
     assert Scene.from_json(picture.scene) == replace(scene, checkpoint="")
     assert picture.time == pytest.approx(4 / 6)
     assert "--resume: only a folder" in fails(capsys, "render", path, "--codec", "gif", "--resume")
@@ -280,7 +281,7 @@ def test_saved_directions_and_latents_are_rendered(tmp_path, pushed):
 
 def test_a_scene_s_video_has_them_too(tmp_path, pushed):
     path, knowing = pushed
-    request = read_scene_file(path).scene.request(0.0)
+    request = request_at(read_scene_file(path).scene, 0.0)
     assert run("video", "--scene", path, "--fps", 4, "--size", 32, "--out", tmp_path / "x.mp4") == 0
     first = frames_of(tmp_path / "x.mp4")[0].astype(int)
     with_them, without = (knowing.render(each).pixels for each in (request, replace(request, mixes=(), pushes=())))

@@ -12,6 +12,7 @@ import pytest
 from app import cli
 from app.commands import video
 from app.document.parts import SceneKeyframe, Track, TrackPoint
+from app.document.playback import request_at
 from app.document.scene import Scene
 from core.request import RenderRequest
 from tests.app.explorer.fakes import SlowEngine, make_session, settle
@@ -57,7 +58,7 @@ def test_the_frames_are_those_that_the_window_submits(
     assert run("video", "--scene", file, "--fps", FPS, "--size", 16, "--out", tmp_path / "x.mp4") == 0
     assert opened == [Path("/models/x.safetensors")]
     assert len(engine.rendered) == round(scene.round_seconds * FPS)
-    assert engine.rendered == [scene.request(k / FPS) for k in range(len(engine.rendered))]
+    assert engine.rendered == [request_at(scene, k / FPS) for k in range(len(engine.rendered))]
 
     now = 50.0
     session = make_session(tmp_path, clock=lambda: now)

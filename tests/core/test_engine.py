@@ -15,7 +15,7 @@ from core import engine as engine_module
 from core import styles as styles_module
 from core.checkpoints import Checkpoint, CheckpointError, load, save
 from core.engine import Engine, EngineError, choose_device, choose_precision, load_generator
-from core.models.family import LayerInfo
+from core.model_info import LayerInfo
 from core.request import Mix, Push, RenderRequest, SynthesisOptions
 from core.text import load_text_encoder
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.document.playback import request_at
 from app.takes import read_take
 from tests.windows.conftest import unavailable
 from tests.windows.driver import PATIENCE_S, enlarged, run_script
@@ -54,7 +55,7 @@ def assert_shows_the_engine_s_picture(ctx: Any, session: Any, explorer: Any, win
     from core.engine import Engine
 
     engine = Engine.open(session.models.info.path, **asdict(session.models.info.arithmetic))
-    expected = engine.render(session.history.scene.request(session.playback.transport.time)).pixels
+    expected = engine.render(request_at(session.history.scene, session.playback.transport.time)).pixels
     np.testing.assert_array_equal(window.picture(ctx), enlarged(expected, explorer.viewport.placement.zoom))
 
 

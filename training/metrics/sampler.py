@@ -13,7 +13,7 @@ from torch import Tensor
 from core.checkpoints import Checkpoint
 from core.engine import load_generator
 from core.latents import seed_to_z
-from core.models.family import Conditioning
+from core.model_info import Conditioning
 from core.models.registry import Generator
 from core.request import NoiseMode, SynthesisOptions
 from core.text import TextEncoder, load_text_encoder

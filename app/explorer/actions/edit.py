@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from app.document.controls import Placement
+from app.document.placement import Placement
 from app.document.scene import Scene
 from app.explorer.actions.action import Action, fixed_label
 from app.explorer.session import Session

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.document.direction_edits import DRAGGED, with_dragged
 from app.document.history import History
+from app.document.style_mixes import DRAGGED, with_dragged
 from app.explorer.drag.worker import DragJob, DragReport, OpenDrag, PointWorker
 from app.explorer.messages import Messages
 from app.explorer.playback.controller import PlaybackController
@@ -311,7 +311,7 @@ class DragController:
         mixes = with_dragged(asked.mixes, vector, _stop(drag))
         result = replace(asked, mixes=mixes, **_plain(asked, asked))
         self._last = (asked, drag.put), (result, list(self.points))
-        at_controls = self._history.scene.controls_request() == asked
+        at_controls = self._history.scene.request() == asked
         self._drag = None
         if drag.shown and not recording:
             self._playback.crossfade.morph(0.0, "linear")  # it is on screen already

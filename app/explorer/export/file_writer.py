@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.document.file import save_scene_file
+from app.document.playback import request_at
 from app.document.scene import Scene
 from app.errors import UserError
 from app.explorer.export.file_names import file_stem
@@ -65,8 +66,10 @@ class FileWriter:
         if target is None:
             return
 
+        request = scene.request() if time is None else request_at(scene, time)
+
         def write() -> None:
-            page = Frame(request=scene.request(time), pixels=sheet(), render_ms=0.0)
+            page = Frame(request=request, pixels=sheet(), render_ms=0.0)
             self._write_image(target, page, info, scene, time)
 
         self._write(target, write)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from app.codecs import CODECS
-from app.explorer.storage.settings import write_atomically
+from app.files import write_atomically
 from app.rendering import ExportSettings
 from core import values
 

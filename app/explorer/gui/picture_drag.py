@@ -10,8 +10,8 @@ from typing import Literal
 from imgui_bundle import ImVec2, imgui
 
 from app.document import seed_plane
-from app.document.controls import Placement
 from app.document.history import History
+from app.document.placement import Placement
 from app.explorer.gui import theme
 from app.explorer.session import Session
 

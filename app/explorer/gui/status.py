@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imgui_bundle import imgui
 
-from app.document.active_edits import at_work
+from app.document.active_edits import active_edits
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import fitted, tooltip
 from app.explorer.session import Session
@@ -25,7 +25,7 @@ def draw_status(session: Session) -> None:
     tooltip(
         f"{info.path}\n{info.parameters / 1e6:.1f} million parameters, {info.images_seen:,} pictures seen in training"
     )
-    for text, panel in at_work(session.history.scene):
+    for text, panel in active_edits(session.history.scene):
         imgui.same_line()
         imgui.text_colored(theme.colour.accent, f"·  {text}")
         if imgui.is_item_hovered():

@@ -7,8 +7,8 @@ from dataclasses import replace
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
-from app.document.direction_edits import at_latent, with_latent, with_mix
 from app.document.history import History
+from app.document.style_mixes import at_latent, with_latent, without
 from app.explorer.actions import by_id
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import (
@@ -95,13 +95,13 @@ class SavedLatentsPanel:
         )
         if changed and amount == amount:
             moved = replace(mix, amount=min(max(amount, 0.0), 1.0))
-            history.apply(f"mix {name}", lambda scene: with_mix(scene, index, moved))
+            history.apply(f"mix {name}", lambda scene: changed(scene, index, lambda _: moved))
         end_of_edit(history)
         tooltip(f"How much of {name} its layers take.")
         imgui.end_disabled()
         imgui.same_line(0, 4)
         if icon_button(icons.ICON_FA_XMARK, "remove", f"Take {name} off the picture"):
-            history.step(f"remove {name}", lambda scene: with_mix(scene, index, None))
+            history.step(f"remove {name}", lambda scene: without(scene, index))
             return True
         return False
 

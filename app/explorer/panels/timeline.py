@@ -12,11 +12,11 @@ from app.document.history import History
 from app.document.parts import LONGEST_S
 from app.document.playback import beat_seconds, trackable
 from app.document.scene import BPM_LIMITS
+from app.document.timeline_edits import track_of
 from app.explorer.actions import by_id
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import dim_text, end_of_edit, set_field, square_button, tooltip
 from app.explorer.panels.timeline_lanes import Lanes
-from app.explorer.playback.timeline_editor import track_of
 from app.explorer.session import Session
 
 BARS = (1, 2, 4, 8, 16, 32, 64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
-from app.document.direction_edits import without
+from app.document.direction_edits import without_vector
 from app.document.history import History
 from app.explorer.actions import by_id
 from app.explorer.gui import theme
@@ -105,7 +105,7 @@ class VectorMenu:
             by_id("export_vectors").run(self._session)
             store.to_export = (vector,)
         if imgui.menu_item_simple("Delete", enabled=own) and store.delete(vector):
-            history.step(f"delete {vector.name}", lambda scene: without(scene, vector))
+            history.step(f"delete {vector.name}", lambda scene: without_vector(scene, vector))
         if not own:
             tooltip("It came with the model.")
         imgui.end_popup()

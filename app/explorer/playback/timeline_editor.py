@@ -1,7 +1,4 @@
-"""Editing a scene's timeline: keyframes, tracks, and what is selected. No GUI and no torch here.
-
-The functions give a new scene; `TimelineEditor` does them as steps to undo, at the playhead, and knows the selection.
-"""
+"""Editing the timeline at the playhead: keyframes and tracks as undo steps, and the selection. No GUI and no torch."""
 
 from __future__ import annotations
 
@@ -20,14 +17,21 @@ from app.document.playback import (
     with_bpm,
     with_duration,
 )
-from app.document.scene import BPM_LIMITS, Scene
+from app.document.scene import BPM_LIMITS
+from app.document.timeline_edits import (
+    SAME_S,
+    keyframe_at,
+    point_at,
+    track_of,
+    with_changed_keyframe,
+    with_keyframe,
+    with_points,
+    without_keyframe,
+)
 from app.explorer.playback.timeline_follower import TimelineFollower
 from app.explorer.playback.transport import Transport
-from core.request import RenderRequest
 from core.timeline import EasingName
 
-# Two keyframes nearer than this are one: it is less than a frame of any video.
-SAME_S = 1e-3
 TAP_PAUSE_S = 2.0
 TAPS = 8
 
@@ -38,64 +42,6 @@ class Selection:
 
     index: int
     control: str = ""
-
-
-# On scenes
-
-
-def keyframe_at(scene: Scene, time: float) -> int | None:
-    """The keyframe at a time."""
-    return next((i for i, keyframe in enumerate(scene.keyframes) if abs(keyframe.time - time) < SAME_S), None)
-
-
-def with_keyframe(scene: Scene, time: float, request: RenderRequest) -> Scene:
-    """With a keyframe of this request; one that is there already takes it."""
-    index = keyframe_at(scene, time)
-    if index is not None:
-        return with_changed_keyframe(scene, index, request=request)
-    new = SceneKeyframe(time=time, request=request)
-    return replace(scene, keyframes=tuple(sorted((*scene.keyframes, new), key=lambda keyframe: keyframe.time)))
-
-
-def with_changed_keyframe(
-    scene: Scene, index: int, *, request: RenderRequest | None = None, easing: EasingName | None = None
-) -> Scene:
-    """One keyframe with other controls or another easing."""
-    keyframe = scene.keyframes[index]
-    keyframe = replace(keyframe, request=request or keyframe.request, easing=easing or keyframe.easing)
-    return replace(scene, keyframes=(*scene.keyframes[:index], keyframe, *scene.keyframes[index + 1 :]))
-
-
-def without_keyframe(scene: Scene, index: int) -> Scene:
-    """With one keyframe less."""
-    return replace(scene, keyframes=(*scene.keyframes[:index], *scene.keyframes[index + 1 :]))
-
-
-def track_of(scene: Scene, control: str) -> Track | None:
-    """The track of a control."""
-    return next((track for track in scene.tracks if track.control == control), None)
-
-
-def with_points(scene: Scene, control: str, points: tuple[TrackPoint, ...]) -> Scene:
-    """A track with these points; without any, no track."""
-    points = tuple(sorted(points, key=lambda point: point.time))
-    tracks = []
-    for track in scene.tracks:
-        if track.control != control:
-            tracks.append(track)
-        elif points:
-            tracks.append(replace(track, points=points))
-    if points and track_of(scene, control) is None:
-        tracks.append(Track(control=control, points=points))
-    return replace(scene, tracks=tuple(tracks))
-
-
-def point_at(points: tuple[TrackPoint, ...], time: float) -> int | None:
-    """The point at a time."""
-    return next((i for i, point in enumerate(points) if abs(point.time - time) < SAME_S), None)
-
-
-# As steps
 
 
 class TimelineEditor:
@@ -142,7 +88,7 @@ class TimelineEditor:
     def differs(self) -> bool:
         """Whether the controls are not those of the selected keyframe."""
         keyframe = self.selected_keyframe
-        return keyframe is not None and keyframe.request != self._history.scene.controls_request()
+        return keyframe is not None and keyframe.request != self._history.scene.request()
 
     def select(self, index: int, control: str = "") -> None:
         self._selection = Selection(index, control)
@@ -158,7 +104,7 @@ class TimelineEditor:
         time = snapped(scene, self.position if time is None else time)
         self._history.step(
             "add keyframe" if keyframe_at(scene, time) is None else "update keyframe",
-            lambda scene: with_keyframe(scene, time, scene.controls_request()),
+            lambda scene: with_keyframe(scene, time, scene.request()),
         )
         index = keyframe_at(self._history.scene, time)
         assert index is not None
@@ -170,7 +116,7 @@ class TimelineEditor:
         if chosen is not None and not chosen.control:
             self._history.step(
                 "update keyframe",
-                lambda scene: with_changed_keyframe(scene, chosen.index, request=scene.controls_request()),
+                lambda scene: with_changed_keyframe(scene, chosen.index, request=scene.request()),
             )
 
     def go_to_keyframe(self, index: int) -> None:

@@ -7,6 +7,7 @@ controls themselves, so there is nothing to choose.
 
 from __future__ import annotations
 
+from app.document.playback import request_at
 from app.document.scene import Scene
 from app.explorer.playback.transport import Transport
 from core.request import RenderRequest
@@ -32,8 +33,8 @@ class TimelineFollower:
     def request(self, scene: Scene, time: float) -> RenderRequest:
         """What the window is to show of this scene."""
         if scene.has_timeline and not self.follows_timeline(scene):
-            return scene.controls_request()
-        return scene.request(time)
+            return scene.request()
+        return request_at(scene, time)
 
     def show_controls(self) -> None:
         """From now on the controls lead, until time moves."""
@@ -46,7 +47,7 @@ class TimelineFollower:
     def follow(self, scene: Scene, transport: Transport) -> RenderRequest:
         """Once a frame, after the panels and the transport: what to show now. Stops play at an end that is one."""
         self._stop_at_end(scene, transport)
-        controls = scene.controls_request()
+        controls = scene.request()
         parts = (scene.keyframes, scene.tracks, scene.duration, scene.loop)
         by_time = transport.playing or transport.time != self._time or parts != self._parts
         by_hand = controls != self._controls

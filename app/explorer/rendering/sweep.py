@@ -73,7 +73,7 @@ class Sweep:
         if model != self._model:
             self._model = model
             self._pictures.forget()
-        base = replace(scene.controls_request(), prompt="", blend=0.0, blend_y=0.0)
+        base = replace(scene.request(), prompt="", blend=0.0, blend_y=0.0)
         if base != self._base:
             self._base, self._since = base, now
         self._wanted = [replace(base, prompt=prompt) for prompt in prompts]

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.explorer.storage.settings import write_atomically
+from app.files import write_atomically
 
 VERSION = 1
 LONGEST_NAME = 40

@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Literal, get_args
 from app.document.scene import Scene, SceneError
 from app.document.seed_plane import COARSEST_STEP, FINEST_STEP, STEP
 from app.explorer.train.plan import TrainingPlan
+from app.files import write_atomically
 from app.live.settings import LiveSettings
 from core import values
 
@@ -175,21 +175,6 @@ class SettingsStore:
         except OSError as error:
             return f"{path} was not written: {error.strerror or error}"
         return None
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text`: a reader, also one after a crash, sees the old or the new. Raises `OSError`."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        # A lone surrogate, which a keyboard can send, is no reason to lose the scene.
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _settings_from(data: object, name: str) -> tuple[Settings, str | None]:

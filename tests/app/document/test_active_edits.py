@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.document.active_edits import at_work
+from app.document.active_edits import active_edits
 from app.document.scene import Scene
 from core.request import Mix, Push
 
@@ -24,8 +24,8 @@ BUSY = Scene(
 
 
 def test_only_what_acts_counts() -> None:
-    assert at_work(Scene()) == []
-    assert at_work(BUSY) == [("1 direction", "Directions"), ("2 mixes", "Style mixing"), ("placed", "Placement")]
+    assert active_edits(Scene()) == []
+    assert active_edits(BUSY) == [("1 direction", "Directions"), ("2 mixes", "Style mixing"), ("placed", "Placement")]
 
 
 def test_a_click_opens_the_panel(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_click_opens_the_panel(tmp_path: Path) -> None:
     from tests.app.explorer.nullwindow import Context, drive, settle
 
     titles = {entry.title for entry in PANELS}
-    assert {panel for _, panel in at_work(BUSY)} <= titles
+    assert {panel for _, panel in active_edits(BUSY)} <= titles
 
     def script(ctx: Context, session: Session, explorer: Explorer) -> None:
         settle(ctx, session)

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.document.controls import CONTROLS, Placement, controls_of
+from app.document.controls import CONTROLS, controls_of
+from app.document.placement import Placement
 from app.document.scene import Scene
 from core.request import Push
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from app.document import paths
+from app.document.playback import path_offset, request_at
 from app.document.scene import Scene, SceneError
 
 WALK = (0.9834287740830882, -0.10060318893091572)
@@ -42,10 +43,10 @@ def _differences(points: list[paths.Point]) -> list[paths.Point]:
 @pytest.mark.parametrize("path", ["walk", "noise"])
 def test_another_seed_is_another_way_and_the_same_one_the_same(path: str) -> None:
     scene = Scene(path=path, path_seed=3, loop_seconds=4.0)  # type: ignore[arg-type]
-    assert scene.path_offset(1.0) == replace(scene).path_offset(1.0)
-    assert scene.path_offset(1.0) != replace(scene, path_seed=4).path_offset(1.0)
-    assert scene.path_offset(1.0) != (0.0, 0.0)
-    assert replace(scene, path_size=2.0).path_offset(1.0)[0] == pytest.approx(2 * scene.path_offset(1.0)[0])
+    assert path_offset(scene, 1.0) == path_offset(replace(scene), 1.0)
+    assert path_offset(scene, 1.0) != path_offset(replace(scene, path_seed=4), 1.0)
+    assert path_offset(scene, 1.0) != (0.0, 0.0)
+    assert path_offset(replace(scene, path_size=2.0), 1.0)[0] == pytest.approx(2 * path_offset(scene, 1.0)[0])
 
 
 def test_ways_stay_the_same_from_version_to_version() -> None:
@@ -58,15 +59,15 @@ def test_ways_stay_the_same_from_version_to_version() -> None:
 def test_an_open_walk_goes_on() -> None:
     scene = Scene(path="walk", path_loops=False, path_seed=1, loop_seconds=2.0)
     assert not scene.closed
-    assert scene.path_offset(0.0) == (0.0, 0.0)
-    assert scene.request(0.0) == Scene().request(0.0)
-    rounds = [scene.path_offset(2.0 * turn) for turn in range(1, 50)]
+    assert path_offset(scene, 0.0) == (0.0, 0.0)
+    assert request_at(scene, 0.0) == request_at(Scene(), 0.0)
+    rounds = [path_offset(scene, 2.0 * turn) for turn in range(1, 50)]
     assert len(set(rounds)) == len(rounds)
-    assert scene.request(2.0).seed_x == rounds[0][0]
-    far = max(math.hypot(*scene.path_offset(2.0 * turn)) for turn in range(2000))
+    assert request_at(scene, 2.0).seed_x == rounds[0][0]
+    far = max(math.hypot(*path_offset(scene, 2.0 * turn)) for turn in range(2000))
     near = max(math.hypot(*point) for point in rounds[:5])
     assert far > 4 * near
-    fine = [scene.path_offset(1000.0 + i / 500) for i in range(1000)]
+    fine = [path_offset(scene, 1000.0 + i / 500) for i in range(1000)]
     assert max(math.dist(a, b) for a, b in itertools.pairwise(fine)) < 0.05
     assert max(math.dist(a, b) for a, b in itertools.pairwise(fine)) > 0.0
 
@@ -75,7 +76,7 @@ def test_an_open_walk_goes_on() -> None:
 def test_only_the_random_walk_can_be_open(path: str) -> None:
     scene = Scene(path=path, path_loops=False, prompt="a", prompt_b="b")  # type: ignore[arg-type]
     assert scene.closed
-    assert scene.request(scene.loop_seconds) == scene.request(0.0)
+    assert request_at(scene, scene.loop_seconds) == request_at(scene, 0.0)
 
 
 def test_a_path_seed_out_of_range_is_refused() -> None:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from app.document.playback import path_offset, request_at
 from app.document.scene import PATH_SHAPES, SCHEMA_VERSION, Scene, SceneError
 from core.request import Mix, Push, RenderRequest
 
@@ -22,28 +23,28 @@ def test_a_scene_at_time_zero_is_its_request() -> None:
 @pytest.mark.parametrize("path", [path for path in PATH_SHAPES if path != "still"])
 def test_every_path_closes_exactly_and_moves_between(path: str) -> None:
     scene = Scene(seed_x=5.0, seed_y=7.0, path=path, path_size=2.0, loop_seconds=3.0)  # type: ignore[arg-type]
-    assert scene.request(0.0) == scene.request(3.0) == scene.request(300.0)
-    places = {(r.seed_x, r.seed_y, r.blend) for r in (scene.request(t / 10) for t in range(30))}
+    assert request_at(scene, 0.0) == request_at(scene, 3.0) == request_at(scene, 300.0)
+    places = {(r.seed_x, r.seed_y, r.blend) for r in (request_at(scene, t / 10) for t in range(30))}
     assert len(places) > 15
     # No jumps: a step of a hundredth of the way moves a little.
-    fine = [scene.path_offset(3.0 * i / 100) for i in range(101)]
+    fine = [path_offset(scene, 3.0 * i / 100) for i in range(101)]
     assert max(math.dist(a, b) for a, b in pairwise(fine)) < 0.3
 
 
 def test_from_a_to_b_and_back() -> None:
     scene = Scene(label=3, label_b=4, blend=0.2, path="blend", loop_seconds=2.0)
-    halfway = scene.request(1.0)
+    halfway = request_at(scene, 1.0)
     assert (halfway.label, halfway.label_b, halfway.blend) == (3, 4, pytest.approx(1.0))
     assert (halfway.seed_x, halfway.seed_y) == (0.0, 0.0)
-    assert scene.request(0.5).blend == pytest.approx(scene.request(1.5).blend) == pytest.approx(0.6)
+    assert request_at(scene, 0.5).blend == pytest.approx(request_at(scene, 1.5).blend) == pytest.approx(0.6)
     # From B, where there is no way on, it goes to A.
-    assert replace(scene, blend=1.0).request(1.0).blend == pytest.approx(0.0)
+    assert request_at(replace(scene, blend=1.0), 1.0).blend == pytest.approx(0.0)
 
 
 def test_the_circle_has_the_radius_it_says() -> None:
     scene = Scene(path="circle", path_size=2.0, loop_seconds=1.0)
     for turn in (0.1, 0.25, 0.5, 0.8):
-        x, y = scene.path_offset(turn)
+        x, y = path_offset(scene, turn)
         assert math.hypot(x, y - 2.0) == pytest.approx(2.0)
 
 
@@ -132,4 +133,4 @@ def test_values_out_of_range_are_refused() -> None:
 def test_a_path_at_the_end_of_the_seed_plane_stays_on_it() -> None:
     scene = Scene(seed_x=float(2**32), path="line", path_size=10.0)
     for i in range(20):
-        assert scene.request(i * 0.37).seed_x == float(2**32)
+        assert request_at(scene, i * 0.37).seed_x == float(2**32)

@@ -14,8 +14,7 @@ from app.explorer.services import Services
 from app.explorer.session import Session
 from app.explorer.storage.settings import SettingsStore
 from core.arithmetic import Arithmetic
-from core.model_info import ModelInfo
-from core.models.family import LayerInfo
+from core.model_info import LayerInfo, ModelInfo
 from core.request import Frame, RenderRequest
 
 VOCABULARY = frozenset({"snowy", "mountains", "at", "sunset", "watercolor", "a", "house"})

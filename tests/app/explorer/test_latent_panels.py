@@ -14,6 +14,7 @@ pytest.importorskip("imgui_bundle")
 from imgui_bundle import imgui
 
 from app.document.controls import Placement
+from app.document.playback import path_offset, request_at
 from app.explorer.session import Session
 from app.explorer.window import Explorer
 from core.request import LAYER_LIMIT
@@ -228,20 +229,20 @@ def test_a_random_walk_that_goes_on(tmp_path: Path) -> None:
         session.playback.transport.time = 5.0
         settle(ctx, session)
         closed = session.rendering.frame.request  # type: ignore[union-attr]
-        assert closed == session.history.scene.request(1.0)
+        assert closed == request_at(session.history.scene, 1.0)
         ctx.item_click("//Play/loop")
         ctx.yield_(2)
         assert not session.history.scene.path_loops
         settle(ctx, session)
-        assert session.rendering.frame.request == session.history.scene.request(5.0) != closed  # type: ignore[union-attr]
+        assert session.rendering.frame.request == request_at(session.history.scene, 5.0) != closed  # type: ignore[union-attr]
         # Scrubbing stays in the round where play is, and another speed in the place.
         rect = rectangle(ctx, "//Play/##position")
         drag_from(ctx, in_rectangle(rect, 0.5, 0.5), (2, 0))
         assert 4.0 <= session.playback.transport.time < 6.0
-        before = session.history.scene.path_offset(session.playback.transport.time)
+        before = path_offset(session.history.scene, session.playback.transport.time)
         session.history.step("speed", lambda scene: replace(scene, loop_seconds=6.0))
         ctx.yield_(2)
-        assert session.history.scene.path_offset(session.playback.transport.time) == pytest.approx(before)
+        assert path_offset(session.history.scene, session.playback.transport.time) == pytest.approx(before)
         assert not errors(session)
 
     drive(tmp_path, script)

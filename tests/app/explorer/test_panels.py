@@ -13,6 +13,7 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import ImVec2, imgui
 
+from app.document.playback import request_at
 from app.document.scene import Scene
 from app.explorer.panels.fields import starts_word
 from app.explorer.panels.prompt import EXAMPLES
@@ -276,7 +277,7 @@ def test_play_pause_scrub_and_rewind(tmp_path: Path) -> None:
         ctx.item_input_value(f"{PLAY}/##position", 2.0)
         settle(ctx, session)
         assert session.playback.transport.time == 2.0
-        assert session.rendering.frame.request == session.history.scene.request(2.0)
+        assert session.rendering.frame.request == request_at(session.history.scene, 2.0)
         ctx.item_click(f"{PLAY}/###rewind")
         settle(ctx, session)
         assert session.rendering.frame.request == start.request

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from app.document.controls import MIN_SCALE, Placement
+from app.document.placement import MIN_SCALE, Placement
 from app.document.scene import Scene
 from core.checkpoints import Header, load, save
 from core.engine import load_generator

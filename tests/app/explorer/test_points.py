@@ -129,9 +129,7 @@ def test_the_picture_follows_and_the_last_cut_is_not_seen(session: Session, drag
     tick_until(session, lambda: not session.drag.running)
     tick_until(session, lambda: not passing(session))
     assert session.rendering.frame is not None
-    assert (
-        session.rendering.frame.request == session.history.scene.controls_request()
-    )  # no fade from the picture before
+    assert session.rendering.frame.request == session.history.scene.request()  # no fade from the picture before
 
 
 def test_styles_on_their_way_do_not_pile_up(
@@ -280,7 +278,7 @@ def test_points_on_a_picture_of_the_play_make_it_the_controls(session: Session, 
     drags.let()
     end(session)
     assert session.playback.transport.time == 0.0
-    assert session.history.scene.controls_request() == replace(shown, mixes=session.history.scene.mixes)
+    assert session.history.scene.request() == replace(shown, mixes=session.history.scene.mixes)
     assert session.history.undo_name == "drag points"
 
 
@@ -311,7 +309,7 @@ def test_no_recording_has_styles_on_their_way(session: Session, drags: FakeDrags
     (path,) = (Path(session.preferences.settings.output_dir)).glob("*.take.jsonl")
     take = read_take(path)
     assert take.requests[0] == before
-    assert take.requests[-1] == session.history.scene.controls_request()
+    assert take.requests[-1] == session.history.scene.request()
     saved = {session.history.scene.mixes[0].latent}
     assert {mix.latent for request in take.requests for mix in request.mixes} == saved
 

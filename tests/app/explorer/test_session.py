@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.document.playback import request_at
 from app.document.scene import Scene
 from app.explorer.actions import by_id
 from app.explorer.export.file_names import file_stem
@@ -85,7 +86,8 @@ def test_play_moves_the_picture_and_pause_holds_it(open_session: Callable[..., S
     scene = session.history.scene
     assert session.rendering.frame is not None
     played = session.rendering.frame.request
-    assert (played.seed_x, played.seed_y) == pytest.approx((scene.request(0.2).seed_x, scene.request(0.2).seed_y))
+    expected = request_at(scene, 0.2)
+    assert (played.seed_x, played.seed_y) == pytest.approx((expected.seed_x, expected.seed_y))
     assert played.seed_x != scene.seed_x
     session.playback.transport.toggle()
     now[0] += 5.0
@@ -101,10 +103,10 @@ def test_another_speed_keeps_the_place_on_the_path(open_session: Callable[..., S
     session = open_session()
     session.playback.transport.time = 10.0  # of 8: a quarter of the second round
     settle(session)
-    before = session.history.scene.request(session.playback.transport.time)
+    before = request_at(session.history.scene, session.playback.transport.time)
     session.history.step("speed", lambda scene: replace(scene, loop_seconds=20.0))
     settle(session)
-    after = session.history.scene.request(session.playback.transport.time)
+    after = request_at(session.history.scene, session.playback.transport.time)
     assert (after.seed_x, after.seed_y) == pytest.approx((before.seed_x, before.seed_y))
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.document import snapshots
 from app.document.parts import SceneKeyframe
+from app.document.playback import request_at
 from app.document.scene import Scene
 from app.explorer.playback.crossfade import Crossfade
 from app.explorer.playback.timeline_editor import Selection
@@ -67,17 +67,6 @@ def test_taking_renaming_replacing_moving_and_deleting(session: Session) -> None
         ("3", "", 0.3),
     ]
     assert session.history.undo_name == "snapshot"
-    moved = snapshots.moved(scene, 2, 0)
-    assert [(s.name, s.mark) for s in moved.snapshots] == [("3", ""), ("1", "A"), ("2", "B")]
-    assert snapshots.with_mark(scene, 2, "B").snapshots[1].mark == ""
-    other = snapshots.changed(scene, 1, name="dusk", request=FAR)
-    assert (other.snapshots[1].name, other.snapshots[1].request, other.snapshots[1].mark) == ("dusk", FAR, "B")
-    assert snapshots.changed(scene, 9, name="x") == scene
-    compared = replace(scene, compare="wipe")
-    assert snapshots.deleted(compared, 0).compare == "wipe"
-    assert snapshots.deleted(compared, 1).compare == "off"
-    # The next free number, whatever was deleted.
-    assert snapshots.added(snapshots.deleted(scene, 0), SEA).snapshots[-1].name not in ("2", "3")
 
 
 def test_a_snapshot_is_of_what_is_shown_also_on_the_way(session: Session) -> None:
@@ -203,13 +192,13 @@ def test_time_shows_the_timeline_and_the_hand_the_controls(session: Session) -> 
     session.tick()
     session.playback.timeline.scrub(2.0)
     session.tick()
-    assert session.rendering.wanted == session.history.scene.request(2.0)
+    assert session.rendering.wanted == request_at(session.history.scene, 2.0)
     set_controls(session, psi=-0.5)
     session.tick()
     assert session.rendering.wanted.psi == -0.5
     session.playback.transport.toggle()
     session.tick()
-    assert session.rendering.wanted == session.history.scene.request(session.playback.transport.time)
+    assert session.rendering.wanted == request_at(session.history.scene, session.playback.transport.time)
     set_controls(session, psi=-0.7)
     session.tick()
     assert session.rendering.wanted.psi > 0.0
@@ -236,7 +225,7 @@ def test_playing_submits_what_export_gives_although_prompts_change(session: Sess
         clock.now += 1 / 16
         session.tick()
     scene = session.history.scene
-    assert submitted == [(k / 16, scene.request(k / 16)) for k in range(60)]
+    assert submitted == [(k / 16, request_at(scene, k / 16)) for k in range(60)]
     assert not session.playback.crossfade.running
 
 

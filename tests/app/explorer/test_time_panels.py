@@ -14,6 +14,7 @@ pytest.importorskip("imgui_bundle")
 from imgui_bundle import ImVec2, imgui
 
 from app.document import snapshots
+from app.document.playback import request_at
 from app.document.scene import Scene
 from app.explorer.session import Session
 from app.explorer.window import Explorer
@@ -238,7 +239,7 @@ def test_scrubbing_shows_the_timeline(tmp_path: Path) -> None:
         settle(ctx, session)
         assert session.playback.timeline.position == pytest.approx(2.0, abs=0.1)
         assert session.rendering.frame is not None
-        assert session.rendering.frame.request == session.history.scene.request(session.playback.timeline.position)
+        assert session.rendering.frame.request == request_at(session.history.scene, session.playback.timeline.position)
         assert 0.5 < session.rendering.frame.request.psi < 1.5
         assert len(session.history) == steps
         assert not errors(session)

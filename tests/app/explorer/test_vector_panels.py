@@ -14,6 +14,7 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import imgui
 
+from app.document.playback import request_at
 from app.explorer.actions import by_id
 from app.explorer.session import Session
 from app.explorer.window import Explorer
@@ -272,7 +273,7 @@ def test_latents_are_saved_and_gone_to(tmp_path: Path) -> None:
         assert home.name == "home"
         assert home.values.shape == (3, 6)
         assert load_vectors(kept_path(SHA, tmp_path / "config")).vectors[0].id == home.id
-        session.history.step("prompt", lambda scene: scene.with_request(scene.request(1.0)))
+        session.history.step("prompt", lambda scene: scene.with_request(request_at(scene, 1.0)))
         push = Push(direction=home.id, amount=0.5)
         session.history.step("push", lambda scene: replace(scene, pushes=(push,)))
         settle(ctx, session)

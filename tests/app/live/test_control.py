@@ -228,7 +228,7 @@ def test_sound_moves_the_picture_and_not_the_scene(loud: tuple[Rig, FakeSound]) 
 def test_sound_is_added_to_the_timeline_too_and_does_not_take_it_over(loud: tuple[Rig, FakeSound]) -> None:
     rig, sound = loud
     session = rig.session
-    start = session.history.scene.controls_request()
+    start = session.history.scene.request()
     keyframes = tuple(Keyframe(time=time, request=replace(start, psi=psi)) for time, psi in ((0.0, 0.2), (4.0, 0.6)))
     session.history.step("keyframes", lambda scene: replace(scene, keyframes=keyframes, duration=4.0))
     rig.live.add(Mapping(source=Source(kind="audio", name="level"), control="psi", high=0.5))

@@ -23,8 +23,8 @@ from core.edit.directions import (
     text_direction,
 )
 from core.engine import Engine
+from core.model_info import LayerInfo
 from core.models import registry
-from core.models.family import LayerInfo
 from core.request import LAYER_LIMIT, Push, RenderRequest
 
 METHODS: dict[str, Callable[..., tuple[FoundDirection, ...]]] = {

@@ -15,7 +15,7 @@ from core.checkpoints import bundled_checkpoint, load, native
 from core.edit.point_drag import PointDrag, feature_layer
 from core.edit.points import DragError, DragOptions, Point, Pull
 from core.engine import Engine, load_generator
-from core.models.family import LayerInfo
+from core.model_info import LayerInfo
 from core.request import Mix, RenderRequest, SynthesisOptions
 from tests.core.test_engine_families import CONFIGS, write
 

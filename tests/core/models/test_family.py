@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from core import model_info
 from core.models import family, stylegan1, stylegan2, stylegan3, stylegan_t, stylegan_xl
 from core.request import SynthesisOptions
 
@@ -39,7 +40,7 @@ def grown() -> stylegan_xl.Generator:
 
 
 # The annotation is checked when mypy is run over this file: all of them have every member, with the right type.
-FAMILIES: dict[str, tuple[family.Conditioning, Callable[[], family.Generator]]] = {
+FAMILIES: dict[str, tuple[model_info.Conditioning, Callable[[], family.Generator]]] = {
     "stylegan_t": ("text", text),
     "stylegan1": ("none", styled),
     "stylegan2": ("class", constant),

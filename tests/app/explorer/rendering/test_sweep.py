@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.document.parts import Track, TrackPoint
+from app.document.playback import request_at
 from app.document.scene import Scene
 from app.explorer.export.queue import ExportJob
 from app.explorer.rendering.strip import FPS, SECONDS_A_PROMPT, with_strip
@@ -96,9 +97,9 @@ def test_a_strip_glides_through_all_and_back_as_the_scene_s_timeline() -> None:
     requests = [RenderRequest(prompt=prompt, seed_x=2.0) for prompt in "abc"]
     scene = with_strip(Scene(prompt="x", duration=99.0, loop=False), requests)
     assert scene.round_seconds == pytest.approx(3 * SECONDS_A_PROMPT)
-    assert [scene.request(place * SECONDS_A_PROMPT) for place in range(4)] == [*requests, requests[0]]
+    assert [request_at(scene, place * SECONDS_A_PROMPT) for place in range(4)] == [*requests, requests[0]]
     for place, (here, there) in enumerate(("ab", "bc", "ca")):
-        between = scene.request((place + 0.5) * SECONDS_A_PROMPT)
+        between = request_at(scene, (place + 0.5) * SECONDS_A_PROMPT)
         assert (between.prompt, between.prompt_b, between.seed_x) == (here, there, 2.0)
         assert between.blend == pytest.approx(0.5)
 
@@ -110,7 +111,7 @@ def test_a_strip_is_exported_by_the_queue(tmp_path: Path) -> None:
         settle(session)
         moving = Track(control="seed_y", points=(TrackPoint(time=0.0, value=1.0),))
         session.history.step("track", lambda scene: replace(scene, tracks=(moving,)))
-        requests = [replace(session.history.scene.controls_request(), prompt=prompt) for prompt in "ab"]
+        requests = [replace(session.history.scene.request(), prompt=prompt) for prompt in "ab"]
         job = session.export.add_strip(requests, "sweep (a:2) {X}")
         assert job is not None
         wait_until(lambda: (session.tick(), session.export.queue.find(job.id).state == "done")[1])

@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from app.document.file import save_scene_file
 from app.document.parts import SceneKeyframe
+from app.document.playback import request_at
 from app.document.scene import Scene
 from app.explorer.session import Session
 from app.finding import Hashes
@@ -78,7 +79,7 @@ def info_of(session: Session, **changes: Any) -> ModelInfo:
 
 
 def picture(path: Path, session: Session, scene: Scene, time: float | None, info: Any = None) -> RenderRequest:
-    request = scene.request(time)
+    request = scene.request() if time is None else request_at(scene, time)
     frame = Frame(request=request, pixels=np.zeros((8, 8, 3), np.uint8), render_ms=1.0)
     save_png(path, frame, info or session.models.info, scene.to_json(), time)
     return request
@@ -99,7 +100,7 @@ def test_every_kind_brings_the_whole_scene_back_as_one_step(tmp_path: Path, sess
         recorder.stop(1.0)
         recorder.close()
     else:
-        comment = document_text(document(SCENE.request(0.0), session.models.info, scene=SCENE.to_json(), time=0.0))
+        comment = document_text(document(request_at(SCENE, 0.0), session.models.info, scene=SCENE.to_json(), time=0.0))
         codec: Any = {"mp4": "h264", "gif": "gif", "mkv": "ffv1"}[kind]
         with VideoWriter(path, 10, 16, codec=codec, comment=comment) as writer:
             writer.write(np.zeros((16, 16, 3), np.uint8))

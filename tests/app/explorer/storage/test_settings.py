@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from app.document.scene import Scene
-from app.explorer.storage.settings import Settings, SettingsStore, config_dir, write_atomically
+from app.explorer.storage.settings import Settings, SettingsStore, config_dir
+from app.files import write_atomically
 
 
 def test_settings_round_trip(tmp_path: Path) -> None:
