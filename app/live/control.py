@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from app.document.controls import Control, controls_of
 from app.document.history import History
@@ -328,7 +329,7 @@ class LiveControl:
                 follower.receive(newest[follower.mapping.source])
             value = follower.step(control.read(scene), dt)
             if value is not None:
-                scene = self._edited(scene, control.label, lambda c=control, v=value, s=scene: c.set(s, v), names)
+                scene = self._edited(scene, control.label, partial(control.set, scene, value), names)
                 follower.wrote(control.read(scene))
         return scene
 

@@ -61,7 +61,7 @@ class OscReceiver:
         self._values: dict[str, Value] = {}
         self._actions: deque[str] = deque(maxlen=ACTIONS_LIMIT)
         self._askers: dict[Client, None] = {}
-        self._closing = False
+        self._closing = threading.Event()
         self.packets = 0
         """How many have come in."""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -89,7 +89,7 @@ class OscReceiver:
             self._socket.sendto(packet, client)
 
     def close(self) -> None:
-        self._closing = True
+        self._closing.set()
         # The thread sits in recvfrom, which closing the socket does not end everywhere; a packet does.
         host, port = self._socket.getsockname()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
@@ -98,16 +98,16 @@ class OscReceiver:
         self._socket.close()
 
     def _run(self) -> None:
-        while not self._closing:
+        while not self._closing.is_set():
             try:
                 packet, client = self._socket.recvfrom(65536)
             except ConnectionResetError:
                 continue  # Windows: an answer of ours found nobody
             except OSError as error:
-                if not self._closing:
+                if not self._closing.is_set():
                     self._grumble.add(f"OSC in stopped: {error.strerror or error}")
                 return
-            if self._closing:
+            if self._closing.is_set():
                 return
             try:
                 for message in decode(packet):

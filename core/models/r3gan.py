@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.family import Conditioning, LayerInfo, require_integer
+from core.model_info import Conditioning, LayerInfo
+from core.models.family import require_integer
 from core.models.layers import styles_by_layer, truncated_styles
 from core.request import DEFAULT_OPTIONS, NoiseMode, SynthesisOptions
 

@@ -8,7 +8,7 @@ from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
 from app.document.history import History
-from app.document.style_mixes import at_latent, with_latent, without
+from app.document.style_mixes import at_latent, changed, with_latent, without
 from app.explorer.actions import by_id
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import (
@@ -90,10 +90,10 @@ class SavedLatentsPanel:
         imgui.begin_disabled(vector is None)
         imgui.set_next_item_width(-reset_width() - 4)
         clamp = imgui.SliderFlags_.always_clamp
-        changed, amount = slider(
+        edited, amount = slider(
             history, "##amount", f"mix {name}", lambda scene: scene.mixes[index].amount, 0.0, 1.0, flags=clamp
         )
-        if changed and amount == amount:
+        if edited and amount == amount:
             moved = replace(mix, amount=min(max(amount, 0.0), 1.0))
             history.apply(f"mix {name}", lambda scene: changed(scene, index, lambda _: moved))
         end_of_edit(history)
