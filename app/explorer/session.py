@@ -31,6 +31,7 @@ from app.explorer.storage.settings import SettingsStore
 from app.explorer.train.controller import TrainingController
 from app.explorer.ui_state import UiState
 from app.explorer.vectors.controller import VectorController
+from app.explorer.vectors.registry import VectorRegistry
 from app.explorer.vectors.store import VectorStore
 from app.live.control import LiveControl
 
@@ -57,7 +58,7 @@ class Session:
         history = self.history = services.make_history(startup.scene, clock=clock)
         playback = self.playback = PlaybackController(history)
         thread = RenderThread(lambda path, report: services.open_engine(path, report, EngineChoice()))
-        vectors = VectorStore(store.folder, thread.call, messages)
+        vectors = VectorStore(store.folder, VectorRegistry(thread.call, messages), messages)
         library = Library(store.thumbnails_path, services.draw_thumbnail)
         self.models = ModelLoader(history, preferences, messages, thread, vectors, library, services)
         self.run_follower = RunFollower(history, self.models, thread, messages, clock)
@@ -70,14 +71,16 @@ class Session:
             lambda text: messages.error(text, toast=False),  # what another program sends is no matter for a toast
             clock,
         )
-        self.rendering = RenderController(thread, playback, self.live, vectors, clock)
+        self.rendering = RenderController(thread, playback, self.live, vectors.registry, clock)
         self.snapshots = SnapshotController(history, playback, self.rendering)
         self.drag = DragController(
             history, playback, self.rendering, self.models, vectors, messages, services.open_drag, clock
         )
         source = ExportSource(history, playback, self.rendering, self.models, self.drag.is_temporary)
         self.export = ExportController(source, preferences, messages, services, store.folder)
-        self.vectors = VectorController(vectors, self.rendering, source, messages, services.find_directions)
+        self.vectors = VectorController(
+            vectors, self.rendering, source, thread.call, messages, services.find_directions
+        )
         self.prompts = PromptController(history, thread, preferences)
         self.file_opener = FileOpener(history, playback, self.models, preferences, messages, self.ui, store.hashes_path)
         saved = startup.restored and startup.checkpoint is None
@@ -158,7 +161,7 @@ class Session:
             return
         log.error("%s failed: %s\n%s", event.during, event.message, event.detail)
         if event.during == "load":
-            self.vectors.store.stayed(more=self.rendering.thread.loading is not None)
+            self.vectors.store.registry.model_failed(more=self.rendering.thread.loading is not None)
             if self.run_follower.expects(event):
                 self.models.snapshot_did_not_load()
             else:
@@ -171,7 +174,7 @@ class Session:
         self.export.recording.take_writer.model_changed()
         self.playback.crossfade.cut()
         self.rendering.forget_model()
-        self.vectors.store.opened(event.info, event.path, more=self.rendering.thread.loading is not None)
+        self.vectors.model_loaded(event.info, event.path, more=self.rendering.thread.loading is not None)
         self.prompts.neighbours.follow(event.info.sha256, event.info.vocabulary)
 
     # Its end

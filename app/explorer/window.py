@@ -367,7 +367,7 @@ class Explorer:
             return
         path = Path(paths[0])
         if path.suffix.lower() == ".npz":
-            self.session.vectors.store.import_file(path)
+            self.session.vectors.files.import_from(path)
         elif path.is_dir():
             self.session.run_follower.open(path)
         else:

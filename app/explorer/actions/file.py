@@ -10,7 +10,7 @@ from app.explorer.session import Session
 
 
 def _export_vectors(session: Session) -> None:
-    session.vectors.store.to_export = ()
+    session.vectors.files.to_export = ()
     session.ui.dialog_request = "export_vectors"
 
 

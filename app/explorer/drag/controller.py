@@ -305,7 +305,7 @@ class DragController:
 
     def _land(self, drag: _Drag, vector: Vector, *, recording: bool) -> None:
         """Put the result into the scene as one step, as soon as a picture with it can be rendered."""
-        if not self._vectors.draws(vector):
+        if not self._vectors.registry.knows(vector):
             return
         asked = drag.asked
         mixes = with_dragged(asked.mixes, vector, _stop(drag))

@@ -163,9 +163,9 @@ class Dialogs:
         elif request == "find_checkpoint":
             self._session.file_opener.give_checkpoint(path)
         elif request == "import_vectors":
-            self._session.vectors.store.import_file(path)
+            self._session.vectors.files.import_from(path)
         elif request == "export_vectors":
-            self._session.vectors.store.export_file(
+            self._session.vectors.files.export_to(
                 path if path.suffix.lower() == ".npz" else path.with_name(path.name + ".npz")
             )
         elif request in _TRAIN:

@@ -103,7 +103,7 @@ class VectorMenu:
                 imgui.close_current_popup()
         if imgui.menu_item_simple("Export…"):
             by_id("export_vectors").run(self._session)
-            store.to_export = (vector,)
+            self._session.vectors.files.to_export = (vector,)
         if imgui.menu_item_simple("Delete", enabled=own) and store.delete(vector):
             history.step(f"delete {vector.name}", lambda scene: without_vector(scene, vector))
         if not own:

@@ -8,7 +8,7 @@ from app.explorer.playback.controller import PlaybackController
 from app.explorer.rendering.latency import LatencyMeter
 from app.explorer.rendering.render_thread import RenderThread
 from app.explorer.rendering.thumbnails import ThumbnailCache
-from app.explorer.vectors.store import VectorStore
+from app.explorer.vectors.registry import VectorRegistry
 from app.live.control import LiveControl
 from core.request import Frame, RenderRequest
 
@@ -24,7 +24,7 @@ class RenderController:
         thread: RenderThread,
         playback: PlaybackController,
         live: LiveControl,
-        vectors: VectorStore,
+        vectors: VectorRegistry,
         clock: Callable[[], float],
     ) -> None:
         self._playback = playback

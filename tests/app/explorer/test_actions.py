@@ -68,7 +68,7 @@ def test_every_enabled_action_does_something(session: Session) -> None:
             len(session.export.files._under_way),
             session.models._asked,
             repr(vars(session.ui)),
-            len(session.vectors.store._saving),
+            session.vectors.pending_latents,
             session.prompts.words.selected,
             session.prompts.words.waiting,
             session.run_follower.on,

@@ -89,7 +89,7 @@ def pushed(session: Session, vector: Vector, amount: float) -> np.ndarray[Any, A
     """The picture with the slider of a direction somewhere."""
     pushes = (Push(direction=vector.id, amount=amount),)
     session.history.step("push", lambda scene: replace(scene, pushes=pushes))
-    wait_until(lambda: (session.tick(), session.rendering.settled and not session.vectors.store.busy)[1], timeout=60.0)
+    wait_until(lambda: (session.tick(), session.rendering.settled and not session.vectors.busy)[1], timeout=60.0)
     assert session.rendering.frame is not None
     assert len(session.rendering.frame.request.pushes) == 1
     return session.rendering.frame.pixels
@@ -238,7 +238,7 @@ def test_saved_before_there_was_a_file_for_the_run(run: Run, opened: Open, tmp_p
 def settle_window(ctx: Context, session: Session) -> None:
     """Let the window draw until the picture is the scene's; the engine is the real one, and takes its time."""
     ctx.yield_(2)
-    until(ctx, lambda: session.rendering.settled and not session.vectors.store.busy, frames=100_000)
+    until(ctx, lambda: session.rendering.settled and not session.vectors.busy, frames=100_000)
 
 
 def test_the_slider_is_there_and_moves_the_picture(run: Run, tmp_path: Path) -> None:

@@ -96,11 +96,11 @@ def test_a_fade_from_what_is_missing(session: Session) -> None:
     gone = vector("gone")
     settle(session)
     request = RenderRequest(prompt="sea", origin=RenderRequest(pushes=(Push(direction=gone.id),)), arrived=0.5)
-    fitted = session.vectors.store.fitting(request)
+    fitted = session.vectors.store.registry.fitting(request)
     assert fitted.origin is not None
     assert fitted.origin.pushes == ()
     plain = RenderRequest(prompt="sea")
-    assert session.vectors.store.fitting(plain) is plain
+    assert session.vectors.store.registry.fitting(plain) is plain
 
 
 def test_thumbnails_have_what_is_there(session: Session, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_thumbnails_have_what_is_there(session: Session, tmp_path: Path) -> None
     late = vector("late", 3)
     session.vectors.store.add([late])
     with_late = replace(request, pushes=(Push(direction=late.id),))
-    assert session.vectors.store.fitting_call(with_late).pushes == with_late.pushes
+    assert session.vectors.store.registry.fitting_call(with_late).pushes == with_late.pushes
     assert not errors(session)
 
 
@@ -184,7 +184,7 @@ def test_vectors_of_other_shapes_are_left_out(session: Session, tmp_path: Path) 
     assert [v.name for v in session.vectors.store.vectors] == ["fits"]
     assert errors(session) == ["Left out, because bundled has other styles: 'wide'."]
     save_vectors(tmp_path / "a.npz", [vector("wide", width=7)], OTHER)
-    session.vectors.store.import_file(tmp_path / "a.npz")
+    session.vectors.files.import_from(tmp_path / "a.npz")
     assert "nothing in it fits bundled, which has 3 styles of 6 numbers" in errors(session)[1]
 
 
@@ -194,12 +194,12 @@ def test_importing_for_another_model_of_the_same_shape(session: Session, tmp_pat
     settle(session)
     theirs = (vector("same name", 2), vector("place", 3, kind="latent"), vector("wide", width=7))
     save_vectors(tmp_path / "a.npz", theirs, OTHER)
-    session.vectors.store.import_file(tmp_path / "a.npz")
+    session.vectors.files.import_from(tmp_path / "a.npz")
     text = "Imported 1 direction and 1 latent from a.npz, made for another model; 1 did not fit"
     assert session.messages.lines[-1].text == text
     assert [v.name for v in load_vectors(path).vectors] == ["same name", "same name (2)", "place"]
     # Again: nothing is there twice.
-    session.vectors.store.import_file(tmp_path / "a.npz")
+    session.vectors.files.import_from(tmp_path / "a.npz")
     assert len(load_vectors(path).vectors) == 3
     assert not errors(session)
 
