@@ -207,7 +207,7 @@ class Discriminator(nn.Module):
         scores_NO: Tensor = self.b4(x.to(weights), None if rgb is None else rgb.to(weights))
         if c_NL is None:
             return scores_NO[:, 0]
-        embedded = self.mapping(x_NCHW.new_zeros(len(x_NCHW), 0, dtype=weights), c_NL.to(weights))
+        embedded: Tensor = self.mapping(x_NCHW.new_zeros(len(x_NCHW), 0, dtype=weights), c_NL.to(weights))
         return (scores_NO * embedded).sum(dim=1) / math.sqrt(embedded.shape[1])
 
     def freezable_layers(self) -> tuple[nn.Module, ...]:
