@@ -111,6 +111,7 @@ class Engine:
             parameters=parameters,
             images_seen=header.images_seen,
             vocabulary=frozenset(header.vocabulary),
+            knows_english=text is not None and text.knows_english,
             arithmetic=Arithmetic(
                 device=str(self.device),
                 precision=precision,

@@ -60,6 +60,9 @@ class ModelInfo:
     """Lower-case words of the training captions; empty when they are not known."""
     arithmetic: Arithmetic
     """With nothing left open."""
+    knows_english: bool = False
+    """Whether its text encoder was trained on more English than the captions, so that words beside `vocabulary` stand
+    near those of like meaning."""
 
     @property
     def precision(self) -> str:

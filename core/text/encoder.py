@@ -65,8 +65,11 @@ class TextEncoder:
         dim: int,
         device: torch.device | str = "cpu",
         standardisation: Standardisation | None = None,
+        knows_english: bool = False,
     ) -> None:
+        """`knows_english`: the tower was trained on more English than the captions of the generator."""
         self.dim = dim
+        self.knows_english = knows_english
         self.device = torch.device(device)
         self._tower = tower.to(self.device, torch.float32).eval().requires_grad_(False)
         self._tokenizer = tokenizer

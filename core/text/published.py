@@ -51,7 +51,8 @@ def published_encoder(model: object, tag: object, device: torch.device | str) ->
         clip = open_clip.create_model(model, pretrained=str(weights), force_custom_text=True)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise TextEncoderError(f"{weights}: not the weights of {model}/{tag} ({str(error).splitlines()[0]})") from error
-    return TextEncoder(clip.text, open_clip.get_tokenizer(model), dim=int(config["embed_dim"]), device=device)
+    tokenizer = open_clip.get_tokenizer(model)
+    return TextEncoder(clip.text, tokenizer, dim=int(config["embed_dim"]), device=device, knows_english=True)
 
 
 def find_weights(model: str, tag: str, source: Mapping[str, Any]) -> Path:

@@ -86,4 +86,5 @@ def minilm_encoder(spec: Mapping[str, Any], tensors: Mapping[str, Tensor], devic
         dim=width,
         device=device,
         standardisation=standardisation,
+        knows_english=True,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from imgui_bundle import ImVec2, imgui
+from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
 from app.document.fields import with_field
@@ -85,33 +85,48 @@ def starts_word(old: str, new: str) -> bool:
 
 
 def unknown_row(session: Session, prompt: str) -> None:
-    """The words that no training caption had, if there are any."""
-    unknown = unknown_words(prompt, session.models.vocabulary)
-    if not unknown:
+    """The words that no training caption had, if there are any, by what the model can make of them."""
+    unknown = unknown_words(prompt, session.models.vocabulary, knows_english=session.models.knows_english)
+    _marked_row(
+        f"{icons.ICON_FA_TRIANGLE_EXCLAMATION} never seen in training:",
+        unknown.strange,
+        theme.colour.amber,
+        "No training caption had these words, so the model can only guess from how they are spelled.",
+    )
+    _marked_row(
+        f"{icons.ICON_FA_CIRCLE_INFO} not in the training captions:",
+        unknown.near,
+        theme.colour.dim,
+        "No training caption had these words, but the text encoder knows English: the model draws what its captions "
+        "called by words of like meaning. The Words panel lists the nearest.",
+    )
+
+
+def _marked_row(title: str, words: Sequence[str], colour: ImVec4, help_text: str) -> None:
+    if not words:
         return
-    shown = [word if len(word) <= 24 else word[:23] + "…" for word in unknown[:SHOWN_UNKNOWN]]
-    if len(unknown) > SHOWN_UNKNOWN:
-        shown.append(f"+{len(unknown) - SHOWN_UNKNOWN}")
+    shown = [word if len(word) <= 24 else word[:23] + "…" for word in words[:SHOWN_UNKNOWN]]
+    if len(words) > SHOWN_UNKNOWN:
+        shown.append(f"+{len(words) - SHOWN_UNKNOWN}")
     imgui.begin_group()
-    warning = f"{icons.ICON_FA_TRIANGLE_EXCLAMATION} never seen in training:"
-    widths = [imgui.calc_text_size(warning).x, *(imgui.calc_text_size(word).x + 12 for word in shown)]
+    widths = [imgui.calc_text_size(title).x, *(imgui.calc_text_size(word).x + 12 for word in shown)]
 
     def draw(index: int) -> None:
         if index == 0:
-            imgui.text_colored(theme.colour.amber, warning)
+            imgui.text_colored(colour, title)
         else:
-            _mark(shown[index - 1])
+            _mark(shown[index - 1], colour)
 
     flow(widths, draw)
     imgui.end_group()
-    tooltip("No training caption had these words, so the model can only guess from how they are spelled.")
+    tooltip(help_text)
 
 
-def _mark(text: str) -> None:
+def _mark(text: str, colour: ImVec4) -> None:
     size = imgui.calc_text_size(text)
     origin = imgui.get_cursor_screen_pos()
-    background = theme.u32(theme.faded(theme.colour.amber, 0.16))
+    background = theme.u32(theme.faded(colour, 0.16))
     draw_list = imgui.get_window_draw_list()
     draw_list.add_rect_filled(origin, ImVec2(origin.x + size.x + 12, origin.y + size.y + 4), background, 5.0)
-    draw_list.add_text(ImVec2(origin.x + 6, origin.y + 2), theme.u32(theme.colour.amber), text)
+    draw_list.add_text(ImVec2(origin.x + 6, origin.y + 2), theme.u32(colour), text)
     imgui.dummy(ImVec2(size.x + 12, size.y + 4))

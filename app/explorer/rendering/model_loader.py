@@ -82,6 +82,11 @@ class ModelLoader:
         return self.info.conditioning if self.info is not None else "text"
 
     @property
+    def knows_english(self) -> bool:
+        """Whether its text encoder knows more English than the training captions."""
+        return self.info is not None and self.info.knows_english
+
+    @property
     def vocabulary(self) -> frozenset[str]:
         return self.info.vocabulary if self.info is not None else frozenset()
 
