@@ -11,7 +11,7 @@ from app.errors import UserError
 from app.files import check_writable, write_json
 
 if TYPE_CHECKING:
-    from training.datasets.config import DataConfig
+    from training.datasets.config import DataConfig, SourceSpec
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -115,8 +115,25 @@ def add_places(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="a folder of captioned pictures, a .zip, shards ({00000..00099}.tar or http://...), or a file of captions",
     )
-    parser.add_argument("--template", metavar="TEXT", help="captions for folders of classes, such as 'a photo of a {}'")
+    _add_reading(parser)
     parser.add_argument("--workers", type=int, default=2, help="processes that read (default 2)")
+
+
+def _add_reading(parser: argparse._ActionsContainer) -> None:
+    """How captions and classes are read."""
+    parser.add_argument("--template", metavar="TEXT", help="captions for folders of classes, such as 'a photo of a {}'")
+    parser.add_argument("--caption-column", metavar="NAME", help="the column or key of metadata files with captions")
+    parser.add_argument("--label-column", metavar="NAME", help="the column or key of metadata files with classes")
+
+
+READING = ("template", "caption_column", "label_column")
+"""Names of the arguments of `_add_reading`."""
+
+
+def _specs(args: argparse.Namespace) -> list[SourceSpec]:
+    """The sources that the arguments name. Raises `DataError`."""
+    reading = {name: value for name in READING if (value := getattr(args, name)) is not None}
+    return [SourceSpec.parse(place, **reading) for place in args.data]
 
 
 def add_drawing(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +146,7 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
         help="captioned pictures: a folder, a .zip, shards ({00000..00099}.tar or http://...), or a file of captions; "
         "may be given again. One of weight 2 has each of its pictures drawn twice as often as one of weight 1",
     )
-    group.add_argument("--template", metavar="TEXT", help="captions for folders of classes, such as 'a photo of a {}'")
+    _add_reading(group)
     group.add_argument(
         "--crop", choices=("centre", "random"), help="the square of a picture that is not (default centre)"
     )
@@ -142,21 +159,26 @@ def add_drawing(parser: argparse.ArgumentParser) -> None:
     )
 
 
-DRAWING = ("data", "template", "crop", "mirror", "resize", "workers", "lanes", "text_cache")
+DRAWING = ("data", *READING, "crop", "mirror", "resize", "workers", "lanes", "text_cache")
 """Names of the arguments of `add_drawing`."""
 
 
 def data_config(args: argparse.Namespace, usual: DataConfig | None = None) -> DataConfig | None:
     """What `add_drawing` asked for, and `usual` where it did not; None without any data. Raises `DataError`."""
-    from training.datasets.config import DataConfig, SourceSpec
+    from training.datasets.config import DataConfig
 
     if args.template is not None and not args.data:
         raise UserError("--template: is for the folders of classes that --data names; name them")
-    given: dict[str, Any] = {name: getattr(args, name) for name in DRAWING[2:] if getattr(args, name)}
+    for name in READING[1:]:
+        if getattr(args, name) is not None and not args.data:
+            raise UserError(f"--{name.replace('_', '-')}: is for the metadata files of what --data names; name it")
+    given: dict[str, Any] = {
+        name: getattr(args, name) for name in DRAWING if name not in ("data", *READING) and getattr(args, name)
+    }
     if args.workers is not None:
         given["workers"] = args.workers
     if args.data:
-        given["sources"] = tuple(SourceSpec.parse(place, template=args.template) for place in args.data)
+        given["sources"] = tuple(_specs(args))
     if usual is None:
         return DataConfig(**given) if args.data else None
     return replace(usual, **given)
@@ -170,10 +192,8 @@ def run_check(args: argparse.Namespace) -> int:
 
     from app.images import contact_sheet, write_png
     from training.datasets.check import Check, describe, printable
-    from training.datasets.config import SourceSpec
 
-    specs = [SourceSpec.parse(place, template=args.template) for place in args.data]
-    check = Check(specs, every=args.every)
+    check = Check(_specs(args), every=args.every)
     report = check.run(workers=args.workers)
     print(describe(report))
     if check.tiles:
@@ -190,13 +210,11 @@ def run_check(args: argparse.Namespace) -> int:
 def run_build(args: argparse.Namespace) -> int:
     """Write shards."""
     from training.datasets.build import BuildConfig, build
-    from training.datasets.config import SourceSpec
 
     config = BuildConfig(
         resolution=args.resolution, resize=args.resize, quality=args.jpeg, pictures=args.pictures, seed=args.seed
     )
-    specs = [SourceSpec.parse(place, template=args.template) for place in args.data]
-    built = build(specs, args.out, config, workers=args.workers)
+    built = build(_specs(args), args.out, config, workers=args.workers)
     lacking = {"captions": "broken or without a caption", "classes": "broken or without a class", "none": "broken"}
     left_out = f" ({built.left_out} {lacking[built.condition]} left out)" if built.left_out else ""
     print(f"{built.pictures} pictures in {built.shards} shards in {args.out}{left_out}")

@@ -24,7 +24,7 @@ from training.datasets.decoded import cache_folder
 from training.datasets.decoding import spool_folder
 from training.datasets.errors import DataError
 from training.datasets.labels import UNLABELLED
-from training.datasets.pictures import Look, open_rgb, square
+from training.datasets.pictures import Look, open_rgb, picture_kind, square
 from training.datasets.reading import Portion, RawSample, Rows, Shard, in_order
 from training.datasets.shards import ShardSource
 from training.datasets.sources import Source, open_source
@@ -54,6 +54,13 @@ class CheckedPicture(NamedTuple):
     digest: bytes
     captions: tuple[str, ...]
     class_number: int
+    encoding: str
+    refused: int
+    kind: str
+    """How its pixels are stored."""
+    animated: bool
+    brightest: int
+    """The largest value of a channel."""
     problem: str
     tile: NDArray[np.uint8] | None
 
@@ -82,6 +89,18 @@ class CheckReport:
     """Captions and classes for pictures that are not there."""
     unreadable: int = 0
     """Rows of metadata files that could not be understood."""
+    refused_lines: int = 0
+    """Lines of .txt files with bytes that are no text."""
+    encodings: dict[str, int] = field(default_factory=dict)
+    """How many .txt files were read in which encoding."""
+    kinds: dict[str, int] = field(default_factory=dict)
+    """How many whole pictures have which kind of pixels, in Pillow's words."""
+    animated: int = 0
+    """Of which the first frame or page is used."""
+    nearly_black: int = 0
+    """Whole pictures without a pixel as bright as 1/16 of white: is their bit depth told rightly?"""
+    findings: dict[str, Any] = field(default_factory=dict)
+    """By source: how metadata files were read, and which files were not used."""
     empty_shards: int = 0
     bytes: int = 0
     width: dict[str, int] = field(default_factory=dict)
@@ -89,6 +108,9 @@ class CheckReport:
     height: dict[str, int] = field(default_factory=dict)
     not_square: int = 0
     captions: dict[str, Any] = field(default_factory=dict)
+    found_lines: list[str] = field(default_factory=list)
+    """The findings as lines."""
+    dark_examples: list[str] = field(default_factory=list)
     broken_examples: list[str] = field(default_factory=list)
     duplicate_examples: list[str] = field(default_factory=list)
 
@@ -150,6 +172,15 @@ class Check:
             if len(report.broken_examples) < _EXAMPLES:
                 report.broken_examples.append(f"{printable(picture.name)}: {printable(picture.problem)}")
             return
+        report.kinds[picture.kind] = report.kinds.get(picture.kind, 0) + 1
+        report.animated += picture.animated
+        if picture.brightest < 16:
+            report.nearly_black += 1
+            if len(report.dark_examples) < _EXAMPLES:
+                report.dark_examples.append(printable(picture.name))
+        if picture.encoding:
+            report.encodings[picture.encoding] = report.encodings.get(picture.encoding, 0) + 1
+        report.refused_lines += picture.refused
         report.captioned += bool(picture.captions)
         report.captionless += not picture.captions
         report.labelled += picture.class_number != UNLABELLED
@@ -173,8 +204,10 @@ class Check:
         if isinstance(source, ShardSource):
             report.empty_shards += source.empty
         else:
-            report.missing += source.missing
-            report.unreadable += source.unreadable
+            report.missing += source.findings.missing
+            report.unreadable += source.findings.unreadable
+            report.findings[printable(source.label)] = source.findings.to_json()
+            report.found_lines += map(printable, source.findings.describe())
         row: dict[str, Any] = {"place": printable(source.label)}
         if isinstance(source, ShardSource):
             row["shards"] = len(source.places) + source.empty
@@ -223,12 +256,15 @@ def _look_at(share: float, portion: Portion) -> list[CheckedPicture]:
 
 def _look_at_one(share: float, found: RawSample) -> CheckedPicture:
     digest = hashlib.blake2b(found.data, digest_size=16).digest()
-    width = height = 0
+    width = height = brightest = 0
+    kind, animated = "", False
     problem, tile = found.problem, None
     if not problem:
         try:
             picture = open_rgb(io.BytesIO(found.data))
             width, height = picture.size
+            brightest = int(np.max(picture.getextrema()))
+            kind, animated = picture_kind(found.data)
             if int.from_bytes(digest[:4], "big") < share * 2**32:
                 tile = square(picture, Look(resolution=TILE)).transpose(1, 2, 0)
         except Exception as error:  # noqa: BLE001 - Pillow raises OSError, SyntaxError, struct.error and more for broken files
@@ -242,6 +278,11 @@ def _look_at_one(share: float, found: RawSample) -> CheckedPicture:
         digest=digest,
         captions=found.captions,
         class_number=found.class_number,
+        encoding=found.encoding,
+        refused=found.refused,
+        kind=kind,
+        animated=animated,
+        brightest=brightest,
         problem=problem,
         tile=tile,
     )
@@ -269,6 +310,20 @@ def describe(report: CheckReport) -> str:
             continue
         if getattr(report, name) or name in ("broken", "captionless", "duplicates"):
             lines.append(f"              {getattr(report, name)} {text}")
+    if report.kinds.keys() - {"RGB"}:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.kinds.items(), key=lambda item: -item[1]))
+        lines.append(f"pixels        {kinds}")
+    if report.animated:
+        lines.append(f"              {report.animated} animated or of several pages: the first is used")
+    if report.nearly_black:
+        lines.append(f"              {report.nearly_black} nearly black, such as {', '.join(report.dark_examples[:3])}")
+    if report.found_lines:
+        lines.append(f"files         {report.found_lines[0]}")
+        lines += [f"              {line}" for line in report.found_lines[1:]]
+    if report.encodings.keys() - {"utf-8"} or report.refused_lines:
+        encodings = ", ".join(f"{count} {encoding}" for encoding, count in sorted(report.encodings.items()))
+        refused = f"; {report.refused_lines} lines refused, which are no text" if report.refused_lines else ""
+        lines.append(f"texts         {encodings}{refused}")
     if report.width:
         square_or_not = f"; {report.not_square} are not square" if report.not_square else ""
         lines.append(f"size          {_span(report.width)} wide, {_span(report.height)} high{square_or_not}")

@@ -49,6 +49,10 @@ class SourceSpec:
     """How often one of its pictures is drawn, compared with one of a source of weight 1."""
     template: str | None = None
     """For folders of classes: the caption, with {} for the class, which is the folder's name."""
+    caption_column: str = ""
+    """The column or key of metadata files that holds captions; empty looks for the usual names."""
+    label_column: str = ""
+    """The column or key that holds classes."""
 
     def __post_init__(self) -> None:
         if not self.place:
@@ -59,13 +63,18 @@ class SourceSpec:
             raise DataError(f"template: expected a caption with {{}} where the class belongs, got {self.template!r}")
 
     @classmethod
-    def parse(cls, text: str, *, template: str | None = None) -> SourceSpec:
+    def parse(
+        cls, text: str, *, template: str | None = None, caption_column: str = "", label_column: str = ""
+    ) -> SourceSpec:
         """From the command line: PLACE or PLACE=WEIGHT. A file of exactly that name wins over a weight, and so does
         the query of an address."""
         match = _WEIGHT.fullmatch(text)
-        if match is None or os.path.exists(text) or (is_url(text) and "?" in text):
-            return cls(place=text, template=template)
-        return cls(place=match["place"], weight=float(match["weight"]), template=template)
+        place, weight = text, 1.0
+        if match is not None and not os.path.exists(text) and not (is_url(text) and "?" in text):
+            place, weight = match["place"], float(match["weight"])
+        return cls(
+            place=place, weight=weight, template=template, caption_column=caption_column, label_column=label_column
+        )
 
     def resolved(self) -> SourceSpec:
         """With the whole path, so that a run can be resumed from another folder."""

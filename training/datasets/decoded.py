@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from training.datasets.config import Condition
 from training.datasets.errors import DataError
+from training.datasets.findings import joined
 from training.datasets.listing import Row, captions_of_row, digest, texts_beside
 from training.datasets.paired import Latents, read_latents
 from training.datasets.pictures import Look, is_picture, open_rgb, square
@@ -65,6 +66,8 @@ class FolderDataset:
     """Of each class number."""
     condition: Condition = "captions"
     """What the rows were chosen for."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about the data, a line each."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,7 +84,7 @@ class FolderDataset:
             (self.unlabelled, "without a class"),
         )
         parts = [f"{count} {what}" for count, what in counts if count]
-        return "skipped " + " and ".join(parts) if parts else ""
+        return joined(["skipped " + " and ".join(parts) if parts else "", *self.notes])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +140,7 @@ def load_decoded(
         classes=np.array([numbers[name] for name in dataset.names], np.int64),
         class_names=source.class_names,
         condition=condition,
+        notes=source.findings.notes(),
     )
     if not len(dataset):
         others = {

@@ -176,7 +176,7 @@ class Decoder:
 
     def _condition_of(self, reader: FileReader, sample: Sample) -> tuple[tuple[str, ...], int]:
         """A sample's captions or class number, whichever is asked for."""
-        captions = tuple(captions_of(reader, sample)) if self.setting.condition == "captions" else ()
+        captions = captions_of(reader, sample) if self.setting.condition == "captions" else ()
         return captions, class_of(reader, sample) if self.setting.condition == "classes" else UNLABELLED
 
     def _lacking(self, captions: Sequence[str], class_number: int) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.datasets.captions import decode_text, tidy
+from training.datasets.captions import tidy
 from training.datasets.errors import DataError
+from training.datasets.text import decode_text
 
 DATASET_FILE = "dataset.json"
 """As StyleGAN's dataset_tool writes it: {"labels": [["00000/img00000000.png", 3], ...]}, or {"labels": null}."""
@@ -50,7 +51,7 @@ def read_dataset_file(label: str, data: bytes) -> DatasetFile | None:
     """
     expected = 'expected {"labels": [["NAME.png", 3], ...]} or {"labels": null}, as StyleGAN\'s dataset_tool writes it'
     try:
-        values = json.loads(decode_text(data))
+        values = json.loads(decode_text(data).text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{label}: {expected}, could not read it: {error}") from None
     if not isinstance(values, dict):
@@ -136,7 +137,7 @@ def merged(sources: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]:
 
 def parse_number(data: bytes) -> int:
     """The class number in a shard's .cls file; `UNLABELLED` when it holds none."""
-    text = decode_text(data).strip()
+    text = decode_text(data).text.strip()
     return int(text) if _NUMBER.fullmatch(text) and int(text) < MAX_CLASSES else UNLABELLED
 
 

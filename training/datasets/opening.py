@@ -18,6 +18,7 @@ from core.words import words
 from training.datasets.config import Condition, DataConfig, is_url
 from training.datasets.decoded import FolderDataset, cache_folder, load_decoded
 from training.datasets.errors import DataError
+from training.datasets.findings import joined
 from training.datasets.folder import BatchStream
 from training.datasets.labels import UNLABELLED, merged
 from training.datasets.listing import digest
@@ -69,7 +70,11 @@ class StreamedData:
             (empty, f"shards without a {'captioned ' if self.condition == 'captions' else ''}picture"),
         )
         parts = [f"{count} {what}" for count, what in counts if count]
-        return "skipped " + " and ".join(parts) if parts else ""
+        notes: list[str] = []
+        for source in (pool.source for pool in self.pools):
+            notes += source.notes if isinstance(source, FolderDataset) else ()
+            notes += source.findings.notes() if isinstance(source, ListedSource) else ()
+        return joined(["skipped " + " and ".join(parts) if parts else "", *notes])
 
 
 Data = FolderDataset | StreamedData

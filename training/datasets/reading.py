@@ -21,9 +21,9 @@ import numpy as np
 from training.datasets.config import is_url
 from training.datasets.errors import DataError
 from training.datasets.labels import UNLABELLED
-from training.datasets.listing import Row, captions_of_row
+from training.datasets.listing import Row, text_of_row
 from training.datasets.remote import MissingError, RemoteError, fetch
-from training.datasets.tar import FileReader, TarError, captions_of, class_of, index_tar, picture_of
+from training.datasets.tar import FileReader, TarError, captions_of, class_of, index_tar, picture_of, text_of
 from training.datasets.trees import Tree
 
 Item = TypeVar("Item")
@@ -36,10 +36,14 @@ class RawSample(NamedTuple):
 
     name: str
     data: bytes
-    captions: tuple[str, ...]
     problem: str
     """Why the file could not be read; empty when it could."""
     class_number: int = UNLABELLED
+    captions: tuple[str, ...] = ()
+    encoding: str = ""
+    """Of the .txt that its captions were read from; empty without one."""
+    refused: int = 0
+    """Lines of that .txt with bytes that are no text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +56,14 @@ class Rows:
     def read(self) -> Iterator[RawSample]:
         """Every one of them. Raises `DataError` when the whole source is gone."""
         for row in self.rows:
-            captions = captions_of_row(self.tree, row)
+            data, problem = b"", ""
             try:
-                yield RawSample(row.name, self.tree.read(row.name), captions, "", row.class_number)
+                data = self.tree.read(row.name)
             except OSError as error:
                 if self.tree.gone():
                     raise DataError(f"{self.tree.label}: cannot be read any more: {error}") from None
-                yield RawSample(row.name, b"", captions, str(error), row.class_number)
+                problem = str(error)
+            yield RawSample(row.name, data, problem, row.class_number, *text_of_row(self.tree, row))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +94,12 @@ class Shard:
             if self.shuffle is not None:
                 order = np.random.default_rng(self.shuffle).permutation(len(index.samples)).tolist()
             for sample in (index.samples[at] for at in order):
-                captions, class_number = tuple(captions_of(reader, sample)), class_of(reader, sample)
+                data, problem = b"", ""
                 try:
-                    yield RawSample(sample.key, picture_of(reader, sample), captions, "", class_number)
+                    data = picture_of(reader, sample)
                 except OSError as error:
-                    yield RawSample(sample.key, b"", captions, str(error), class_number)
+                    problem = str(error)
+                yield RawSample(sample.key, data, problem, class_of(reader, sample), *text_of(reader, sample))
 
     def texts(self) -> Iterator[tuple[str, ...]]:
         """The captions of every sample of a shard on disk. Raises `DataError` when it cannot be read."""
@@ -101,7 +107,7 @@ class Shard:
             with open(self.place, "rb") as file:
                 reader = FileReader(file)
                 for sample in index_tar(reader).samples:
-                    yield tuple(captions_of(reader, sample))
+                    yield captions_of(reader, sample)
         except (OSError, TarError) as error:
             raise DataError(f"{self.place}: cannot read the captions: {error}") from None
 

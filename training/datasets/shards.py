@@ -23,12 +23,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from training.datasets.captions import decode_text
 from training.datasets.config import Condition, SourceSpec, is_url, place_shown
 from training.datasets.errors import DataError
 from training.datasets.labels import UNLABELLED
 from training.datasets.remote import MissingError, RemoteError, small, stream
-from training.datasets.tar import FileReader, StreamReader, TarError, captions_of, class_of, index_tar
+from training.datasets.tar import BLOCK, FileReader, StreamReader, TarError, captions_of, class_of, index_tar, is_tar
+from training.datasets.text import decode_text
 
 INDEX_NAME = "index.json"
 INDEX_FORMAT = "glissando-shards"
@@ -160,7 +160,7 @@ def find_shards(place: str) -> list[str]:
         return sorted(str(path) for path in Path(place).glob("*.tar"))
     if not is_url(place) and place.lower().endswith(".txt"):
         try:
-            lines = decode_text(Path(place).read_bytes()).splitlines()
+            lines = decode_text(Path(place).read_bytes()).text.splitlines()
         except OSError as error:
             raise DataError(f"{place}: cannot read this list of shards: {error.strerror or error}") from None
         listed = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -172,6 +172,10 @@ def find_shards(place: str) -> list[str]:
             for line in listed
             for shard in expand_braces(line if is_url(line) else str(base / line))  # an absolute one stays as it is
         ]
+    if not is_url(place) and Path(place).is_file():
+        with open(place, "rb") as file:
+            if is_tar(file.read(BLOCK)):
+                return [place]
     shards = [place] if not is_url(place) and Path(place).is_file() else expand_braces(place)
     for shard in shards:
         path = urllib.parse.urlsplit(shard).path if is_url(shard) else shard
@@ -286,7 +290,7 @@ def _read_index(place: str, remote: bool) -> dict[str, Any]:
             data = small(urllib.parse.urlunsplit(parts._replace(path=path)), _MAX_INDEX_BYTES)
         else:
             data = (Path(place).parent / INDEX_NAME).read_bytes()
-        values = json.loads(decode_text(data))
+        values = json.loads(decode_text(data).text)
     except RemoteError as error:
         # A server may refuse what it does not have; whether it can be reached at all shows at the first shard.
         if "answers" in str(error):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from training.datasets.captions import CAPTION_SUFFIXES
-from training.datasets.config import Condition, SourceSpec
+from training.datasets.config import Condition, SourceSpec, is_url
 from training.datasets.errors import DataError
+from training.datasets.findings import Findings
 from training.datasets.labels import UNLABELLED
 from training.datasets.listing import Listing, Row, captions_of_row, digest, list_pictures
+from training.datasets.metadata import METADATA_SUFFIXES, Columns
+from training.datasets.pictures import is_picture
 from training.datasets.shards import ShardSource, is_captioned, is_shards, open_shards
+from training.datasets.tar import BLOCK, is_tar
 from training.datasets.trees import FolderTree, Tree, ZipTree
 
 
@@ -34,10 +38,8 @@ class ListedSource:
     """Pictures left out because nothing gives them a caption."""
     unlabelled: int = 0
     """Pictures left out because they have no class."""
-    missing: int = 0
-    """Captions and classes for pictures that are not there."""
-    unreadable: int = 0
-    """Rows of metadata files that could not be understood."""
+    findings: Findings = field(default_factory=Findings)
+    """What else the place holds."""
     weight: float = 1.0
 
     def __len__(self) -> int:
@@ -65,6 +67,16 @@ class ListedSource:
 
 Source = ListedSource | ShardSource
 
+_ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06")
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"(\xb5/\xfd": "Zstandard",
+    b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+}
+
 
 def open_source(
     spec: SourceSpec, *, cache: Path, condition: Condition | None = "captions", progress: bool = True
@@ -72,24 +84,20 @@ def open_source(
     """The pictures of a place that have what `condition` asks for, with that alone; when it is None all of them, with
     all they have. Raises `DataError` when there is no such picture.
     """
-    if is_shards(spec.place):
-        return open_shards(spec, cache=cache, condition=condition, progress=progress)
     path = Path(spec.place)
-    if not path.exists():
-        raise DataError(f"{path}: no such folder or file; expected pictures with captions")
+    kind = _kind(spec.place)
+    if kind == "shards":
+        return open_shards(spec, cache=cache, condition=condition, progress=progress)
     only: str | None = None
     tree: Tree
-    if path.is_dir():
+    if kind == "folder":
         tree = FolderTree(path)
-    elif path.suffix.lower() == ".zip":
+    elif kind == "zip":
         tree = ZipTree(path)
-    elif path.suffix.lower() in CAPTION_SUFFIXES:
-        tree, only = FolderTree(path.parent), path.name
     else:
-        raise DataError(
-            f"{path}: expected a folder, a .zip, a .tar shard or a file of captions ({', '.join(CAPTION_SUFFIXES)})"
-        )
-    listing = list_pictures(tree, only=only, template=spec.template)
+        tree, only = FolderTree(path.parent), path.name
+    columns = Columns(spec.caption_column, spec.label_column)
+    listing = list_pictures(tree, only=only, template=spec.template, columns=columns)
     source = ListedSource(
         label=os.path.join(tree.label, only) if only else tree.label,
         tree=tree,
@@ -97,8 +105,7 @@ def open_source(
         fingerprint=listing.fingerprint,
         class_names=listing.class_names,
         classes_from=listing.classes_from,
-        missing=listing.missing,
-        unreadable=listing.unreadable,
+        findings=listing.findings,
         weight=spec.weight,
     )
     if condition == "captions":
@@ -108,6 +115,43 @@ def open_source(
     if condition == "none":
         return replace(source, rows=tuple(Row(row.name) for row in source.rows), class_names=(), classes_from="")
     return source
+
+
+def _kind(place: str) -> Literal["shards", "folder", "zip", "metadata"]:
+    """What a place is: of a file by what it holds, whatever its name. Raises `DataError` for what is none of these."""
+    path = Path(place)
+    if is_url(place) or not path.exists():
+        if not is_shards(place):
+            raise DataError(f"{path}: no such folder or file; expected pictures with captions")
+        return "shards"
+    if path.is_dir():
+        return "shards" if is_shards(place) else "folder"
+    if not path.is_file():
+        raise DataError(f"{path}: expected a folder or a file, got a device or a pipe")
+    try:
+        with path.open("rb") as file:
+            head = file.read(BLOCK)
+    except OSError as error:
+        raise DataError(f"{path}: cannot read it: {error.strerror or error}") from None
+    if is_tar(head):
+        return "shards"
+    if head.startswith(_ZIP_MARKS):
+        return "zip"
+    packed = next((name for mark, name in _PACKED.items() if head.startswith(mark)), "")
+    if packed:
+        raise DataError(f"{path}: is packed with {packed}, not readable in place; unpack it and give the folder")
+    suffix = path.suffix.lower()
+    if suffix in (".tar", ".txt"):
+        return "shards"
+    if suffix == ".zip":
+        return "zip"
+    if suffix in METADATA_SUFFIXES:
+        return "metadata"
+    if is_picture(path.name):
+        raise DataError(f"{path}: is one picture; give the folder that it lies in")
+    raise DataError(
+        f"{path}: expected a folder, a .zip, a .tar shard or a file of captions ({', '.join(METADATA_SUFFIXES)})"
+    )
 
 
 def holds(source: Source) -> Condition:
@@ -147,8 +191,9 @@ def _with_captions(source: ListedSource, listing: Listing) -> ListedSource:
     if not rows and listing.problem is not None:
         raise listing.problem
     if not rows:
+        missing_count = source.findings.missing
         classes = f"; it has {len(source.class_names)} classes ({source.classes_from})" if source.class_names else ""
-        missing = f" ({source.missing} captions are for pictures that are not there)" if source.missing else ""
+        missing = f" ({missing_count} captions are for pictures that are not there)" if missing_count else ""
         raise DataError(
             f"{source.label}: none of its {len(source)} pictures has captions{classes}; put NAME.txt beside NAME.png, "
             "one caption a line, or a metadata.jsonl, captions.json or metadata.csv; for folders of classes give a "

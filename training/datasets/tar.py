@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
-from training.datasets.captions import MAX_TEXT_BYTES, caption_lines, captions_of_sample, json_of_sample
+from training.datasets.captions import MAX_TEXT_BYTES, TextCaptions, read_lines
 from training.datasets.config import Condition
 from training.datasets.labels import UNLABELLED, number_in, parse_number
+from training.datasets.metadata import captions_of_sample, json_of_sample
 from training.datasets.pictures import MAX_FILE_BYTES, is_picture
 
 BLOCK = 512
@@ -152,15 +153,20 @@ def index_tar(reader: Reader, condition: Condition | None = "captions") -> TarIn
     return TarIndex(samples=samples, pictures_alone=alone, torn=torn)
 
 
-def captions_of(reader: Reader, sample: Sample) -> list[str]:
+def captions_of(reader: Reader, sample: Sample) -> tuple[str, ...]:
     """The captions of a sample: the lines of its .txt, or what its .json says; none when neither does."""
+    return text_of(reader, sample).captions
+
+
+def text_of(reader: Reader, sample: Sample) -> TextCaptions:
+    """The captions of a sample and how they were read."""
+    read = TextCaptions((), "")
     if sample.text is not None:
-        lines = caption_lines(reader.read_at(sample.text.offset, min(sample.text.size, MAX_TEXT_BYTES)))
-        if lines:
-            return lines
-    if sample.json is not None and sample.json.size <= MAX_TEXT_BYTES:
-        return captions_of_sample(reader.read_at(*sample.json))
-    return []
+        read = read_lines(reader.read_at(sample.text.offset, min(sample.text.size, MAX_TEXT_BYTES)))
+    if not read.captions and sample.json is not None and sample.json.size <= MAX_TEXT_BYTES:
+        found = tuple(captions_of_sample(reader.read_at(*sample.json)))
+        return read._replace(captions=found)
+    return read
 
 
 def class_of(reader: Reader, sample: Sample) -> int:
@@ -180,6 +186,13 @@ def picture_of(reader: Reader, sample: Sample) -> bytes:
     if len(data) < sample.picture.size:
         raise OSError(f"{sample.key}: cut short")
     return data
+
+
+def is_tar(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a tar, empty or not."""
+    if len(head) < BLOCK:
+        return False
+    return _checksum_fits(head[:BLOCK]) and any(head[:100])
 
 
 def members(reader: Reader) -> Iterator[Member]:

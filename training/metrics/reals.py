@@ -27,7 +27,7 @@ from PIL import Image
 
 from training.datasets.decoded import cache_folder
 from training.datasets.errors import DataError
-from training.datasets.pictures import PICTURE_SUFFIXES, read_picture
+from training.datasets.pictures import is_picture, read_picture
 from training.metrics.frechet import Gaussian, gaussian
 from training.metrics.networks import FeatureExtractor
 from training.metrics.shards import Drawn, Progress, evaluate_shard, gather, share
@@ -117,9 +117,9 @@ def picture_files(folder: Path) -> list[Path]:
     """Every picture below `folder`, sorted. Raises `DataError` when there is none."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected one with pictures")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if is_picture(path.name) and path.is_file())
     if not files:
-        raise DataError(f"{folder}: no pictures found (looked for {', '.join(sorted(PICTURE_SUFFIXES))})")
+        raise DataError(f"{folder}: no pictures found in it or below")
     return files
 
 

@@ -16,10 +16,11 @@ import pytest
 from PIL import Image
 
 from tests.training.datasets.makers import pixels, png, samples, write_folder, write_tar
-from training.datasets.captions import caption_lines, captions_of_sample, parse_captions
+from training.datasets.captions import read_lines
 from training.datasets.config import DataConfig, SourceSpec
 from training.datasets.decoded import FolderDataset
 from training.datasets.errors import DataError
+from training.datasets.metadata import captions_of_sample, parse_metadata
 from training.datasets.opening import load_pictures, open_data, vocabulary
 from training.datasets.pictures import Look, decode, open_rgb, square
 from training.datasets.shards import ShardSource, expand_braces, find_shards, open_shards
@@ -79,7 +80,7 @@ def test_a_file_of_captions_is_read(tmp_path: Path, name: str) -> None:
     source = open_source(SourceSpec(place=str(tmp_path)), cache=tmp_path)
     assert isinstance(source, ListedSource)
     assert source.captionless == 1
-    assert source.missing + source.unreadable >= 1
+    assert source.findings.missing + source.findings.unreadable >= 1
     (tmp_path / name).rename(tmp_path / f"mine.{name.split('.')[1]}")
     assert found(tmp_path / f"mine.{name.split('.')[1]}") == WANTED
 
@@ -109,21 +110,21 @@ def test_classes_are_captioned_by_a_template(tmp_path: Path) -> None:
 
 
 def test_odd_text_is_read_as_well_as_it_goes() -> None:
-    assert caption_lines("\ufeffeins\r\n zwei \r\n".encode()) == ["eins", "zwei"]
-    assert caption_lines("größe".encode("utf-16")) == ["größe"]
-    assert caption_lines(b"caf\xe9 \x00here\x07\n") == ["caf\ufffd  here"]
-    assert len(caption_lines(b"x" * 100_000)[0]) == 4000
-    assert caption_lines(bytes(range(256)))
+    assert read_lines("\ufeffeins\r\n zwei \r\n".encode()) == (("eins", "zwei"), "utf-8", 0)
+    assert read_lines("größe".encode("utf-16")) == (("größe",), "utf-16", 0)
+    assert read_lines(b"caf\xe9 \x00here\x07\n") == (("café  here",), "windows-1252", 0)
+    assert len(read_lines(b"x" * 100_000).captions[0]) == 4000
+    assert read_lines(bytes(range(256))).captions == ()
     assert captions_of_sample(b'{"caption": null, "text": ["a", 3, " "]}') == ["a"]
     assert captions_of_sample(b"[" * 100_000) == []
     assert captions_of_sample(b'"a"') == []
     with pytest.raises(DataError, match="could not read it"):
-        parse_captions("x.json", b"[" * 100_000)
-    with pytest.raises(DataError, match="first line"):
-        parse_captions("x.csv", b"a,b\n1,2\n")
-    with pytest.raises(DataError, match="line 2"):
-        parse_captions("x.csv", b"file,text\n" + b"y" * 200_000 + b",x\n")
-    assert parse_captions("x.csv", b"file,text\na\0.png,x\nb.png\n").by_name == {"a .png": ["x"]}
+        parse_metadata("x.json", b"[" * 100_000)
+    with pytest.raises(DataError, match="first line that names the columns"):
+        parse_metadata("x.csv", b"a,b\n1,2\n")
+    read = parse_metadata("x.csv", b"file,text\n" + b'"y' * 100_000 + b'",x\na.png,x\n')
+    assert (read.captions, read.examples[0][:7]) == ({"a.png": ["x"]}, "line 2:")
+    assert parse_metadata("x.csv", b"file,text\na\0.png,x\nb.png\n").captions == {"a\0.png": ["x"]}
 
 
 def test_an_unrelated_file_of_a_captions_name_does_not_matter_where_texts_are(tmp_path: Path) -> None:
