@@ -39,7 +39,8 @@ def bench_start(
         raise UserError(f"--rounds: expected 1 or more, got {rounds}")
     shows_window = display.why_no_display() is None and not display.missing_libraries()
     given = [] if path is None else [str(path)]
-    times: dict[str, list[float]] = {"import torch": [], "generate": []} | ({"window": []} if shows_window else {})
+    names = ("import torch", "generate", *(("window",) if shows_window else ()))
+    times: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="glissando-bench-") as temporary:
         generate = ["-m", "app.cli", "generate", *given, "--seeds", "0", "--prompt", "a house by the sea"]
         generate += ["--out", str(Path(temporary) / "out")]
@@ -146,9 +147,11 @@ def show_first_picture() -> None:
 
         def swapped() -> None:
             after_swap()
-            if session.frame is not None:
+            if session.rendering.frame is not None:
                 print(time.time(), flush=True)
-            explorer.params.app_shall_exit = session.frame is not None or time.monotonic() > began + WINDOW_PATIENCE_S
+            explorer.params.app_shall_exit = (
+                session.rendering.frame is not None or time.monotonic() > began + WINDOW_PATIENCE_S
+            )
 
         callbacks.after_swap = swapped
         explorer.run()
