@@ -8,56 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import json
 import os
 import re
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from app.errors import UserError, reason
+from core import http
 
-TIMEOUT_SECONDS = 30.0
 TRIES = 3
 """How many times in a row a try may bring nothing."""
 PAUSE_SECONDS = 1.0
 
-_CHUNK = 2**18
-_TEMPORARY = (408, 429, 500, 502, 503, 504)
-
 Progress = Callable[[str, int, int], None]
-
-
-class _CutError(Exception):
-    """The connection ended too early, or was not made; another try may go on."""
-
-
-@dataclass(frozen=True)
-class _Version:
-    """Which version of a file the server sent."""
-
-    etag: str = ""
-    last_modified: str = ""
-
-    @property
-    def validator(self) -> str:
-        """For If-Range, which takes no weak ETag."""
-        return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Redirects lead to the web only."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if urlsplit(newurl).scheme not in ("http", "https"):
-            raise UserError(f"{_shown(req.full_url)}: expected a redirect to a web address, got another kind")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def is_url(text: str) -> bool:
@@ -79,93 +45,46 @@ def download(url: str, folder: Path, progress: Progress) -> Path:
         raise UserError(f"{place}: cannot make the folder: {reason(error)}") from error
     target = place / _file_name(url)
     part = target.with_name(target.name + ".part")
-    idle = 0
-    while True:
-        before = _length(part)
-        try:
-            return _fetch(url, target, part, progress)
-        except _CutError as error:
-            idle = 0 if _length(part) > before else idle + 1
-            if idle >= TRIES:
-                kept = f"; {_length(part)} bytes are kept, run it again to go on" if _length(part) else ""
-                raise UserError(f"{_shown(url)}: cannot download it: {error}{kept}") from None
-            time.sleep(PAUSE_SECONDS)
+    try:
+        return _fetch(url, target, part, progress)
+    except http.RefusedError as error:
+        advice = "; check the address" if error.missing or error.status < 400 or error.status in (401, 403) else ""
+        raise UserError(f"{_shown(url)}: {error}{advice}") from None
+    except http.InterruptedTransferError as error:
+        if not _length(part):
+            part.unlink(missing_ok=True)
+        kept = f"; {_length(part)} bytes are kept, run it again to go on" if _length(part) else ""
+        raise UserError(f"{_shown(url)}: cannot download it: {error}{kept}") from None
+    except http.HttpError as error:
+        raise UserError(f"{_shown(url)}: {error}") from None
+    except OSError as error:
+        raise UserError(f"{part}: cannot write it: {reason(error)}; {_length(part)} bytes are kept") from error
 
 
 def _fetch(url: str, target: Path, part: Path, progress: Progress) -> Path:
-    version, offset = _recorded(target), _length(part)
-    headers = {"User-Agent": "Glissando", "Accept-Encoding": "identity"}
-    if offset and version.validator:
-        headers |= {"Range": f"bytes={offset}-", "If-Range": version.validator}
-    elif target.is_file():
-        if version.etag:
-            headers["If-None-Match"] = version.etag
-        elif version.last_modified:
-            headers["If-Modified-Since"] = version.last_modified
-    try:
-        request = urllib.request.Request(url, headers=headers)
-        response = urllib.request.build_opener(_Redirects).open(request, timeout=TIMEOUT_SECONDS)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == 304:
-            return target
-        if error.code == 416:  # the partial file is no beginning of what is there now
-            part.unlink(missing_ok=True)
-            raise _CutError("the server has another file than before") from None
-        if error.code in _TEMPORARY:
-            raise _CutError(f"the server answered {error.code}") from None
-        raise UserError(f"{_shown(url)}: the server answered {error.code} {error.reason}; check the address") from None
-    except urllib.error.URLError as error:
-        why = reason(error.reason) if isinstance(error.reason, OSError) else str(error.reason)
-        raise _CutError(why) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise _CutError(str(error) or type(error).__name__) from None
-    with response:
-        return _receive(url, response, target, part, offset, progress)
+    """Fetch into the partial file, which becomes the file when it is whole; what is there already is not sent again."""
 
-
-def _receive(url: str, response: Any, target: Path, part: Path, offset: int, progress: Progress) -> Path:
-    """Writes an answer to the partial file, which becomes the file when its length is right."""
-    found = response.headers
-    total = int(found["Content-Length"]) if (found["Content-Length"] or "").isdecimal() else 0
-    if response.status == 206:
-        match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", (found["Content-Range"] or "").strip())
-        if match is None or int(match[1]) != offset:
-            part.unlink(missing_ok=True)
-            raise _CutError("the server sent another range than was asked for")
-        total = int(match[3])
-    elif response.status == 200:
-        offset = 0
-    else:
-        raise UserError(f"{_shown(url)}: expected a file, the server answered {response.status}")
-    done = offset
-    try:
-        if not offset:
-            version = _Version(found["ETag"] or "", found["Last-Modified"] or "")
+    def started(version: http.Version, have: int, total: int) -> None:
+        if not have:
             _record(target).write_text(json.dumps(asdict(version)), encoding="utf-8")
-        with part.open("ab" if offset else "wb") as file:
-            while chunk := _read(response):
-                file.write(chunk)
-                done += len(chunk)
-                progress("downloading", done, total)
-        if total and done != total:
-            if done > total:
-                part.unlink(missing_ok=True)
-            raise _CutError(f"expected {total} bytes, got {done}")
+
+    version = _recorded(target)
+    part.touch()
+    with part.open("r+b") as file:
+        sent = http.fetch(
+            url,
+            file,
+            version=version,
+            known=version if target.is_file() else None,
+            pauses=(PAUSE_SECONDS,) * (TRIES - 1),
+            started=started,
+            progress=lambda done, total: progress("downloading", done, total),
+        )
+    if sent is None:
+        part.unlink(missing_ok=True)
+    else:
         os.replace(part, target)
-    except OSError as error:
-        raise UserError(f"{part}: cannot write it: {reason(error)}; {done} bytes are kept") from error
     return target
-
-
-def _read(response: Any) -> bytes:
-    try:
-        chunk: bytes = response.read(_CHUNK)
-    except http.client.IncompleteRead as error:
-        raise _CutError("the connection was cut") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _CutError(str(error) or type(error).__name__) from error
-    return chunk
 
 
 def _check(url: str) -> None:
@@ -186,20 +105,20 @@ def _file_name(url: str) -> str:
 
 def _shown(url: str) -> str:
     """An address for a message: without the query, which may hold a key."""
-    return "".join(c if c.isprintable() else "?" for c in re.split(r"[?#]", url)[0])[:300]
+    return http.without_secrets(url)
 
 
 def _record(target: Path) -> Path:
     return target.with_name(target.name + ".json")
 
 
-def _recorded(target: Path) -> _Version:
+def _recorded(target: Path) -> http.Version:
     with contextlib.suppress(OSError, ValueError, TypeError):
         values = json.loads(_record(target).read_text(encoding="utf-8"))
-        version = _Version(**values)
+        version = http.Version(**values)
         if all(isinstance(value, str) and value.isprintable() for value in values.values()):
             return version
-    return _Version()
+    return http.Version()
 
 
 def _length(path: Path) -> int:

@@ -52,7 +52,7 @@ def test_the_two_quick_commands_come_first_and_stand_alone():
 def test_what_the_commands_rely_on_is_there():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["scripts"]["glissando"] == "app.cli:main"
-    assert set(project["optional-dependencies"]) == {"dev", "live", "tensorboard"}
+    assert set(project["optional-dependencies"]) == {"dev", "features", "formats", "live", "stickers", "tensorboard"}
     pinned = {
         re.sub(r"[-_.]+", "-", line.split("==")[0]).lower()
         for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()

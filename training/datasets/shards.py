@@ -26,7 +26,7 @@ from tqdm import tqdm
 from training.datasets.config import Condition, SourceSpec, is_url, place_shown
 from training.datasets.errors import DataError
 from training.datasets.labels import UNLABELLED
-from training.datasets.remote import MissingError, RemoteError, small, stream
+from training.datasets.remote import MissingError, RefusedError, RemoteError, small, stream
 from training.datasets.tar import BLOCK, FileReader, StreamReader, TarError, captions_of, class_of, index_tar, is_tar
 from training.datasets.text import decode_text
 
@@ -291,10 +291,9 @@ def _read_index(place: str, remote: bool) -> dict[str, Any]:
         else:
             data = (Path(place).parent / INDEX_NAME).read_bytes()
         values = json.loads(decode_text(data).text)
+    except RefusedError:
+        return {}  # a server may refuse what it does not have
     except RemoteError as error:
-        # A server may refuse what it does not have; whether it can be reached at all shows at the first shard.
-        if "answers" in str(error):
-            return {}
         raise DataError(f"{error}; check the address and the network") from None
     except (OSError, ValueError, RecursionError, MissingError):
         return {}

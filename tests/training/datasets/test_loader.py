@@ -45,7 +45,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_waits", lambda: iter([0.0, 0.0, 0.0, None]))
+    monkeypatch.setattr(remote, "PAUSES", (0.0, 0.0, 0.0))
 
 
 OPEN: list[Batches] = []

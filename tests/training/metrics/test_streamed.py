@@ -38,7 +38,7 @@ from training.runs.run import resume, train
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GLISSANDO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(remote, "_waits", lambda: iter([0.0, None]))
+    monkeypatch.setattr(remote, "PAUSES", (0.0,))
     return tmp_path / "cache"
 
 
