@@ -11,9 +11,10 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
 
-from core.perception.features import DINO, FEATURE_PREFIXES
+from core.perception.features import DINO, FEATURE_PREFIXES, RUN_PREFIX
 from training.augmentation.diffaugment import POLICIES
 from training.metrics.settings import OWN_CLIP, EvaluationSettings
 
@@ -267,6 +268,9 @@ class GanConfig(
 ):
     """A StyleGAN-T run. Raises `ValueError` with what was expected and what came."""
 
+    method: ClassVar[str] = "stylegan-t"
+    """The method's name in `training.methods.registry`."""
+
     def __post_init__(self) -> None:
         for names, lowest in ((_WHOLE_FROM_0, 0), (_WHOLE_FROM_1, 1)):
             for name in names:
@@ -358,6 +362,10 @@ class GanConfig(
         """Plain values for `json.dump`, by their plain names."""
         return dataclasses.asdict(self)
 
+    def public(self) -> dict[str, Any]:
+        """As `to_json`, of a setting that may hold a path the path's last part alone."""
+        return self.to_json() | {name: _without_folder(getattr(self, name)) for name in ("clip", "features")}
+
     def by_section(self) -> dict[str, dict[str, Any]]:
         """Plain values in their sections, lists for tuples: what a TOML file holds."""
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in self.to_json().items()}
@@ -397,6 +405,16 @@ def field_name(name: str) -> str:
         return plain
     hint = f"; did you mean {section_of(plain)}.{plain}" if plain in known else ""
     raise ValueError(f"setting: unknown {name!r}{hint}; known are {', '.join(sorted(known))}")
+
+
+def _without_folder(name: str) -> str:
+    before, equals, file = name.partition("=")
+    if equals:
+        return f"{before}={Path(file).name}"
+    prefix, colon, path = name.rpartition(RUN_PREFIX)
+    if colon or (name and not name.startswith(FEATURE_PREFIXES)):
+        return f"{prefix}{colon}{Path(path).name}"
+    return name
 
 
 def _item_kind(name: str) -> type:

@@ -26,6 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     families.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     families.set_defaults(run=run_families)
     train = kinds.add_parser("train", help="a GAN's training step: images/s, where the time goes, and a plain step")
+    train.add_argument("--method", default="stylegan-t", metavar="NAME", help="the training method")
     train.add_argument("--recipe", default="tiny", help="whose networks and settings (default tiny)")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of it")
     train.add_argument("--rounds", type=int, default=3, metavar="N", help="medians of so many (default 3)")
@@ -75,10 +76,11 @@ def run_train(args: argparse.Namespace) -> int:
     if args.json is not None:
         check_writable(args.json)
 
-    from training.methods.stylegan_t.recipes import gan_recipe
+    from training.methods.registry import method_spec
     from training.runs.bench import bench_train, format_train
 
-    report = bench_train(gan_recipe(args.recipe).changed(args.set), rounds=args.rounds)
+    config = method_spec(args.method).recipe(args.recipe).changed(args.set)
+    report = bench_train(config, rounds=args.rounds)
     print(format_train(report))
     if args.json is not None:
         write_json(args.json, report)

@@ -13,6 +13,7 @@ from app.files import cannot_write, check_writable
 from app.runs import CONFIG, LOG, holder_of, is_run
 from core.run_control import ACTIONS, SETTINGS, ControlError, send
 
+DEFAULT_METHOD = "stylegan-t"
 DEFAULT_RECIPE = "postcards"
 
 
@@ -37,11 +38,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     gan = kinds.add_parser(
         "gan",
-        help="a StyleGAN-T",
+        help="a GAN, of the method that --method names",
         description="Start with --recipe and --data; go on with --resume RUN. Ctrl-C saves the run first. "
         "docs/training.md tells the recipes. On a CPU its threads spin while they wait for each other, which is "
         "fastest alone; beside other programs set OMP_WAIT_POLICY=PASSIVE.",
     )
+    gan.add_argument("--method", metavar="NAME", help=f"the training method (default: {DEFAULT_METHOD})")
     _add_recipe(gan)
     add_drawing(gan)
     gan.add_argument(
@@ -149,7 +151,7 @@ def run_gan(args: argparse.Namespace) -> int:
     """Start a GAN run, or go on with one."""
     settings = [*args.set, *([] if args.kimg is None else [f"kimg={args.kimg}"])]
     if args.resume is not None:
-        names = ("recipe", "config", "clip", "out", "start", *DRAWING, "dry_run")
+        names = ("method", "recipe", "config", "clip", "out", "start", *DRAWING, "dry_run")
         given = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) not in (None, False)]
         if given:
             raise UserError(f"--resume goes on with the run as it was started: leave out {', '.join(given)}")
@@ -159,7 +161,7 @@ def run_gan(args: argparse.Namespace) -> int:
         print(resume(args.resume, settings=settings, tensorboard=args.tensorboard))
         return 0
 
-    from training.methods.stylegan_t.recipes import gan_recipe
+    from training.methods.registry import method_spec
     from training.runs.config_file import SettingsFile, read_settings_file
 
     wishes = read_settings_file(args.config) if args.config is not None else SettingsFile()
@@ -168,25 +170,29 @@ def run_gan(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         return wishes.run.get(name) if value is None else str(value)
 
-    recipe, start, out = asked("recipe") or DEFAULT_RECIPE, asked("start"), asked("out")
+    spec = method_spec(asked("method") or DEFAULT_METHOD)
+    recipe, start, out = asked("recipe") or next(iter(spec.recipes)), asked("start"), asked("out")
     data = data_config(args, wishes.data)
-    config = gan_recipe(recipe).updated(wishes.settings).changed(settings)
-    clip = asked("clip") or config.clip
-    missing = [f"--{name}" for name, value in (("data", data or args.dry_run), ("clip", clip)) if not value]
+    config = spec.recipe(recipe).updated(wishes.settings)
+    clip = asked("clip")
+    if clip:
+        config = config.changed([f"clip={clip}"])
+    config = config.changed(settings)
+    missing = [f"--{name}" for name, value in (("data", data or args.dry_run), ("clip", config.clip)) if not value]
     if missing:
         raise UserError(f"a new run needs {', '.join(missing)}; to go on with one, give --resume RUN")
     begin = Path(start) if start else None
     if args.dry_run:
         from training.runs.dry_run import dry_run
 
-        print(dry_run(config, clip, data, begin))
+        print(dry_run(config, data, begin))
         return 0
 
     from training.runs.run import train
 
     assert data is not None
     folder = Path(out) if out else _free_folder(recipe)
-    print(train(config, data, clip, folder, start=begin, tensorboard=args.tensorboard))
+    print(train(config, data, folder, start=begin, tensorboard=args.tensorboard))
     return 0
 
 

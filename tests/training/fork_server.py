@@ -23,17 +23,16 @@ def steps(config: dict[str, Any], data: str, clip: str, out: str, count: int) ->
     """So many steps of a trainer; the first rank writes its state and the figures of every step."""
     import torch
 
-    from core.perception.clip import load_clip
+    from tests.training.small import opened
     from training.config import GanConfig
     from training.datasets.folder import load_folder
     from training.engine.distributed import open_ranks
-    from training.engine.trainer import GanTrainer
 
     with open_ranks() as ranks:
         settings = GanConfig.from_json(config)
         with ranks.one_at_a_time():
-            dataset = load_folder(data, settings.resolution, progress=False)
-        trainer = GanTrainer(settings, dataset, load_clip(clip), ranks.device, ranks=ranks)
+            load_folder(data, settings.resolution, progress=False)
+        trainer, _ = opened(settings, Path(data), Path(clip), ranks=ranks)
         rows = [{name: value.item() for name, value in trainer.step().items()} for _ in range(count)]
         if ranks.first:
             torch.save({"state": trainer.state_dict(), "rows": rows}, out)
@@ -42,8 +41,9 @@ def steps(config: dict[str, Any], data: str, clip: str, out: str, count: int) ->
 
 def train(config: dict[str, Any], data: str, clip: str, out: str) -> None:
     """Start a run, or go on with one when it has saved a state."""
+    from tests.training.small import train
     from training.config import GanConfig
-    from training.runs.run import resume, train
+    from training.runs.run import resume
     from training.runs.states import saved_state
 
     if saved_state(Path(out)) is None:

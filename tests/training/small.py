@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,14 @@ from core.perception.clip import ClipHeader, save_clip
 from core.perception.clip_towers import build_clip
 from training.clip.config import ClipConfig
 from training.config import GanConfig
+from training.datasets.config import DataConfig
+from training.datasets.folder import load_folder
+from training.engine.distributed import Ranks
+from training.engine.trainer import Trainer
+from training.methods.stylegan_t.method import StyleGANT
+from training.runs.loading import open_run
+from training.runs.run import arrange
+from training.runs.run import train as train_run
 from training.runs.states import load_state, saved_state
 
 SHAPE = ("base_channels=512", "max_channels=16", "convs_per_block=1", "norm_groups=4", "z_dim=16")
@@ -73,6 +83,27 @@ def write_clip(folder: Path, *, seed: int = 0) -> Path:
     header = ClipHeader(embed_dim=config.embed_dim, vision_cfg=config.vision_cfg(), text_cfg=config.text_cfg())
     save_clip(folder / "clip.safetensors", model, header)
     return folder
+
+
+def train(config: GanConfig, data: Path | DataConfig, clip: Path | str, out: Path, **options: Any) -> Path:
+    """A StyleGAN-T run with this CLIP, see `training.runs.run.train`."""
+    return train_run(replace(config, clip=str(clip)), data, out, **options)
+
+
+def opened(
+    config: GanConfig, data: Path, clip: Path, *, start: Path | None = None, ranks: Ranks | None = None
+) -> tuple[Trainer[Any, Any], StyleGANT]:
+    """The trainer of such a run and its method, ready to step."""
+    arrangement, origin = arrange(replace(config, clip=str(clip)), start)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, write in arrangement.files.items():
+            write(Path(folder) / name)
+        pictures = load_folder(data, arrangement.config.resolution, progress=False)
+        run = open_run(arrangement.config, lambda name: Path(folder) / name, pictures, ranks or Ranks())
+    assert isinstance(run.method, StyleGANT)
+    if origin is not None:
+        run.method.start_from(origin)
+    return run.trainer, run.method
 
 
 def state_of(run: Path) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from core.checkpoints import load
 from core.runlog import read_log
 from tests.training.datasets.makers import write_folder, write_shards
 from tests.training.engine.test_trainer import CONFIG, TWICE, clip, state
+from tests.training.small import train
 from training.config import GanConfig
 from training.datasets.config import DataConfig, SourceSpec
 from training.datasets.errors import DataError
 from training.datasets.loader import Loader
 from training.runs.config_file import read_run
-from training.runs.run import resume, train
+from training.runs.run import resume
 
 __all__ = ["clip"]
 

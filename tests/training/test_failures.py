@@ -20,19 +20,18 @@ from torch import Tensor
 
 import training.runs.states
 from core.checkpoints import load
-from core.perception.clip import load_clip
 from core.runlog import read_log
 from tests.training.fork_server import ForkServer
-from tests.training.small import SMALL
+from tests.training.small import SMALL, opened, train
 from training.datasets.errors import DataError
 from training.datasets.folder import load_folder
 from training.engine.distributed import Ranks
 from training.engine.micro_batches import plan_micro_batches
 from training.engine.prefetch import Prefetcher
-from training.engine.trainer import GanTrainer, RunError
+from training.errors import RunError
 from training.methods.stylegan_t.objective import Losses
 from training.runs.lock import RunLock
-from training.runs.run import resume, train
+from training.runs.run import resume
 from training.runs.states import OLD_FILE, StateError, load_state, save_state, saved_state
 
 SHORT = replace(
@@ -67,7 +66,7 @@ def weights(run: Path) -> dict[str, Tensor]:
     path = saved_state(run)
     assert path is not None
     state = load_state(path)
-    parts = {name: state[name] for name in ("generator", "ema", "discriminator")}
+    parts = {name: state["modules"][name] for name in ("generator", "ema", "discriminator")}
     found = {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
     return found | {"rng": state["rng"], "images": torch.tensor(state["images_seen"])}
 
@@ -209,15 +208,15 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, bad: range) -> None:
 
 def test_losses_that_are_not_finite_are_skipped(data: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poisoned(monkeypatch, range(2, 4))
-    trainer = GanTrainer(SHORT, load_folder(data, 16, progress=False), load_clip(clip), torch.device("cpu"))
+    trainer, method = opened(SHORT, data, clip)
     trainer.step(), trainer.step()
-    learnt = [trainer.generator, trainer.discriminator, trainer.ema.module]
+    learnt = [method.generator, method.discriminator, method.ema.module]
     before = [parameter.clone() for module in learnt[:2] for parameter in module.parameters()]
-    moments = trainer.optimiser_d.state[next(trainer.discriminator.parameters())]["step"].clone()
+    moments = method.optimiser_d.state[next(method.discriminator.parameters())]["step"].clone()
     figures = [trainer.step() for _ in range(2)]
     after = [parameter for module in learnt[:2] for parameter in module.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    assert trainer.optimiser_d.state[next(trainer.discriminator.parameters())]["step"] == moments
+    assert method.optimiser_d.state[next(method.discriminator.parameters())]["step"] == moments
     assert trainer.in_trouble()
     assert (figures[1]["skipped"].item(), figures[1]["skipped_in_a_row"].item()) == (4, 2)
     good = trainer.step()
@@ -249,10 +248,10 @@ def test_out_of_memory_says_what_would_fit(
     draw = Losses.draw
     most = 3
 
-    def limited(game: Losses, rng: torch.Generator, real: Tensor, *rest: Any) -> Any:
+    def limited(losses: Losses, rng: torch.Generator, real: Tensor, *rest: Any) -> Any:
         if len(real) > most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        return draw(game, rng, real, *rest)
+        return draw(losses, rng, real, *rest)
 
     config = replace(SHORT, batch=12, kimg=0.048)
     with monkeypatch.context() as patch:
@@ -296,7 +295,7 @@ def test_data_that_vanishes_saves_the_run(
     Vanishing.left = 6
     with monkeypatch.context() as patch:
         vanishing = replace(whole, images=np.asarray(whole.images).view(Vanishing))
-        patch.setattr("training.runs.run.open_data", lambda *_, **__: vanishing)
+        patch.setattr("training.runs.loading.open_data", lambda *_, **__: vanishing)
         with pytest.raises(DataError, match=r"went away.*Stale file handle.*Saved; go on with.*--resume"):
             train(SHORT, data, clip, tmp_path / "run")
     assert weights(tmp_path / "run")["images"] == 24

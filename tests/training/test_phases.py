@@ -15,17 +15,15 @@ from core.engine import Engine
 from core.latents import seed_to_z
 from core.perception.clip import load_clip
 from core.request import RenderRequest
-from tests.training.small import SMALL, same, state_of, write_clip
-from training.config import GanConfig
+from tests.training.small import SMALL, opened, same, state_of, train, write_clip
 from training.datasets.folder import load_folder
-from training.engine.trainer import GanTrainer
 from training.errors import RunError
 from training.losses import spherical_distance
 from training.methods.stylegan_t.growth import TUNED
 from training.methods.stylegan_t.objective import Losses
 from training.methods.stylegan_t.recipes import text_encoder
 from training.methods.stylegan_t.text_phase import TextPhase
-from training.runs.run import arranged, resume, train
+from training.runs.run import resume
 
 TEXT = replace(
     SMALL, preset="start", resolution=0, phase="text", guidance=50.0, learning_rate_g=3e-6, diversity=0.0, pairs=False
@@ -53,41 +51,26 @@ def texts(run: Path) -> dict[str, torch.Tensor]:
     return load(run / "latest.safetensors").part("text")
 
 
-def trainer_of(config: GanConfig, data: Path, clip: Path, start: Path) -> GanTrainer:
-    config, origin, tower = arranged(config, str(clip), start)
-    assert origin is not None
-    judge = load_clip(clip)
-    trainer = GanTrainer(
-        config,
-        load_folder(data, config.resolution),
-        judge,
-        torch.device("cpu"),
-        tower if config.encoder == "start" else None,
-    )
-    trainer.start_from(*origin)
-    return trainer
-
-
 def test_in_the_text_phase_the_tower_and_the_discriminator_learn(first: Path, second: Path, small_clip: Path) -> None:
     before, after = state_of(first), state_of(second)
-    snapshot = {name: tensor.half().float() for name, tensor in before["ema"].items()}
-    assert same(snapshot, after["generator"])
-    assert same(after["generator"], after["ema"])
-    assert not same(before["discriminator"], after["discriminator"])
+    snapshot = {name: tensor.half().float() for name, tensor in before["modules"]["ema"].items()}
+    assert same(snapshot, after["modules"]["generator"])
+    assert same(after["modules"]["generator"], after["modules"]["ema"])
+    assert not same(before["modules"]["discriminator"], after["modules"]["discriminator"])
     own = load_clip(small_clip).text_state_dict()
-    tuned = after["text"]["tower"]
+    tuned = after["modules"]["text"]
     assert tuned.keys() == own.keys()
     moved = {name for name in own if not torch.equal(tuned[name], own[name])}
     assert {"token_embedding.weight", "text_projection", "ln_final.weight"} <= moved
-    assert not same(after["text"]["ema"], tuned)
+    assert not same(after["modules"]["text_ema"], tuned)
 
 
 def test_a_step_of_the_text_phase_is_as_small_as_its_rate(first: Path, small_data: Path, small_clip: Path) -> None:
-    trainer = trainer_of(replace(TEXT, critic_kimg=0.0), small_data, small_clip, first)
+    trainer, method = opened(replace(TEXT, critic_kimg=0.0), small_data, small_clip, start=first)
     trainer.step()
     own = load_clip(small_clip).text_state_dict()
-    assert trainer.text is not None
-    change = trainer.text.tower.module.text_projection - own["text_projection"]
+    assert method.text is not None
+    change = method.text.tower.module.text_projection - own["text_projection"]
     assert 0 < change.abs().max().item() <= 3.1e-6  # Adam's first step, with betas 0 and 0.99
 
 
@@ -95,18 +78,18 @@ def test_the_text_phase_brings_pictures_closer_to_their_captions(
     first: Path, small_data: Path, small_clip: Path
 ) -> None:
     """As the frozen CLIP sees it, through the frozen generator."""
-    trainer = trainer_of(replace(TEXT, learning_rate_g=3e-3), small_data, small_clip, first)
-    assert trainer.text is not None
+    trainer, method = opened(replace(TEXT, learning_rate_g=3e-3), small_data, small_clip, start=first)
+    assert method.text is not None
     clip, z = (
         load_clip(small_clip),
-        torch.randn(12, trainer.generator.z_dim, generator=torch.Generator().manual_seed(0)),
+        torch.randn(12, method.generator.z_dim, generator=torch.Generator().manual_seed(0)),
     )
     captions = [f"square number {index}" for index in range(12)]
 
     def distance() -> float:
-        assert trainer.text is not None
+        assert method.text is not None
         with torch.no_grad():
-            pictures = trainer.generator(z, trainer.text.encode(captions))
+            pictures = method.generator(z, method.text.encode(captions))
             return spherical_distance(clip.encode_image(pictures), clip.encode_text(captions)).mean().item()
 
     before = distance()
@@ -121,15 +104,15 @@ def test_judges_go_on_to_see_the_frozen_embedding(
     """In phase 3, as in phase 2: the generator is told the tuned embedding, the discriminator and guidance the
     CLIP's."""
     third = replace(SMALL, preset="start", resolution=0, diversity=0.0)
-    trainer = trainer_of(third, small_data, small_clip, second)
-    assert trainer.config.encoder == "start"
-    assert trainer.text is not None
-    assert not trainer.text.learns
+    trainer, method = opened(third, small_data, small_clip, start=second)
+    assert method.config.encoder == "start"
+    assert method.text is not None
+    assert not method.text.learns
     seen: dict[str, list[torch.Tensor]] = {"generator": [], "discriminator": [], "guidance": []}
-    synthesis, logits, draw = trainer.losses.synthesis, trainer.discriminator.logits, Losses.draw
+    synthesis, logits, draw = method.losses.synthesis, method.discriminator.logits, Losses.draw
 
     def synthesise(w: torch.Tensor, *options: object, **kinds: object) -> torch.Tensor:
-        seen["generator"].append(w[:, trainer.generator.z_dim :].detach())
+        seen["generator"].append(w[:, method.generator.z_dim :].detach())
         return synthesis(w, *options, **kinds)
 
     def judge(outs: list[torch.Tensor], c: torch.Tensor) -> list[torch.Tensor]:
@@ -142,17 +125,17 @@ def test_judges_go_on_to_see_the_frozen_embedding(
 
     captions: list[str] = []
 
-    def drawn(game: Losses, rng: Any, real: Any, c: Any, found: list[str], now: Any) -> Any:
+    def drawn(losses: Losses, rng: Any, real: Any, c: Any, found: list[str], now: Any) -> Any:
         captions[:] = found
-        return draw(game, rng, real, c, found, now)
+        return draw(losses, rng, real, c, found, now)
 
-    trainer.losses = replace(trainer.losses, synthesis=synthesise)
+    method.losses = replace(method.losses, synthesis=synthesise)
     monkeypatch.setattr(Losses, "draw", drawn)
-    monkeypatch.setattr(trainer.discriminator, "logits", judge)
+    monkeypatch.setattr(method.discriminator, "logits", judge)
     monkeypatch.setattr("training.methods.stylegan_t.objective.spherical_distance", distance)
     trainer.step()
     fakes = [captions[index % 2] for index in range(4)]  # in pairs
-    tuned, own = trainer.text.average().encode_text(fakes), load_clip(small_clip).encode_text(fakes)
+    tuned, own = method.text.average().encode_text(fakes), load_clip(small_clip).encode_text(fakes)
     assert (tuned - own).abs().max() > 1e-3
     torch.testing.assert_close(seen["generator"][0], tuned)
     for c in (seen["discriminator"][-1], seen["guidance"][0]):
@@ -162,18 +145,18 @@ def test_judges_go_on_to_see_the_frozen_embedding(
 def test_checkpoints_carry_the_tuned_tower_and_open_with_it(
     second: Path, small_data: Path, small_clip: Path, tmp_path: Path
 ) -> None:
-    ema = state_of(second)["text"]["ema"]
+    ema = state_of(second)["modules"]["text_ema"]
     assert all(torch.equal(texts(second)[name].float(), tensor.half().float()) for name, tensor in ema.items())
     third = tmp_path / "third"
     train(replace(SMALL, kimg=0.008, preset="start", resolution=0), small_data, small_clip, third, start=second)
     assert same(texts(third), texts(second))
     assert load(third / "latest.safetensors").header.notes[TUNED]
-    assert not same(state_of(third)["generator"], state_of(second)["generator"])  # which learns again
+    assert not same(state_of(third)["modules"]["generator"], state_of(second)["modules"]["generator"])
     # What the explorer draws is what the trainer shows.
     for run, config in ((second, TEXT), (third, replace(SMALL, preset="start", resolution=0))):
-        trainer = trainer_of(config, small_data, small_clip, run)
-        z = torch.stack([seed_to_z(3, trainer.generator.z_dim)] * 2)
-        shown = trainer.render(PROMPTS, z)
+        _, method = opened(config, small_data, small_clip, start=run)
+        z = torch.stack([seed_to_z(3, method.generator.z_dim)] * 2)
+        shown = method.render(PROMPTS, z)
         engine = Engine.open(run / "latest.safetensors", precision="float32")
         for prompt, picture in zip(PROMPTS, shown, strict=True):
             pixels = torch.from_numpy(engine.render(RenderRequest(prompt=prompt, seed_x=3.0)).pixels.copy())
@@ -202,12 +185,12 @@ def test_kept_embeddings_are_those_of_the_tower_they_are_for(
     second: Path, small_data: Path, small_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GLISSANDO_CACHE", str(tmp_path))
-    trainer = trainer_of(replace(SMALL, preset="start", resolution=0), small_data, small_clip, second)
-    assert trainer.text is not None
-    trainer.precompute_texts()
+    _, method = opened(replace(SMALL, preset="start", resolution=0), small_data, small_clip, start=second)
+    assert method.text is not None
+    method.texts.precompute(load_folder(small_data, 16, progress=False))
     assert len(list(tmp_path.glob("texts-*.npy"))) == 2
-    told, judged = trainer.texts.told(PROMPTS), trainer.texts.judged(PROMPTS)
-    tuned = trainer_of(replace(SMALL, preset="start", resolution=0), small_data, small_clip, second).text
+    told, judged = method.texts.for_generator(PROMPTS), method.texts.for_discriminator(PROMPTS)
+    tuned = opened(replace(SMALL, preset="start", resolution=0), small_data, small_clip, start=second)[1].text
     assert tuned is not None
     torch.testing.assert_close(told, tuned.encode(PROMPTS), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(judged, load_clip(small_clip).encode_text(PROMPTS), rtol=1e-4, atol=1e-5)
@@ -216,7 +199,7 @@ def test_kept_embeddings_are_those_of_the_tower_they_are_for(
 
 def test_a_tower_that_does_not_learn_is_its_own_average(small_clip: Path) -> None:
     phase = TextPhase(load_clip(small_clip).tower, torch.device("cpu"))
-    assert phase.state_dict() is None
+    assert phase.modules == {}
     assert not phase.encode(["a"]).requires_grad
     assert torch.equal(phase.encode(["a"]), phase.average().encode_text(["a"]))
 

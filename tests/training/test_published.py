@@ -23,8 +23,7 @@ from core.perception.features import FeatureError
 from core.perception.text_tower import build_tower, bundled_spec, load_tower, save_tower
 from core.request import RenderRequest
 from core.text import TextEncoderError, load_text_encoder
-from tests.training.small import SMALL
-from training.runs.run import train
+from tests.training.small import SMALL, train
 
 TEXT = {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
 MODELS: dict[str, dict[str, Any]] = {

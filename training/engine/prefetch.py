@@ -1,4 +1,4 @@
-"""Batch on their way to the step: a thread fetches them ahead, so that the step never waits for a disk or a copy.
+"""Pictures on their way to the step: a thread fetches them ahead, so that the step never waits for a disk or a copy.
 
 The order is that of `training.datasets`; only the fetching is ahead. `state_dict` is that of the pictures taken, not of
 those fetched.
@@ -29,12 +29,16 @@ PATIENCE_S = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """One part's pictures."""
+    """One micro-batch's pictures and what they are conditioned on."""
 
     images: Tensor
     """[N, 3, R, R], uint8, on the device or on its way there."""
     captions: list[list[str]]
-    """Of each picture those to choose from."""
+    """Of each picture those to choose from; none of data without captions."""
+    classes: Tensor
+    """[N], int64: the number of each picture's class, -1 where it has none."""
+    latents: Tensor | None = None
+    """[N, Z], where the data say which latent made a picture."""
     ready: torch.cuda.Event | None = None
 
 
@@ -80,7 +84,8 @@ class Prefetcher:
         for pictures in (part for batch in fetched for part in batch.parts):
             if pictures.ready is not None:
                 torch.cuda.current_stream().wait_event(pictures.ready)
-                pictures.images.record_stream(torch.cuda.current_stream())
+                for tensor in (pictures.images, pictures.classes):
+                    tensor.record_stream(torch.cuda.current_stream())
         return [batch.parts for batch in fetched]
 
     def _fetch(self) -> _Fetched:
@@ -91,19 +96,21 @@ class Prefetcher:
         parts = []
         for number in range(len(self.plan.mine)):
             rows = self.plan.rows(number)  # of this rank's share, which begins at 0
-            parts.append(self._send(batch.images[rows], batch.captions[rows]))
+            parts.append(self._send(batch.images[rows], batch.captions[rows], batch.classes[rows]))
         return _Fetched(parts=parts, after=self._batches.state_dict())
 
-    def _send(self, pixels: NDArray[np.uint8], captions: list[list[str]]) -> Batch:
+    def _send(self, pixels: NDArray[np.uint8], captions: list[list[str]], numbers: NDArray[np.int64]) -> Batch:
         images = torch.from_numpy(np.ascontiguousarray(pixels))
+        classes = torch.from_numpy(np.ascontiguousarray(numbers))
         if self._copies is None:
-            return Batch(images=images, captions=captions)
+            return Batch(images=images, captions=captions, classes=classes)
         # Copies run beside the step, in a stream of their own.
         with torch.cuda.stream(self._copies):
             images = images.pin_memory().to(self.device, non_blocking=True)
+            classes = classes.pin_memory().to(self.device, non_blocking=True)
             ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record()
-        return Batch(images=images, captions=captions, ready=ready)
+        return Batch(images=images, captions=captions, classes=classes, ready=ready)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the batches taken end."""

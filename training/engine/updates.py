@@ -1,8 +1,8 @@
-"""One update of a network: gradients added up over the parts of a batch, summed over the ranks, checked and applied."""
+"""One update of a network: gradients added up over micro-batches, summed over the ranks, checked and applied."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ class Updater:
     """
 
     def __init__(
-        self, optimisers: Sequence[torch.optim.Adam], ranks: Ranks, device: torch.device, dtype: torch.dtype
+        self, optimisers: Sequence[torch.optim.Optimizer], ranks: Ranks, device: torch.device, dtype: torch.dtype
     ) -> None:
         """Only fused optimisers can skip an update without asking the device."""
         self.optimisers, self.ranks = list(optimisers), ranks
@@ -44,15 +44,15 @@ class Updater:
             optimiser.zero_grad(set_to_none=True)
         self._sums = {}
 
-    def accumulate(self, loss: Tensor, figures: Mapping[str, Tensor], parts: int) -> None:
-        """Work out the gradients of one of `parts` parts. Loss and figures are means over the part's pictures."""
-        if parts > 1:
-            loss = loss / parts
+    def accumulate(self, loss: Tensor, figures: Mapping[str, Tensor], count: int) -> None:
+        """Add the gradients of one of `count` micro-batches. Loss and figures are means over its pictures."""
+        if count > 1:
+            loss = loss / count
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        for name, value in {_TOTAL: loss * parts if parts > 1 else loss, **figures}.items():
+        for name, value in {_TOTAL: loss * count if count > 1 else loss, **figures}.items():
             value = value.detach().float() if value.dtype in HALF else value.detach()
-            if parts > 1:
-                value = value / parts
+            if count > 1:
+                value = value / count
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
     def step(self, shared: Sequence[Tensor] = ()) -> dict[str, Tensor]:
@@ -87,12 +87,12 @@ class Updater:
             self.scaler.update()
         return figures | {"gradient": norms.square().sum().sqrt()}
 
-    def _apply(self, optimiser: torch.optim.Adam, bad: Tensor) -> None:
+    def _apply(self, optimiser: torch.optim.Optimizer, bad: Tensor) -> None:
         if self.scaler.is_enabled():
             # Not finite here is what `unscale_` has found in the gradients, and a loss that is not finite gives such.
             self.scaler.step(optimiser)
             return
-        if optimiser.defaults["fused"]:
+        if optimiser.defaults.get("fused"):
             setattr(optimiser, _SKIP, bad)  # what a GradScaler tells a fused optimiser
             optimiser.step()
         elif not bad:
@@ -109,13 +109,18 @@ class Updater:
 
 
 class SpectralNormState:
-    """The vectors of a network's spectral norms, which every forward pass moves on, whatever it is shown.
+    """The vectors of the networks' spectral norms, which every forward pass moves on, whatever it is shown.
 
-    The parts of a batch must not see how many parts came before, so each begins where the first began.
+    A micro-batch must not see how many came before it, so each begins where the first began.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self.vectors = [vector for name, vector in module.named_buffers() if name.rpartition(".")[2] in ("_u", "_v")]
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        self.vectors = [
+            vector
+            for module in modules
+            for name, vector in module.named_buffers()
+            if name.rpartition(".")[2] in ("_u", "_v")
+        ]
         self._start: list[Tensor] = []
 
     def save(self) -> None:

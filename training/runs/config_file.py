@@ -21,7 +21,7 @@ from training.runs.states import write_whole
 
 FILE_NAME = "config.toml"
 OLD_NAME = "config.json"
-RUN_NAMES = ("recipe", "data", "clip", "out", "start")
+RUN_NAMES = ("method", "recipe", "data", "clip", "out", "start")
 """What a file for --config may say in [run], as the arguments of the same names."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from core.run_control import Command, ControlError, Reader, Refused
-from training.engine.trainer import GanTrainer
+from training.runs.loading import OpenRun
 
 
 class Write(Protocol):
@@ -44,7 +44,7 @@ class Control:
 
 def obey(
     text: str,
-    trainer: GanTrainer,
+    run: OpenRun,
     write: Write,
     *,
     actions: Mapping[str, Callable[[], None]],
@@ -53,31 +53,30 @@ def obey(
     """Do what `Control.take` gave, in its order, and write a row of kind "control" for each.
 
     `actions` are what a command that is a word does; one that cannot be done raises `ControlError`, which the row then
-    tells. `changed` is called after a setting of the trainer was changed.
+    tells. `changed` is called after a setting was changed.
     """
     for item in json.loads(text):
         if "why" in item:
-            write("control", images=trainer.images_seen, line=item["line"], error=item["why"])
+            write("control", images=run.trainer.images_seen, line=item["line"], error=item["why"])
             continue
         command = Command(**item)
         fields: dict[str, Any] = {"command": command.command}
         if command.command == "set":
-            fields |= {"name": command.name, "value": command.value, "before": getattr(trainer.config, command.name)}
+            fields |= {"name": command.name, "value": command.value, "before": getattr(run.config, command.name, None)}
         try:
             if command.command == "set":
-                change(trainer, command.name, command.value)
+                change(run, command.name, command.value)
                 changed()
             else:
                 actions[command.command]()
         except ControlError as error:
             fields["error"] = str(error)
-        write("control", images=trainer.images_seen, **fields)
+        write("control", images=run.trainer.images_seen, **fields)
 
 
-def change(trainer: GanTrainer, name: str, value: float) -> None:
-    """Change a setting from the next step on."""
-    optimisers = {"learning_rate_g": trainer.optimiser_g, "learning_rate_d": trainer.optimiser_d}
-    for group in optimisers[name].param_groups:
-        group["lr"] = value
+def change(run: OpenRun, name: str, value: float) -> None:
+    """Change a setting from the next step on. Raises `ControlError` for one that the method does not have."""
+    if not hasattr(run.config, name):
+        raise ControlError(f"{name}: {run.config.method} has no such setting")
     settings: dict[str, Any] = {name: value}
-    trainer.config = replace(trainer.config, **settings)
+    run.method.reconfigure(replace(run.config, **settings))

@@ -16,13 +16,14 @@ from core.run_control import ControlError
 from core.runlog import RunLog
 from training.datasets.errors import DataError
 from training.engine.figures import PendingFigures
-from training.engine.trainer import GanTrainer
 from training.errors import RunError
-from training.metrics.during import Candidate, Finished, RunMetrics
+from training.metrics.during import Finished, RunMetrics
 from training.metrics.postcards_eval import Judge, quick_eval
 from training.runs import memory
 from training.runs.control import Control, obey
 from training.runs.interrupt import Interrupt
+from training.runs.loading import OpenRun
+from training.runs.snapshots import Snapshots
 from training.runs.states import StateError, save_state
 
 
@@ -53,24 +54,21 @@ class Loop:
 
     def __init__(
         self,
-        trainer: GanTrainer,
+        run: OpenRun,
         out: Path,
         journal: Journal,
         *,
-        snapshot: Callable[[], None],
-        candidate: Callable[[], Candidate],
+        snapshots: Snapshots,
         judge: Judge | None,
         measured: RunMetrics | None,
         control: Control,
         changed: Callable[[], None],
     ) -> None:
-        """`snapshot`, `candidate` and `judge` are asked on the first rank alone; `changed` after a command has changed
-        a setting.
-        """
-        self.trainer, self.out, self.journal = trainer, out, journal
-        self.snapshot, self.candidate, self.judge, self.measured = snapshot, candidate, judge, measured
+        """`snapshots` and `judge` are used on the first rank alone, `changed` when a command has changed a setting."""
+        self.opened, self.trainer, self.out, self.journal = run, run.trainer, out, journal
+        self.snapshots, self.judge, self.measured = snapshots, judge, measured
         self.control, self.changed = control, changed
-        self.config, self.ranks = trainer.config, trainer.ranks
+        self.config, self.ranks = run.config, run.trainer.ranks
         self.total = round(self.config.kimg * 1000)
         self._figures = PendingFigures()
 
@@ -135,7 +133,7 @@ class Loop:
     def _wait_for_pictures(self, stop: Interrupt) -> DataError | None:
         """Why the next step's pictures cannot be had, if so; nothing has changed then."""
         try:
-            self.trainer.prefetcher.ready(self.config.critic_steps, lambda: stop.requested)
+            self.trainer.prefetcher.ready(self.trainer.batches_per_step, lambda: stop.requested)
         except DataError as error:
             return error
         return None
@@ -154,7 +152,7 @@ class Loop:
 
         obey(
             self.ranks.broadcast(self.control.take()),
-            self.trainer,
+            self.opened,
             self.journal.write,
             actions={"snapshot": self._picture, "evaluate": evaluate, "stop": finish},
             changed=self.changed,
@@ -163,17 +161,18 @@ class Loop:
     def _judge(self) -> None:
         """Attribute accuracies on Postcards prompts, by the first rank."""
         if self.judge is not None:
-            trainer = self.trainer
-            figures = quick_eval(
-                trainer.render, self.judge, z_dim=trainer.generator.z_dim, resolution=self.config.resolution
-            )
-            self.journal.write("evaluate", images=trainer.images_seen, **figures)
+            method = self.opened.method
+            figures = quick_eval(method.render, self.judge, z_dim=method.z_dim, resolution=self.config.resolution)
+            self.journal.write("evaluate", images=self.trainer.images_seen, **figures)
 
     def _measure(self, stop: Interrupt) -> None:
         """Metrics, drawn by all ranks; the figures come later."""
         if self.measured is not None:
             self.measured.measure(
-                self.trainer.render, self.candidate, images=self.trainer.images_seen, stopped=lambda: stop.requested
+                self.opened.method.render,
+                self.snapshots.candidate,
+                images=self.trainer.images_seen,
+                stopped=lambda: stop.requested,
             )
 
     def _log_metrics(self, finished: Sequence[Finished]) -> None:
@@ -188,7 +187,7 @@ class Loop:
             if not memory.is_out_of_memory(error):
                 raise
         # Outside of the handler, whose traceback holds on to the step's tensors.
-        problem = memory.explain(self.trainer, str(self.out))
+        problem = memory.explain(self.opened, str(self.out))
         self.journal.write("stop", images=self.trainer.images_seen, finished=False, problem=str(problem))
         raise problem
 
@@ -230,7 +229,7 @@ class Loop:
         if not self.ranks.first:
             return
         try:
-            self.snapshot()
+            self.snapshots.write()
         except (OSError, CheckpointError) as error:
             self.journal.trouble(
                 "save", f"{self.out}: no snapshot ({error}); the run goes on", images=self.trainer.images_seen
@@ -241,12 +240,14 @@ class Loop:
         return every > 0 and int(self.trainer.images_seen // every) > int(before // every)
 
 
-def describe(trainer: GanTrainer, pictures: int) -> dict[str, Any]:
+def describe(run: OpenRun) -> dict[str, Any]:
     """What the log says of a run as it starts."""
+    trainer = run.trainer
     return {
         "images": trainer.images_seen,
-        "config": trainer.config.to_json(),
-        "pictures": pictures,
+        "method": run.config.method,
+        "config": run.config.to_json(),
+        "pictures": len(run.data),
         "threads": torch.get_num_threads(),
         "ranks": trainer.ranks.world,
         "micro_batch": trainer.plan.micro,

@@ -6,8 +6,8 @@ import gc
 
 import torch
 
-from training.engine.trainer import GanTrainer
 from training.errors import RunError
+from training.runs.loading import OpenRun
 
 # What the allocators say, beside torch.OutOfMemoryError on a GPU.
 _WORDS = ("can't allocate memory", "not enough memory", "out of memory")
@@ -20,28 +20,30 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def explain(trainer: GanTrainer, run: str) -> RunError:
-    """What to tell whoever started a run that ran out of memory. The trainer must not go on after this."""
+def explain(run: OpenRun, folder: str) -> RunError:
+    """What to tell whoever started a run that ran out of memory. The run must not go on after this."""
+    trainer = run.trainer
     batch, micro = trainer.plan.batch, trainer.plan.micro
-    fits = fitting(trainer)
-    tried = f"out of memory with {micro} pictures at once ({trainer.config.resolution} px, {trainer.device})"
+    fits = fitting(run)
+    tried = f"out of memory with {micro} pictures at once ({run.config.resolution} px, {trainer.device})"
     if not fits:
         return RunError(f"{tried}, and one alone does not fit either: take a smaller preset or resolution")
     return RunError(
-        f"{tried}; {fits} would fit: go on with `glissando train gan --resume {run} --set micro_batch={fits}`, "
+        f"{tried}; {fits} would fit: go on with `glissando train gan --resume {folder} --set micro_batch={fits}`, "
         f"which adds the gradients of a batch of {batch} up from {batch // fits} parts"
     )
 
 
-def fitting(trainer: GanTrainer) -> int:
+def fitting(run: OpenRun) -> int:
     """The largest smaller micro-batch whose passes and optimiser state fit, or 0. It tries them on the device."""
+    trainer = run.trainer
     batch, micro = trainer.plan.batch, trainer.plan.micro
     for size in sorted((size for size in range(1, micro) if batch % size == 0), reverse=True):
         gc.collect()
         if trainer.device.type == "cuda":
             torch.cuda.empty_cache()
         try:
-            trainer.rehearse(size)
+            trainer.rehearse(size, run.config.resolution)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

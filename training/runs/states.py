@@ -29,9 +29,12 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from training.engine.distributed import Ranks
 from training.errors import RunError
+from training.methods.registry import from_version_4
 
-VERSION = 4
-"""Of what is in a state."""
+VERSION = 5
+"""Of what is in a state: `Trainer.state_dict`."""
+_STYLEGAN_T_ALONE = 4
+"""The version from when StyleGAN-T was the only method."""
 OLD_FILE = "state.pt"
 """What runs saved before there were folders; it is still read."""
 _NAME = re.compile(r"state-(\d{6,})")
@@ -109,7 +112,10 @@ def load_state(path: Path) -> dict[str, Any]:
         else:
             saved = json.loads((path / _VALUES).read_text(encoding="utf-8"))
             version = saved["version"]
-            state = _unpack(saved["state"], _read_tensors(path)) if version == VERSION else {}
+            readable = version in (VERSION, _STYLEGAN_T_ALONE)
+            state = _unpack(saved["state"], _read_tensors(path)) if readable else {}
+        if version == _STYLEGAN_T_ALONE:
+            return from_version_4(state)
     except Exception as error:  # noqa: BLE001 (torch raises any kind for a damaged file, even IndexError)
         raise StateError(f"{path}: could not be read ({type(error).__name__}); the run cannot go on from it") from None
     if version != VERSION:

@@ -12,10 +12,10 @@ import torch
 
 from core.runlog import read_log
 from tests.training.fork_server import ForkServer
-from tests.training.small import SMALL
+from tests.training.small import SMALL, train
 from training.engine.distributed import Ranks
 from training.engine.micro_batches import MicroBatchError, plan_micro_batches
-from training.runs.run import resume, train
+from training.runs.run import resume
 from training.runs.states import load_state, saved_state
 
 PARTS = replace(
@@ -87,7 +87,7 @@ def test_two_ranks_are_one_rank_that_accumulates(
         )
         assert codes == [0] * world, (tmp_path / "log").read_text()
         made[world] = torch.load(out, weights_only=True)
-    assert made[1]["state"]["generator"]["input.weight"].dtype == torch.float64
+    assert made[1]["state"]["modules"]["generator"]["input.weight"].dtype == torch.float64
     assert [("loss_g" in row, "guidance" in row) for row in made[1]["rows"]] == [
         (False, False),
         (True, False),
@@ -106,7 +106,7 @@ def test_parts_are_not_a_batch_in_one(fork_server: ForkServer, places: dict[str,
         out = tmp_path / f"{micro}.pt"
         config = replace(PARTS, micro_batch=micro).to_json()
         assert fork_server.run("steps", config=config, out=str(out), count=3, **places) == [0]
-        weights[micro] = torch.load(out, weights_only=True)["state"]["generator"]["input.weight"]
+        weights[micro] = torch.load(out, weights_only=True)["state"]["modules"]["generator"]["input.weight"]
     assert (weights[3] - weights[4]).abs().max() > 1e-4
 
 

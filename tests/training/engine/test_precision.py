@@ -5,38 +5,40 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from core.perception.clip import load_clip
-from tests.training.small import SHAPE, SMALL
-from training.datasets.folder import load_folder
+from tests.training.small import SHAPE, SMALL, opened
 from training.engine.figures import PendingFigures
 from training.engine.step_timer import SECTIONS, StepTimer
-from training.engine.trainer import GanTrainer
+from training.engine.trainer import Trainer
 from training.engine.updates import Updater
-from training.runs.bench import bench_train, format_train, make_plain
+from training.methods.stylegan_t.method import StyleGANT
+from training.methods.stylegan_t.plain import make_plain
+from training.runs.bench import bench_train, format_train
 
 CPU = torch.device("cpu")
 
 
-def trainer_of(data: Path, clip: Path, **settings: object) -> GanTrainer:
-    config = replace(SMALL, reconstruction=10.0, **settings)  # type: ignore[arg-type]
-    return GanTrainer(config, load_folder(data, 16, progress=False), load_clip(clip), CPU)
+def trainer_of(data: Path, clip: Path, **settings: object) -> tuple[Trainer[Any, Any], StyleGANT]:
+    return opened(replace(SMALL, reconstruction=10.0, **settings), data, clip)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_learns_about_the_same(precision: str, small_data: Path, small_clip: Path) -> None:
-    whole, half = (trainer_of(small_data, small_clip, precision=name) for name in ("float32", precision))
+    (whole, one), (half, other) = (
+        trainer_of(small_data, small_clip, precision=name) for name in ("float32", precision)
+    )
     figures = [trainer.step() for trainer in (whole, half) for _ in range(3)]
     # A gradient may be infinite in the first steps of float16, until the scale of the loss is right.
     assert all(torch.isfinite(row[name]) for row in figures for name in ("loss_d", "loss_g", "error"))
     assert figures[0]["loss_d"].item() == pytest.approx(figures[3]["loss_d"].item(), rel=0.05)
-    for a, b in zip(whole.generator.parameters(), half.generator.parameters(), strict=True):
+    for a, b in zip(one.generator.parameters(), other.generator.parameters(), strict=True):
         assert b.dtype == torch.float32
         assert (a - b).abs().mean() < 0.02
-    assert half.update_g.scaler.is_enabled() == (precision == "float16")
+    assert half.updaters["g", "encoder"].scaler.is_enabled() == (precision == "float16")
     assert bool(half.state_dict()["loss_scales"]["g"]) == (precision == "float16")
 
 
@@ -80,17 +82,17 @@ def test_a_compiled_generator_gives_the_same_step(
 ) -> None:
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function: compile_(function, backend="eager"))
-    plain, fast = (trainer_of(small_data, small_clip, compile=chosen) for chosen in (False, True))
-    for trainer in (plain, fast):
+    (first, plain), (second, fast) = (trainer_of(small_data, small_clip, compile=chosen) for chosen in (False, True))
+    for trainer in (first, second):
         trainer.step()
     for a, b in zip(plain.generator.parameters(), fast.generator.parameters(), strict=True):
         torch.testing.assert_close(a, b)
 
 
 def test_the_plain_step_is_the_same_step(small_data: Path, small_clip: Path) -> None:
-    fast, plain = (trainer_of(small_data, small_clip, precision="float64") for _ in range(2))
+    (first, fast), (second, plain) = (trainer_of(small_data, small_clip, precision="float64") for _ in range(2))
     make_plain(plain)
-    for trainer in (fast, plain):
+    for trainer in (first, second):
         trainer.step()
     for a, b in zip(fast.generator.parameters(), plain.generator.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)

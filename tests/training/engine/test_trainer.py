@@ -27,14 +27,13 @@ from core.perception.features import DINO, FeatureError
 from core.perception.timm_vit import TimmViT
 from core.request import RenderRequest
 from core.runlog import read_log
-from tests.training.small import state_of
+from tests.training.small import opened, state_of, train
 from training.clip.config import ClipConfig
 from training.config import GanConfig
-from training.datasets.folder import load_folder
-from training.engine.trainer import GanTrainer, RunError
+from training.errors import RunError
 from training.methods.stylegan_t.recipes import gan_recipe
 from training.runs.config_file import read_run
-from training.runs.run import resume, train
+from training.runs.run import resume
 from training.runs.states import saved_state
 
 CONFIG = GanConfig(
@@ -99,7 +98,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def state(run: Path) -> dict[str, torch.Tensor]:
     saved = state_of(run)
-    parts = {name: saved[name] for name in ("generator", "ema", "discriminator")}
+    parts = {name: saved["modules"][name] for name in ("generator", "ema", "discriminator")}
     return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()} | {
         "rng": saved["rng"]
     }
@@ -133,23 +132,23 @@ def test_half_of_the_fakes_are_reconstructions(data: Path, clip: Path, tmp_path:
 
 
 def test_reconstruction_looks_at_the_whole_picture_and_at_its_layout(data: Path, clip: Path) -> None:
-    trainer = GanTrainer(CONFIG, load_folder(data, 16), load_clip(clip), torch.device("cpu"))
-    assert trainer.reconstruction is not None
+    _, method = opened(CONFIG, data, clip)
+    assert method.reconstruction is not None
     grey, stripes, tint = torch.zeros(2, 3, 16, 16), torch.zeros(2, 3, 16, 16), torch.full((2, 3, 16, 16), 0.5)
     stripes[:, :, ::2], stripes[:, :, 1::2] = 0.5, -0.5
     nothing = torch.zeros(())
     (fine, fine_error), (coarse, coarse_error) = (
-        trainer.reconstruction.loss(x + 0.01, grey, nothing) for x in (stripes, tint)
+        method.reconstruction.loss(x + 0.01, grey, nothing) for x in (stripes, tint)
     )
     assert abs(fine_error - coarse_error) < 0.02  # the same error a pixel ...
     assert coarse - fine > 1  # ... but only one of the two is still there at a quarter of the size
     alike, unlike = (
-        trainer.reconstruction.loss(tint, grey, nothing, [(map_, torch.zeros(2, 4, 8, 8))])[0]
+        method.reconstruction.loss(tint, grey, nothing, [(map_, torch.zeros(2, 4, 8, 8))])[0]
         for map_ in (torch.full((2, 4, 8, 8), 0.01), torch.ones(2, 4, 8, 8))
     )
     assert alike < coarse < unlike  # maps count beside the picture
-    over = trainer.reconstruction.loss(tint, grey, torch.tensor(CONFIG.nats + 10))[0]
-    within = trainer.reconstruction.loss(tint, grey, torch.tensor(CONFIG.nats - 10))[0]
+    over = method.reconstruction.loss(tint, grey, torch.tensor(CONFIG.nats + 10))[0]
+    within = method.reconstruction.loss(tint, grey, torch.tensor(CONFIG.nats - 10))[0]
     assert over > within + 1
 
 
@@ -163,7 +162,7 @@ def test_another_feature_network_stands_beside_the_clip(
         asked.append(name)
         return network
 
-    monkeypatch.setattr("training.engine.trainer.open_feature_network", opened)
+    monkeypatch.setattr("training.methods.stylegan_t.method.open_feature_network", opened)
     config = replace(CONFIG, features="timm:test_vit", critic_kimg=0.0, taps_every=1, guidance=1.0)
     train(config, data, clip, tmp_path / "run")
     assert asked == ["timm:test_vit"]
@@ -193,7 +192,7 @@ def test_more_updates_of_the_discriminator_see_more_reals(data: Path, clip: Path
     assert [row["images"] for row in three] == list(range(12, 60, 12))
     # The feature network takes part in every second step of the generator in both.
     assert ["guidance" in row for row in three] == [True, False, True, False]
-    updates = {steps: state_of(tmp_path / f"{steps}")["optimiser_d"]["state"] for steps in (1, 3)}
+    updates = {steps: state_of(tmp_path / f"{steps}")["optimisers"]["d"]["state"] for steps in (1, 3)}
     assert max(entry["step"].item() for entry in updates[3].values()) == 12
     assert max(entry["step"].item() for entry in updates[1].values()) == 12
     with pytest.raises(ValueError, match="critic_steps"):
@@ -221,12 +220,12 @@ def test_reconstruction_gets_better_and_keeps_to_its_nats(data: Path, clip: Path
 
 def test_a_fresh_generator_hears_the_caption_as_loud_as_the_latent(data: Path, clip: Path) -> None:
     model = load_clip(clip)
-    trainer = GanTrainer(CONFIG, load_folder(data, 16), model, torch.device("cpu"))
+    _, method = opened(CONFIG, data, clip)
     z, c = torch.randn(64, 64), torch.nn.functional.normalize(torch.randn(64, model.embed_dim), dim=1)
     with torch.no_grad():
-        style = trainer.generator.blocks[0].layers[0].style  # type: ignore[union-attr]
-        by_latent = style(torch.cat([trainer.generator.mapping(z), c[:1].expand(64, -1)], dim=1)).var(dim=0).mean()
-        by_text = style(torch.cat([trainer.generator.mapping(z[:1]).expand(64, -1), c], dim=1)).var(dim=0).mean()
+        style = method.generator.blocks[0].layers[0].style  # type: ignore[union-attr]
+        by_latent = style(torch.cat([method.generator.mapping(z), c[:1].expand(64, -1)], dim=1)).var(dim=0).mean()
+        by_text = style(torch.cat([method.generator.mapping(z[:1]).expand(64, -1), c], dim=1)).var(dim=0).mean()
     assert 1 / 4 < by_text / by_latent < 4
 
 
@@ -252,7 +251,7 @@ def test_a_killed_run_resumes_to_the_same_weights(data: Path, clip: Path, tmp_pa
     train(TWICE, data, clip, whole)
     script = (
         "import sys, pathlib; from tests.training.engine.test_trainer import TWICE;"
-        "from training.runs.run import train;"
+        "from tests.training.small import train;"
         "train(TWICE, *map(pathlib.Path, sys.argv[1:]))"
     )
     root = Path(__file__).parents[3]
@@ -322,8 +321,7 @@ def test_a_run_grown_from_a_run_takes_its_discriminator_and_encoder(data: Path, 
         near, far = ((run[name] - small[name]).abs().mean() for run in (both, alone))
         assert near < 0.02 < far, name  # one step of its learning rate away, or anywhere
     weights = {
-        name: state_of(tmp_path / name)["reconstruction"]["encoder"]["out.weight"]
-        for name in ("small", "alone", "both")
+        name: state_of(tmp_path / name)["modules"]["encoder"]["out.weight"] for name in ("small", "alone", "both")
     }
     assert torch.equal(weights["small"], weights["both"])
     assert not torch.equal(weights["small"], weights["alone"])
@@ -412,7 +410,7 @@ def test_settings_change_a_run_that_goes_on(data: Path, clip: Path, tmp_path: Pa
     resume(run, settings=["kimg=0.04", "learning_rate_g=0.0005", "augment=color,cutout"])
     saved = read_run(run).config
     assert (saved.learning_rate_g, saved.augment) == (0.0005, ("color", "cutout"))
-    optimiser = state_of(run)["optimiser_g"]
+    optimiser = state_of(run)["optimisers"]["g"]
     assert [group["lr"] for group in optimiser["param_groups"]] == [0.0005]
     with pytest.raises(RunError, match="batch, resolution: cannot change|resolution, batch: cannot change"):
         resume(run, settings=["batch=8", "resolution=32"])

@@ -18,24 +18,25 @@ from PIL import Image
 from core.run_control import CONTROL_FILE, send
 from core.runlog import RunLog, read_log
 from tests.training.engine.test_trainer import CONFIG, clip, data  # noqa: F401 - fixtures
-from training.engine.trainer import GanTrainer
+from tests.training.small import train
+from training.engine.trainer import Trainer
 from training.errors import RunError
-from training.runs.run import resume, train
+from training.runs.run import resume
 from training.runs.tensorboard import TensorBoard
 
 
 def at_steps(monkeypatch: pytest.MonkeyPatch, told: dict[int, Callable[[], object]]) -> list[float]:
     """Call something before some of the steps; returns the generator's learning rate of each step."""
     rates: list[float] = []
-    plain = GanTrainer.step
+    plain = Trainer.step
 
-    def step(self: GanTrainer) -> Any:
+    def step(self: Trainer[Any, Any]) -> Any:
         if len(rates) in told:
             told.pop(len(rates))()
-        rates.append(self.optimiser_g.param_groups[0]["lr"])
+        rates.append(self.method.optimisers["g"].param_groups[0]["lr"])
         return plain(self)
 
-    monkeypatch.setattr(GanTrainer, "step", step)
+    monkeypatch.setattr(Trainer, "step", step)
     return rates
 
 

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 from core.checkpoints.native import Checkpoint, Header
 from core.models import stylegan_t
-from core.models.registry import preset
+from core.models.registry import config_from_dict, preset
 from core.models.stylegan_t import Block, Generator
 from training.config import START, GanConfig
 from training.errors import RunError
 
 SHAPE = ("base_channels", "max_channels", "convs_per_block", "z_dim", "norm_groups")
+TOWER = "text.safetensors"
+"""The text tower of the checkpoint that a run began with, where it conditions the generator or stands for a CLIP."""
 TUNED = "tuned text encoder"
 """In a checkpoint's notes: a text phase has changed the encoder it brings."""
 
@@ -80,15 +82,13 @@ def check_fits(checkpoint: Checkpoint, shape: stylegan_t.Config) -> None:
     wanted, header = asdict(shape), checkpoint.header
     if header.family != "stylegan_t":
         raise RunError(f"{checkpoint.path}: expected a StyleGAN-T to start from, got family {header.family!r}")
+    found = asdict(config_from_dict("stylegan_t", header.config))
     for name in sorted(set(wanted) - {"resolution"}):
-        if header.config[name] != wanted[name]:
-            raise RunError(
-                f"{checkpoint.path}: {name}: expected {wanted[name]} as in this run, got {header.config[name]}"
-            )
-    if header.config["resolution"] > wanted["resolution"]:
+        if found[name] != wanted[name]:
+            raise RunError(f"{checkpoint.path}: {name}: expected {wanted[name]} as in this run, got {found[name]}")
+    if found["resolution"] > wanted["resolution"]:
         raise RunError(
-            f"{checkpoint.path}: expected at most {wanted['resolution']} px to start from, "
-            f"got {header.config['resolution']}"
+            f"{checkpoint.path}: expected at most {wanted['resolution']} px to start from, got {found['resolution']}"
         )
 
 

@@ -1,7 +1,4 @@
-"""What one part of a batch goes through in a step: fakes, what the discriminator is shown, both losses.
-
-Everything here looks at one part alone; what parts have in common is the trainer's, see `training.engine.trainer`.
-"""
+"""StyleGAN-T's losses for one micro-batch: the fakes, what the discriminator sees of them, both networks' losses."""
 
 from __future__ import annotations
 
@@ -20,6 +17,7 @@ from training.augmentation.diffaugment import augment, blur, crop_window, cut
 from training.config import CLIP_FEATURES, GanConfig
 from training.discriminators.projected import Discriminator
 from training.engine.precision import autocast
+from training.engine.prefetch import Batch
 from training.engine.step_timer import NullTimer
 from training.losses import (
     hinge,
@@ -52,23 +50,26 @@ class Schedule:
 
 @dataclass(kw_only=True)
 class Fakes:
-    """A part's fakes. Where they come in pairs of one caption and two latents, the first is that of the caption's
-    picture."""
+    """A micro-batch's fakes. Where they come in pairs of one caption and two latents, the first of a pair is the
+    reconstruction of the caption's picture."""
 
     clean: Tensor
+    """[N, 3, R, R], before the blur."""
     pictures: Tensor
-    """Blurred."""
+    """[N, 3, R, R], blurred."""
     reconstructions: Tensor
-    """The first half, before the blur."""
+    """[half, 3, R, R]: the first of each pair, before the blur."""
     f_mean: Tensor
-    """Of the mapped latents, [Z]."""
+    """Mean of the mapped latents, [Z]."""
     diversity: Tensor
+    """How differently the two of a pair are laid out, as a share of what is enough; 1 without pairs."""
     divergence: Tensor | None
+    """Of the encoder's latents from the prior, in nats."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class DiscriminatorInputs:
-    """What the discriminator sees of a part, augmented, and what the feature network says of it."""
+    """What the discriminator sees of a micro-batch, augmented, and what the feature network gives for it."""
 
     fake: Tensor
     real: Tensor
@@ -77,43 +78,52 @@ class DiscriminatorInputs:
     embedding: Tensor | None = None
 
 
+EMPTY = DiscriminatorInputs(fake=torch.zeros(0), real=torch.zeros(0))
+
+
 @dataclass(kw_only=True)
 class MicroBatch:
-    """One part of the batch on its way through a step."""
+    """What is kept of one micro-batch through a step."""
 
     rng: torch.Generator
+    schedule: Schedule
+    keep: bool
+    """Whether fakes and features stay until the generator's phase, which else computes them once more."""
+    more: Sequence[Batch]
+    """Reals of the pixel head's phases."""
     real: Tensor
+    """[N, 3, R, R] in [-1, 1]."""
     captions: list[str]
     c: Tensor
+    """Text embeddings [N, D]."""
     half: int
     """How many captions the fakes have: two share one where they come in pairs."""
-    before_fakes: Tensor
-    """State of `rng`."""
-    before_augment: Tensor
     fakes: Fakes
-    shown: DiscriminatorInputs
+    before_fakes: Tensor
+    """State of `rng` before the fakes were drawn ..."""
+    before_augment: Tensor
+    """... and before they were augmented for the discriminator's phase."""
+    shown: DiscriminatorInputs = EMPTY
     every_c: Tensor
-    """Text embeddings to choose from: the part's own, then earlier ones."""
-    paired: list[Tensor]
+    """Text embeddings to choose from: the micro-batch's own, then those of earlier steps."""
+    paired: list[Tensor] = field(default_factory=list)
     """Each output's logits for the reals, in the order of the fakes' captions."""
 
     @property
     def own_fake(self) -> Tensor:
-        """Which caption each fake has. The halves stay apart, so that the captions of a virtual batch differ among
+        """Which caption each fake has, [N]. The halves stay apart, so that the captions of a virtual batch differ among
         fakes as they do among reals."""
         return torch.arange(len(self.real), device=self.real.device) % self.half
 
     @property
     def c_fake(self) -> Tensor:
+        """The fakes' text embeddings, [N, D]."""
         return self.c[self.own_fake]
-
-
-EMPTY = DiscriminatorInputs(fake=torch.zeros(0), real=torch.zeros(0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Losses:
-    """The networks that play it, and how."""
+    """The networks and the losses between them."""
 
     config: GanConfig
     generator: Generator
@@ -128,8 +138,8 @@ class Losses:
     synthesis: Callable[..., Tensor]
     """The generator's, or another that gives the same pictures."""
 
-    def now(self, images: int, strength: float) -> Schedule:
-        """What holds for the step after so many images."""
+    def schedule(self, images: int, strength: float) -> Schedule:
+        """What holds for the step after so many images, with augmentation of this strength."""
         config = self.config
         step = images // (config.batch * config.critic_steps)
         return Schedule(
@@ -141,23 +151,23 @@ class Losses:
         )
 
     def captions_of_fakes(self, pictures: int) -> int:
-        """How many captions the fakes of a part have."""
+        """How many captions the fakes of a micro-batch have."""
         return pictures - pictures // 2 if self.config.pairs else pictures
 
-    def draw(self, rng: torch.Generator, real: Tensor, c: Tensor, captions: list[str], now: Schedule) -> Fakes:
-        """Fakes for a part's captions."""
+    def draw(self, rng: torch.Generator, real: Tensor, c: Tensor, captions: list[str], schedule: Schedule) -> Fakes:
+        """Fakes for a micro-batch's captions."""
         self.timer.mark("generator")
         config = self.config
         half = self.captions_of_fakes(len(real))
         own_fake = torch.arange(len(real), device=self.device) % half
-        told = c[:half] if self.texts.own is None else self.texts.told(captions[:half])
+        condition = c[:half] if self.texts.own is None else self.texts.for_generator(captions[:half])
         z = torch.randn(len(real), self.generator.z_dim, generator=rng).to(real)
         divergence = None
         if self.reconstruction is not None and config.reconstruction:
-            found, divergence = self.reconstruction.latents(real[:half], told, rng)
-            z = torch.cat([found, z[half:]])
+            encoded, divergence = self.reconstruction.latents(real[:half], condition, rng)
+            z = torch.cat([encoded, z[half:]])
         f = self.generator.mapping(z)
-        w_NW, options = torch.cat([f, told[own_fake]], dim=1), SynthesisOptions(noise=now.noise)
+        w_NW, options = torch.cat([f, condition[own_fake]], dim=1), SynthesisOptions(noise=schedule.noise)
         fake = self.synthesis(w_NW, options, generator=rng, dtype=self.dtype)
         self.timer.on_gradient([fake], "generator")
         pairs = len(real) - half  # none without pairs, and when the part is one picture
@@ -167,23 +177,27 @@ class Losses:
             diversity = layout_distance(fake[:pairs], fake[half:]) / enough.clamp(min=1e-3)
         return Fakes(
             clean=fake,
-            pictures=blur(fake, now.sigma),
+            pictures=blur(fake, schedule.sigma),
             reconstructions=fake[:half],
             f_mean=f.detach().mean(dim=0),
             diversity=diversity,
             divergence=divergence,
         )
 
-    def show(self, part: MicroBatch, now: Schedule) -> DiscriminatorInputs:
-        """The same augmentation for a picture and its reconstruction, so that they can be compared after it."""
-        draws = part.rng.get_state()
-        fake = self.augment(part.fakes.pictures, part.rng, now)
-        part.rng.set_state(draws)
-        shown = DiscriminatorInputs(fake=fake, real=self.augment(blur(part.real, now.sigma), part.rng, now))
-        if now.taps:
+    def discriminator_inputs(self, micro_batch: MicroBatch) -> DiscriminatorInputs:
+        """Reals and fakes as the discriminator sees them.
+
+        A picture and its reconstruction are augmented alike, so that they can be compared after it.
+        """
+        rng, schedule = micro_batch.rng, micro_batch.schedule
+        draws = rng.get_state()
+        fake = self.augment(micro_batch.fakes.pictures, rng, schedule)
+        rng.set_state(draws)
+        shown = DiscriminatorInputs(fake=fake, real=self.augment(blur(micro_batch.real, schedule.sigma), rng, schedule))
+        if schedule.taps:
             self.timer.mark("features")
             # The same part of reals and fakes where pictures are larger than the network's.
-            window = crop_window(self.config.resolution, self.network.image_size, part.rng, self.config.crops)
+            window = crop_window(self.config.resolution, self.network.image_size, rng, self.config.crops)
             with self.autocast():
                 seen = self.network.features(cut(fake, window))
                 shown.fake_taps = self._with_heads(seen)
@@ -194,9 +208,9 @@ class Losses:
         self.timer.mark("discriminator")
         return shown
 
-    def augment(self, x_N3HW: Tensor, rng: torch.Generator, now: Schedule) -> Tensor:
+    def augment(self, x_N3HW: Tensor, rng: torch.Generator, schedule: Schedule) -> Tensor:
         """What the discriminator sees is augmented, reals and fakes."""
-        return augment(x_N3HW, self.config.augment, rng, now.strength)
+        return augment(x_N3HW, self.config.augment, rng, schedule.strength)
 
     def loss_d(
         self, shown: DiscriminatorInputs, c: Tensor, c_fake: Tensor, every_c: Tensor, fake_taps: Sequence[Tensor]
@@ -240,48 +254,48 @@ class Losses:
         }
         return loss, figures, [head.detach() for head in paired]
 
-    def loss_g(self, part: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The generator's loss for a part, against the discriminator as it is now, with figures."""
-        config, fakes, shown = self.config, part.fakes, part.shown
+    def loss_g(self, micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The generator's loss for a micro-batch, against the discriminator as it is now, with figures."""
+        config, fakes, shown = self.config, micro_batch.fakes, micro_batch.shown
         weights, count = self._weights(shown.fake_taps), len(shown.fake_taps)
         with self.autocast():
             embedding = shown.embedding
             if embedding is None and shown.fake_taps and config.guidance:
                 self.timer.mark("guidance")
-                embedding = self._guided(fakes.clean, part.rng)
+                embedding = self._guided(fakes.clean, micro_batch.rng)
                 self.timer.mark("discriminator")
             # After the heads, the backward pass goes through what was worked out last before them.
             later = "features" if embedding is shown.embedding else "guidance"
             self.timer.on_gradient([*shown.fake_taps, embedding], later)
             stages = self.discriminator.stages(shown.fake)
             outs = self.discriminator(shown.fake_taps, stages)
-            logits = self.discriminator.logits(outs, part.c_fake)
+            logits = self.discriminator.logits(outs, micro_batch.c_fake)
             adversarial = over_heads(
                 [-head.mean() for head in logits[:count]]
-                + [relativistic(*pair) for pair in zip(logits[count:], part.paired[count:], strict=True)],
+                + [relativistic(*pair) for pair in zip(logits[count:], micro_batch.paired[count:], strict=True)],
                 weights,
             )
-            every_fake = self.discriminator.every_logit(outs, part.every_c)
-            text = over_heads([matching(head, part.own_fake) for head in every_fake], weights)
+            every_fake = self.discriminator.every_logit(outs, micro_batch.every_c)
+            text = over_heads([matching(head, micro_batch.own_fake) for head in every_fake], weights)
             loss = adversarial + config.matching_fake * text + config.diversity * (1 - fakes.diversity).relu()
             figures = {}
             if embedding is not None:
-                distance = spherical_distance(embedding.to(part.c), part.c_fake).mean()
+                distance = spherical_distance(embedding.to(micro_batch.c), micro_batch.c_fake).mean()
                 loss = loss + config.guidance * distance
                 figures["guidance"] = distance.detach()
         if self.reconstruction is not None and fakes.divergence is not None:
-            half = part.half
+            half = micro_batch.half
             with torch.no_grad(), self.autocast():
                 wanted = self.discriminator.stages(shown.real[:half])
-            seen = [(a[:half].to(part.c), b.to(part.c)) for a, b in zip(stages, wanted, strict=True)]
+            seen = [(a[:half].to(micro_batch.c), b.to(micro_batch.c)) for a, b in zip(stages, wanted, strict=True)]
             rebuilding, error = self.reconstruction.loss(
-                fakes.reconstructions, part.real[:half], fakes.divergence, seen
+                fakes.reconstructions, micro_batch.real[:half], fakes.divergence, seen
             )
             loss = loss + config.reconstruction * rebuilding
             figures |= {"error": error, "divergence": fakes.divergence.detach()}
         if config.pairs:
             figures["diversity"] = fakes.diversity.detach()
-        return loss, figures | {"loss_g": adversarial.detach(), "match_fake": _first(every_fake, part.own_fake)}
+        return loss, figures | {"loss_g": adversarial.detach(), "match_fake": _first(every_fake, micro_batch.own_fake)}
 
     def _weights(self, taps: Sequence[Tensor] = ()) -> list[float]:
         """What each output counts that the discriminator gives for these taps."""

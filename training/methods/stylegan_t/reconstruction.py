@@ -14,7 +14,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -89,12 +88,3 @@ class Reconstruction:
         likelihood = torch.stack([0.5 * error.log() for error in errors]).mean()
         excess = CAPACITY_WEIGHT * (divergence - self.nats).relu() / difference[0].numel()
         return likelihood + excess, errors[0].detach()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Encoder and optimiser; the generator's weights are the trainer's."""
-        return {"encoder": self.encoder.state_dict(), "optimiser": self.optimiser.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
-        self.encoder.load_state_dict(state["encoder"])
-        self.optimiser.load_state_dict(state["optimiser"])

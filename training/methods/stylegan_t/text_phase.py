@@ -104,14 +104,12 @@ class TextPhase:
         if self.ema is not None:
             self.ema.update(self.tower.module, batch=batch, images_seen=images_seen)
 
-    def state_dict(self) -> dict[str, Any] | None:
-        """What has been learnt; None where nothing is."""
-        if self.ema is None:
-            return None
-        return {"tower": self.tower.module.state_dict(), "ema": self.ema.module.state_dict()}
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What has been learnt, by name; nothing where nothing is."""
+        return {} if self.ema is None else {"text": self.tower.module, "text_ema": self.ema.module}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
-        if self.ema is not None:
-            self.tower.module.load_state_dict(state["tower"])
-            self.ema.module.load_state_dict(state["ema"])
+    def double(self) -> None:
+        """Compute in float64."""
+        self.tower.double()
+        self._average.double()

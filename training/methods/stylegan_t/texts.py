@@ -1,4 +1,4 @@
-"""Captions as embeddings: what the discriminator is told, which is the CLIP's, and what the generator is told."""
+"""Captions as embeddings: the CLIP's for the discriminator, and those that condition the generator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.methods.stylegan_t.text_phase import ConditioningModel, TextPhase
 
 
 class TextEmbeddings:
-    """Encodes captions, or remembers them encoded."""
+    """Text embeddings of captions, computed when asked for or beforehand for a whole data set."""
 
     def __init__(
         self, clip: ConditioningModel, own: TextPhase | None, device: torch.device, dtype: torch.dtype
@@ -22,29 +22,35 @@ class TextEmbeddings:
         """`own` is the tower that conditions the generator where that is not the CLIP's."""
         self.clip, self.own, self.device, self.dtype = clip, own, device, dtype
         self._weights = weight_dtype(dtype)
-        self._known: EmbeddingTable | None = None
-        self._known_told: EmbeddingTable | None = None
+        self._known_discriminator: EmbeddingTable | None = None
+        self._known_generator: EmbeddingTable | None = None
 
-    def judged(self, captions: list[str]) -> Tensor:
+    def for_discriminator(self, captions: list[str]) -> Tensor:
         """[N, D] for the discriminator and guidance."""
-        found = self._encode(captions) if self._known is None else self._known(captions, self.device)
-        return found.to(self._weights)
+        embeddings = (
+            self._encode(captions)
+            if self._known_discriminator is None
+            else self._known_discriminator(captions, self.device)
+        )
+        return embeddings.to(self._weights)
 
-    def told(self, captions: list[str]) -> Tensor:
+    def for_generator(self, captions: list[str]) -> Tensor:
         """[N, D] for the generator from its own tower, with gradients in the text phase."""
         assert self.own is not None
-        found = self.own.encode(captions) if self._known_told is None else self._known_told(captions, self.device)
-        return found.to(self._weights)
+        embeddings = (
+            self.own.encode(captions) if self._known_generator is None else self._known_generator(captions, self.device)
+        )
+        return embeddings.to(self._weights)
 
-    def know(self, data: Data, *, progress: bool = True) -> None:
+    def precompute(self, data: Data, *, progress: bool = True) -> None:
         """Work out the embeddings of all captions now, or find them in the cache, where the captions are known."""
         captions = captions_of(data)
         if captions is not None:
-            self._known = self._learn(captions, self.clip.tower, self._encode, progress)
+            self._known_discriminator = self._precompute(captions, self.clip.tower, self._encode, progress)
             if self.own is not None and not self.own.learns:
-                self._known_told = self._learn(captions, self.own.tower, self.own.encode, progress)
+                self._known_generator = self._precompute(captions, self.own.tower, self.own.encode, progress)
 
-    def _learn(self, captions: list[str], tower: TextTower, encode: Encode, progress: bool) -> EmbeddingTable:
+    def _precompute(self, captions: list[str], tower: TextTower, encode: Encode, progress: bool) -> EmbeddingTable:
         key = encoder_key(tower.text_spec(), tower.text_state_dict(), str(self.device.type), str(self.dtype))
         return precompute_texts(captions, encode, key=key, dim=tower.embed_dim, cache=cache_folder(), progress=progress)
 

@@ -10,13 +10,11 @@ import torch
 
 from core.checkpoints import load
 from core.runlog import read_log
-from tests.training.small import SMALL, same, state_of
+from tests.training.small import SMALL, opened, same, state_of, train
 from training.config import GanConfig
-from training.datasets.folder import load_folder
-from training.engine.trainer import GanTrainer
 from training.errors import RunError
 from training.methods.stylegan_t.growth import resolve, trainable_parameters
-from training.runs.run import resume, train
+from training.runs.run import resume
 
 GROW = replace(SMALL, preset="start", resolution=0, growth=2, kimg=0.008, base_channels=0, max_channels=0, z_dim=0)
 FINE_TUNE = replace(
@@ -46,7 +44,7 @@ def test_a_generator_grows_from_run_to_run(small: Path, small_data: Path, small_
         train(replace(GROW, frozen_to=side // 2), small_data, small_clip, bigger, start=run)
         header = load(bigger / "latest.safetensors").header
         assert header.config == {**load(run / "latest.safetensors").header.config, "resolution": side}
-        before, after = load(run / "latest.safetensors").part("generator"), state_of(bigger)["generator"]
+        before, after = load(run / "latest.safetensors").part("generator"), state_of(bigger)["modules"]["generator"]
         for name, tensor in after.items():
             old = name in before
             trained = "to_rgb" in name or (not old and "noise_const" not in name)
@@ -57,26 +55,24 @@ def test_a_generator_grows_from_run_to_run(small: Path, small_data: Path, small_
     # Some of the new block has moved too, and with nothing frozen everything has.
     free = tmp_path / "free"
     train(GROW, small_data, small_clip, free, start=small)
-    before, after = load(small / "latest.safetensors").part("generator"), state_of(free)["generator"]
+    before, after = load(small / "latest.safetensors").part("generator"), state_of(free)["modules"]["generator"]
     for name in ("mapping.hidden.weight", "input.weight", "blocks.0.layers.0.weight", "blocks.1.to_rgb.weight"):
         assert not torch.equal(before[name].float(), after[name]), name
-    assert state_of(free)["generator"]["blocks.2.to_rgb.weight"].abs().max() > 0
+    assert state_of(free)["modules"]["generator"]["blocks.2.to_rgb.weight"].abs().max() > 0
 
 
 def test_what_is_frozen_has_no_optimiser(small_data: Path, small_clip: Path) -> None:
-    from core.perception.clip import load_clip
-
     config = replace(SMALL, resolution=32, frozen_to=16)
-    trainer = GanTrainer(config, load_folder(small_data, 32), load_clip(small_clip), torch.device("cpu"))
-    names = {name for name, parameter in trainer.generator.named_parameters() if parameter.requires_grad}
+    _, method = opened(config, small_data, small_clip)
+    names = {name for name, parameter in method.generator.named_parameters() if parameter.requires_grad}
     assert {name.rpartition(".to_rgb")[0] or name.split(".layers")[0] for name in names} == {
         "blocks.0",
         "blocks.1",
         "blocks.2",
     }
     assert not any(name.startswith(("blocks.0.layers", "blocks.1.layers", "mapping", "input")) for name in names)
-    (group,) = trainer.optimiser_g.param_groups
-    assert len(group["params"]) == len(names) == len(trainable_parameters(trainer.generator))
+    (group,) = method.optimiser_g.param_groups
+    assert len(group["params"]) == len(names) == len(trainable_parameters(method.generator))
 
 
 def test_what_cannot_grow_says_why(small: Path, small_data: Path, small_clip: Path, tmp_path: Path) -> None:
@@ -95,23 +91,21 @@ def test_what_cannot_grow_says_why(small: Path, small_data: Path, small_clip: Pa
 
 
 def test_the_mean_latent_follows_the_mapping(small_data: Path, small_clip: Path) -> None:
-    from core.perception.clip import load_clip
-
     config: GanConfig = replace(SMALL, learning_rate_g=1e-9)
-    trainer = GanTrainer(config, load_folder(small_data, 16), load_clip(small_clip), torch.device("cpu"))
-    expected, update = trainer.generator.f_avg.clone(), trainer.generator.mapping.update_average
+    trainer, method = opened(config, small_data, small_clip)
+    expected, update = method.generator.f_avg.clone(), method.generator.mapping.update_average
     means = []
 
     def follow(f: torch.Tensor) -> None:
         means.append(f.mean(dim=0))
         update(f)
 
-    trainer.generator.mapping.update_average = follow  # type: ignore[method-assign]
+    method.generator.mapping.update_average = follow  # type: ignore[method-assign]
     for _ in range(3):
         trainer.step()
         expected = 0.995 * expected + 0.005 * means[-1]
-    torch.testing.assert_close(trainer.generator.f_avg, expected)
-    torch.testing.assert_close(trainer.ema.module.f_avg, expected)
+    torch.testing.assert_close(method.generator.f_avg, expected)
+    torch.testing.assert_close(method.ema.module.f_avg, expected)
     assert expected.abs().max() > 0
 
 
@@ -125,7 +119,7 @@ def test_few_pictures_tune_a_checkpoint_alone(small: Path, small_data: Path, sma
     start.unlink()
     resume(tmp_path / "stopped", settings=["kimg=0.04"])
     assert same(state_of(tmp_path / "whole"), state_of(tmp_path / "stopped"))
-    assert state_of(tmp_path / "whole")["augment"] == state_of(tmp_path / "stopped")["augment"]
+    assert state_of(tmp_path / "whole")["method"]["augment"] == state_of(tmp_path / "stopped")["method"]["augment"]
     before, after = load(small / "latest.safetensors"), load(tmp_path / "whole" / "latest.safetensors")
     assert same(before.part("text"), after.part("text"))
     assert not same(before.part("generator"), after.part("generator"))

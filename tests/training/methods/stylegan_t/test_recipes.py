@@ -11,9 +11,8 @@ from core.checkpoints import load
 from core.engine import Engine
 from core.request import RenderRequest
 from core.runlog import read_log
-from tests.training.small import SHAPE, SMALL
+from tests.training.small import SHAPE, SMALL, train
 from training.methods.stylegan_t.recipes import GAN_RECIPES, gan_recipe
-from training.runs.run import train
 
 STAND_INS = ("batch=4", "kimg=0.012", "log_steps=1", "grid_seeds=1", "prompts=a", "evaluate_kimg=0", "critic_kimg=0")
 GROWN = {"grow": 32, "text-encoder": 16, "fine-tune": 16}
