@@ -7,8 +7,8 @@ precision. Requests are hashable and compare by value; equal requests give bit-e
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
-from typing import Literal, Self, get_args
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,34 @@ PSI_LIMIT = 10.0
 # More styles than any generator takes; a range of layers that ends here means "to the last".
 LAYER_LIMIT = 64
 AMOUNT_LIMIT = 100.0
-NOISE_STRENGTH_LIMIT = 10.0
 # A picture on its way from another that is itself on its way, and so on.
 ORIGIN_DEPTH = 8
+
+
+Number = TypeVar("Number", int, float)
+
+
+def bounded(default: Number, low: float, high: float) -> Number:
+    """A dataclass field of a number with its bounds (`check_bounds`, `bounds_of`); of an integer where they are."""
+    return field(default=default, metadata={"bounds": (low, high)})
+
+
+def bounds_of(kind: Any, name: str) -> tuple[float, float]:
+    """The bounds of a field of a dataclass. Raises `KeyError` for a field without."""
+    bounds: tuple[float, float] = {item.name: item.metadata for item in fields(kind)}[name]["bounds"]
+    return bounds
+
+
+def check_bounds(value: Any) -> None:
+    """Raises `ValueError` for a field of a dataclass that is beyond its bounds, or no number."""
+    for item in fields(value):
+        if "bounds" not in item.metadata:
+            continue
+        (low, high), number = item.metadata["bounds"], getattr(value, item.name)
+        if isinstance(low, int):
+            _check_integer(item.name, number, low, high)
+        else:
+            _check_number(item.name, number, low, high)
 
 
 def _check_number(name: str, value: float, low: float, high: float) -> None:
@@ -108,19 +133,17 @@ class SynthesisOptions:
     """
 
     noise: NoiseMode = "const"
-    noise_seed: int = 0
+    noise_seed: int = bounded(0, 0, SEED_LIMIT - 1)
     """Which noise is drawn when `noise` is "random"."""
-    noise_strength: float = 1.0
+    noise_strength: float = bounded(1.0, 0.0, 10.0)
     """Times the strength that the model has learnt."""
     transform: tuple[float, ...] = IDENTITY_TRANSFORM
     """Row-major 3 x 3 matrix that moves and turns the generator's input, for families that have one."""
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         if self.noise not in NOISE_MODES:
             raise ValueError(f"noise: expected one of {', '.join(NOISE_MODES)}, got {self.noise!r}")
-        if not 0 <= self.noise_seed < SEED_LIMIT:
-            raise ValueError(f"noise_seed: expected an integer from 0 to 2**32 - 1, got {self.noise_seed!r}")
-        _check_number("noise_strength", self.noise_strength, 0.0, NOISE_STRENGTH_LIMIT)
         if len(self.transform) != 9 or not all(math.isfinite(v) for v in self.transform):
             raise ValueError(
                 f"transform: expected 9 finite numbers (a 3 x 3 matrix, row by row), got {self.transform!r}"
@@ -144,7 +167,7 @@ class SynthesisOptions:
         )
 
 
-_OPTION_NAMES = tuple(field.name for field in fields(SynthesisOptions))
+_OPTION_NAMES = tuple(item.name for item in fields(SynthesisOptions))
 DEFAULT_OPTIONS = SynthesisOptions()
 
 
@@ -173,17 +196,17 @@ class RenderRequest(SynthesisOptions):
     """The third and fourth, reached at `blend_y` 1 with `blend` 0 and 1: A B above, C D below."""
     label_c: int = 0
     label_d: int = 0
-    blend: float = 0.0
+    blend: float = bounded(0.0, 0.0, 1.0)
     """0 is A, 1 is B. Between them a text embedding moves along the sphere; between classes w moves on a straight line.
     """
-    blend_y: float = 0.0
+    blend_y: float = bounded(0.0, 0.0, 1.0)
     """0 is between A and B, 1 is between C and D."""
-    seed_x: float = 0.0
+    seed_x: float = bounded(0.0, -float(SEED_LIMIT), float(SEED_LIMIT))
     """Place on the seed plane; at integers the seed is (x + 100 y) mod 2**32, between them w is blended."""
-    seed_y: float = 0.0
-    psi: float = 1.0
+    seed_y: float = bounded(0.0, -float(SEED_LIMIT), float(SEED_LIMIT))
+    psi: float = bounded(1.0, -PSI_LIMIT, PSI_LIMIT)
     """Truncation: 1 is none, 0 the average latent of this prompt."""
-    cutoff: int = LAYER_LIMIT
+    cutoff: int = bounded(LAYER_LIMIT, 0, LAYER_LIMIT)
     """How many layers, coarsest first, truncation acts on."""
     layer_psi: tuple[float | None, ...] = ()
     """A psi of its own for each layer, whatever the cutoff; None, and layers beyond, follow `psi` and `cutoff`."""
@@ -195,23 +218,13 @@ class RenderRequest(SynthesisOptions):
     """Another picture that this one is on its way from: styles move on a straight line, the synthesis options are
     this one's.
     """
-    arrived: float = 1.0
+    arrived: float = bounded(1.0, 0.0, 1.0)
     """How far it has come from `origin`; counts only with one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, low, high in (
-            ("blend", 0.0, 1.0),
-            ("blend_y", 0.0, 1.0),
-            ("arrived", 0.0, 1.0),
-            ("psi", -PSI_LIMIT, PSI_LIMIT),
-            ("seed_x", -float(SEED_LIMIT), float(SEED_LIMIT)),
-            ("seed_y", -float(SEED_LIMIT), float(SEED_LIMIT)),
-        ):
-            _check_number(name, getattr(self, name), low, high)
         for name in ("label", "label_b", "label_c", "label_d"):
             _check_label(name, getattr(self, name))
-        _check_integer("cutoff", self.cutoff, 0, LAYER_LIMIT)
         if len(self.layer_psi) > LAYER_LIMIT:
             raise ValueError(f"layer_psi: expected at most {LAYER_LIMIT} numbers, got {len(self.layer_psi)}")
         for psi in self.layer_psi:

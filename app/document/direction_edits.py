@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.document.scene import Scene
-from core.request import AMOUNT_LIMIT, Push
+from core.request import Push
 from core.vectors import Vector, digest_of
 
 
@@ -13,12 +13,6 @@ def with_push(scene: Scene, vector: Vector) -> Scene:
     """With a slider for a direction, at 0, in the layers that it was made for."""
     push = Push(direction=vector.id, first=vector.first, stop=vector.stop)
     return replace(scene, pushes=(*scene.pushes, push))
-
-
-def with_amount(scene: Scene, index: int, amount: float) -> Scene:
-    """A push moved to an amount, which is clamped."""
-    amount = min(max(amount, -AMOUNT_LIMIT), AMOUNT_LIMIT)
-    return _with_pushes(scene, index, replace(scene.pushes[index], amount=amount))
 
 
 def with_push_layers(scene: Scene, index: int, first: int, stop: int) -> Scene:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -23,13 +23,10 @@ from app.document.scene import Scene
 from core.request import SEED_LIMIT, RenderRequest
 from core.timeline import interpolate, stretch
 
-# They say how time passes or how the window follows, so they cannot themselves be functions of the timeline's time.
-_NO_TRACK = ("crossfade", "loop_seconds")
-
 
 def trackable(scene: Scene) -> tuple[Control, ...]:
     """The controls that can have a track."""
-    return tuple(control for control in controls_of(scene) if control.id not in _NO_TRACK)
+    return tuple(control for control in controls_of(scene) if control.trackable)
 
 
 def request_at(scene: Scene, seconds: float) -> RenderRequest:
@@ -141,13 +138,10 @@ def track_value(scene: Scene, track: Track, seconds: float) -> float:
 def _tracked(scene: Scene, values: dict[str, float]) -> Scene:
     if not values:
         return scene
-    for control in _chosen(controls_of(scene), values):
-        scene = control.set(scene, values[control.id])
+    for control in trackable(scene):
+        if control.id in values:
+            scene = control.set(scene, values[control.id])
     return scene
-
-
-def _chosen(controls: Sequence[Control], values: dict[str, float]) -> list[Control]:
-    return [control for control in controls if control.id in values and control.id not in _NO_TRACK]
 
 
 # Music

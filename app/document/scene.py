@@ -6,14 +6,13 @@ a time, and nothing else decides the picture.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from app.document.parts import LONGEST_S, MARKS, SceneKeyframe, Snapshot, Track, check_easing, check_rising
 from core import values
-from core.request import SEED_LIMIT, RenderRequest
+from core.request import SEED_LIMIT, RenderRequest, bounded
 from core.timeline import EasingName
 
 SCHEMA_VERSION = 2
@@ -42,41 +41,41 @@ class SceneError(ValueError):
 class Scene(RenderRequest):
     """The explorer's document. Raises `SceneError` for values out of range."""
 
-    crossfade: float = 0.25
+    crossfade: float = bounded(0.25, 0.0, LONGEST_CROSSFADE_S)
     """Seconds in which the picture goes over to another prompt, class or snapshot; 0 cuts."""
     path: PathShape = "circle"
     """The way that play takes: over the seed plane from (seed_x, seed_y) and back, or from A to B and back."""
-    path_size: float = 1.0
+    path_size: float = bounded(1.0, 0.0, 1000.0)
     """How far the path goes, in seeds: the circle's radius, half of the line's length."""
-    path_seed: int = 0
+    path_seed: int = bounded(0, 0, SEED_LIMIT - 1)
     """Which random walk or noise loop."""
     path_loops: bool = True
     """Whether a random walk comes back after each round; else it goes on for ever. Other paths always do."""
-    loop_seconds: float = 8.0
+    loop_seconds: float = bounded(8.0, 0.1, 3600.0)
     """Seconds for one round."""
-    zoom: int = 0
+    zoom: int = bounded(0, 0, ZOOM_LIMIT)
     """Screen pixels for each of the picture's; 0 is the largest that fits."""
     smooth: bool = False
     """Smooth instead of nearest filtering on screen."""
     checkpoint: str = ""
     """Path of the checkpoint; empty is the bundled one."""
     snapshots: tuple[Snapshot, ...] = ()
-    morph_seconds: float = 1.5
+    morph_seconds: float = bounded(1.5, 0.0, LONGEST_MORPH_S)
     """Seconds in which the picture goes over to a snapshot that was clicked."""
     morph_easing: EasingName = "smooth"
     compare: Compare = "off"
     """Whether snapshot B is shown beside the picture, or over a part of it."""
-    wipe: float = 0.5
+    wipe: float = bounded(0.5, 0.0, 1.0)
     """Where the line between the two is, from the left."""
     keyframes: tuple[SceneKeyframe, ...] = ()
     """In order of time; with any, play follows them instead of the path."""
     tracks: tuple[Track, ...] = ()
-    duration: float = 8.0
+    duration: float = bounded(8.0, 0.1, LONGEST_S)
     """The timeline's length in seconds."""
     loop: bool = True
     """Whether the timeline begins again at its end."""
-    bpm: float = 120.0
-    beats_per_bar: int = 4
+    bpm: float = bounded(120.0, *BPM_LIMITS)
+    beats_per_bar: int = bounded(4, 1, 32)
     snap: bool = False
     """Whether keyframes and points keep to beats."""
     unit: TimeUnit = "seconds"
@@ -93,21 +92,6 @@ class Scene(RenderRequest):
             raise SceneError(f"path: expected one of {', '.join(PATH_SHAPES)}, got {self.path!r}")
         if len(self.quick_prompts) > QUICK_PROMPTS:
             raise SceneError(f"quick_prompts: expected at most {QUICK_PROMPTS}, got {len(self.quick_prompts)}")
-        for name, low, high in (
-            ("morph_seconds", 0.0, LONGEST_MORPH_S),
-            ("wipe", 0.0, 1.0),
-            ("duration", 0.1, LONGEST_S),
-            ("bpm", *BPM_LIMITS),
-            ("beats_per_bar", 1, 32),
-            ("crossfade", 0.0, LONGEST_CROSSFADE_S),
-            ("path_size", 0.0, 1000.0),
-            ("loop_seconds", 0.1, 3600.0),
-            ("path_seed", 0, SEED_LIMIT - 1),
-            ("zoom", 0, ZOOM_LIMIT),
-        ):
-            value = getattr(self, name)
-            if not math.isfinite(value) or not low <= value <= high:
-                raise SceneError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
         for name, choices in (("compare", COMPARES), ("unit", TIME_UNITS)):
             if getattr(self, name) not in choices:
                 raise SceneError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")

@@ -148,7 +148,7 @@ def _write_seed(scene: Scene, seed: int) -> Scene:
 
 
 def _control(control: Control) -> Address:
-    low, high = control.limit or (control.low, control.high)
+    low, high = control.limit
     return Address(
         path=f"{PREFIX}/{control.id}",
         kind="whole" if control.whole else "number",

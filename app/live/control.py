@@ -47,9 +47,6 @@ RECENT_SOURCES = 8
 ACTIONS_A_FRAME = 32
 SEVERAL = "live controls"
 
-# Of the scene and not of a request: sound leaves them alone.
-NOT_FOR_SOUND = ("crossfade", "path_size", "loop_seconds")
-
 
 @dataclass(frozen=True)
 class LiveServices:
@@ -401,7 +398,7 @@ class LiveControl:
         self._beats = heard.beats
         for name in SIGNALS:
             self.levels[Source(kind="audio", name=name)] = heard.signal(name)
-        controls = {control.id: control for control in controls_of(scene) if control.id not in NOT_FOR_SOUND}
+        controls = {control.id: control for control in controls_of(scene) if control.modulated}
         offsets: list[tuple[Control, float]] = []
         for modulator in self._modulators:
             mapping = modulator.mapping

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-PSI = "Truncation: 0 is the most typical picture, 1 the model's full variety, above 1 it exaggerates."
-CUTOFF = "How many layers, from the coarsest on, truncation acts on; the finer ones keep their variety."
+from app.document.controls import control
+
+PSI = control("psi").help
+CUTOFF = control("cutoff").help
 W = "The style that every layer draws with: the mapping network makes it from the seed, with the prompt or the class."
 
 WORDS: tuple[tuple[str, str], ...] = (("psi", PSI), ("cutoff", CUTOFF), ("w", W))

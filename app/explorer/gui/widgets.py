@@ -10,6 +10,7 @@ from dataclasses import replace
 from imgui_bundle import ImVec2, ImVec4, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
+from app.document.controls import Control
 from app.document.fields import with_field
 from app.document.history import History
 from app.document.scene import Scene
@@ -79,47 +80,73 @@ def reset_width() -> float:
 
 
 def reset_button(history: History, name: str, *fields: str) -> None:
-    """At the row's right end: back to the default; greyed when it is there."""
-    at_default = all(getattr(history.scene, field) == getattr(_DEFAULT, field) for field in fields)
+    """At the row's right end: fields of the scene back to their defaults; greyed when they are there."""
+    if _reset(name, all(getattr(history.scene, field) == getattr(_DEFAULT, field) for field in fields)):
+        values = {field: getattr(_DEFAULT, field) for field in fields}
+        history.step(f"reset {name}", lambda scene: replace(scene, **values))
+
+
+def _reset(name: str, at_default: bool) -> bool:
+    """The reset button at a row's right end, greyed at the default; whether it was pressed."""
     imgui.same_line(0, 4)
     imgui.begin_disabled(at_default)
     imgui.push_style_color(imgui.Col_.button, ImVec4(0, 0, 0, 0))
     imgui.push_style_color(imgui.Col_.text, theme.colour.faint if at_default else theme.colour.dim)
-    if square_button(f"{icons.ICON_FA_ARROW_ROTATE_LEFT}###reset {name}"):
-        values = {field: getattr(_DEFAULT, field) for field in fields}
-        history.step(f"reset {name}", lambda scene: replace(scene, **values))
+    pressed = square_button(f"{icons.ICON_FA_ARROW_ROTATE_LEFT}###reset {name}")
     imgui.pop_style_color(2)
     imgui.end_disabled()
     if not at_default:
         tooltip(f"Reset {name}")
+    return pressed
 
 
-def slider_row(
-    history: History,
-    field: str,
-    label: str,
-    low: float,
-    high: float,
-    help_text: str,
-    *,
-    limit: tuple[float, float] | None = None,
-    shown: str = "%.2f",
-    logarithmic: bool = False,
-) -> None:
-    """A float of the scene as a slider. Values that are typed go up to `limit`."""
-    row_label(label, help_text)
+def slider_row(history: History, control: Control, *, shown: str = "") -> None:
+    """A control as a slider with label, help and reset. `shown` is another format for its value than its own."""
+    name = control.row or control.label
+    row_label(name, control.help)
     imgui.set_next_item_width(-reset_width() - 4)
-    flags = imgui.SliderFlags_.none if limit else imgui.SliderFlags_.always_clamp
-    if logarithmic:
+    low, high = control.low, control.high
+    flags = imgui.SliderFlags_.always_clamp if control.limit == (low, high) else imgui.SliderFlags_.none
+    if control.logarithmic:
         flags |= imgui.SliderFlags_.logarithmic
     changed, value = slider(
-        history, f"##{field}", label, lambda scene: getattr(scene, field), low, high, shown=shown, flags=flags
+        history, f"##{control.id}", name, control.read, low, high, shown=shown or control.shown, flags=flags
     )
     if changed:
-        edit_number(history, field, label, value, *(limit or (low, high)))
+        edit_control(history, control, name, value)
     end_of_edit(history)
-    tooltip(help_text)
-    reset_button(history, label, field)
+    tooltip(control.help)
+    _reset_control(history, control, name)
+
+
+def _reset_control(history: History, control: Control, name: str) -> None:
+    # What comes back from a matrix is rounded.
+    at_default = abs(control.read(history.scene) - control.default) < 1e-9
+    if _reset(name, at_default):
+        history.step(f"reset {name}", lambda scene: control.set(scene, control.default))
+
+
+def drag_control(history: History, control: Control, name: str, speed: float) -> None:
+    """A control as a number to drag or to type, whose edits are steps called `name`; `speed` is a pixel's worth."""
+    item, value = f"##{control.id}", control.read(history.scene)
+    low, high = control.limit
+    if control.whole:
+        changed, value = imgui.drag_int(item, int(min(value, high)), speed, int(low), int(high), control.shown)
+    else:
+        changed, value = imgui.drag_float(item, value, speed, low, high, control.shown)
+    if changed:
+        edit_control(history, control, name, value)
+    end_of_edit(history)
+    tooltip(control.help)
+
+
+def edit_control(history: History, control: Control, name: str, value: float) -> None:
+    """Within a gesture, set a control, clamped; what is no number changes nothing."""
+    if value != value:
+        return
+    low, high = control.limit
+    clamped = min(max(value, low), high)
+    history.apply(name, lambda scene: control.set(scene, clamped))
 
 
 def slider(
@@ -195,14 +222,6 @@ def _pointed_at() -> bool:
     origin, width = imgui.get_cursor_screen_pos(), imgui.calc_item_width()
     corner = ImVec2(origin.x + width, origin.y + imgui.get_frame_height())
     return bool(imgui.is_mouse_hovering_rect(origin, corner))
-
-
-def edit_number(history: History, field: str, name: str, value: float, low: float, high: float) -> None:
-    """Within a gesture, set a float of the scene, clamped; what is no number changes nothing."""
-    if value != value:
-        return
-    clamped = min(max(value, low), high)
-    history.apply(name, lambda scene: with_field(scene, field, clamped))
 
 
 def set_field(history: History, name: str, field: str, value: object) -> None:

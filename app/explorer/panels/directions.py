@@ -7,12 +7,14 @@ from dataclasses import replace
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
-from app.document.direction_edits import with_amount, with_push, with_push_layers, without_push
+from app.document.controls import push_control
+from app.document.direction_edits import with_push, with_push_layers, without_push
 from app.document.history import History
 from app.explorer.actions import by_id
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import (
     dim_text,
+    edit_control,
     end_of_edit,
     fitted,
     reset_width,
@@ -91,16 +93,15 @@ class DirectionsPanel:
         reach = REACH * (vector.scale if vector is not None else 1.0)
         imgui.begin_disabled(vector is None)
         imgui.set_next_item_width(-reset_width() - 4)
-        changed, amount = slider(
-            history, "##amount", f"push {name}", lambda scene: scene.pushes[index].amount, -reach, reach
-        )
-        if changed and amount == amount:
-            history.apply(f"push {name}", lambda scene: with_amount(scene, index, amount))
+        control = push_control(index, push)
+        changed, amount = slider(history, "##amount", f"push {name}", control.read, -reach, reach)
+        if changed:
+            edit_control(history, control, f"push {name}", amount)
         end_of_edit(history)
         tooltip(f"How far along {name}. Double-click types a value.")
         imgui.same_line(0, 4)
         if icon_button(icons.ICON_FA_ARROW_ROTATE_LEFT, "reset", f"Back to 0: {name}", enabled=push.amount != 0.0):
-            history.step(f"reset {name}", lambda scene: with_amount(scene, index, 0.0))
+            history.step(f"reset {name}", lambda scene: control.set(scene, control.default))
         row_label("", "")
         changed, first, stop = layer_range(
             "layers", push.first, push.stop, self._session.models.info.num_ws, -reset_width() - 4

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from imgui_bundle import icons_fontawesome_6 as icons
 from imgui_bundle import imgui
 
+from app.document.controls import control
 from app.document.history import History
 from app.explorer.actions import by_id
-from app.explorer.gui.glossary import CUTOFF, PSI
 from app.explorer.gui.widgets import (
-    edit_number,
+    drag_control,
     end_of_edit,
     reset_button,
     reset_width,
@@ -23,13 +21,12 @@ from app.explorer.gui.widgets import (
 )
 from app.explorer.panels.layer_psi import LayerPsi
 from app.explorer.session import Session
-from core.request import LAYER_LIMIT, PSI_LIMIT, SEED_LIMIT, NoiseMode
+from core.request import LAYER_LIMIT, NoiseMode
 
 SEED_HELP = (
     "The seed picks one of the many pictures of a prompt; between whole numbers the picture glides from one to the "
     "next. Drag the picture itself to walk, or step with the arrow keys."
 )
-STRENGTH_HELP = "How strong the grain is, times what the model learnt; 0 is without."
 NOISE_HELP = "Fine grain that the generator adds at every layer: the same for all pictures, drawn from a seed, or none."
 NOISE_LABELS: dict[NoiseMode, str] = {"const": "constant", "random": "random", "none": "off"}
 
@@ -45,27 +42,22 @@ class LatentPanel:
 
     def draw(self, history: History) -> None:
         self._seed(history)
-        slider_row(history, "psi", "psi", -1.0, 2.0, PSI, limit=(-PSI_LIMIT, PSI_LIMIT))
+        slider_row(history, control("psi"))
         info = self._session.models.info
         self._cutoff(history, info.num_ws if info is not None else LAYER_LIMIT)
         self._layer_psi.draw(history)
         imgui.begin_disabled(info is not None and not info.has_noise)
         self._noise(history)
-        slider_row(history, "noise_strength", "strength", 0.0, 2.0, STRENGTH_HELP, limit=(0.0, 10.0))
+        slider_row(history, control("noise_strength"))
         imgui.end_disabled()
 
     def _seed(self, history: History) -> None:
         row_label("seed x, y", SEED_HELP)
         spacing, square = 6.0, imgui.get_frame_height()
         width = (imgui.get_content_region_avail().x - reset_width() - 4 - square - 2 * spacing) / 2
-        limit = float(SEED_LIMIT)
         for field in ("seed_x", "seed_y"):
             imgui.set_next_item_width(width)
-            changed, value = imgui.drag_float(f"##{field}", getattr(history.scene, field), 0.01, -limit, limit, "%.2f")
-            if changed:
-                edit_number(history, field, "seed", value, -limit, limit)
-            end_of_edit(history)
-            tooltip(SEED_HELP)
+            drag_control(history, control(field), "seed", 0.01)
             imgui.same_line(0, spacing)
         surprise = by_id("surprise")
         if square_button(f"{icons.ICON_FA_DICE}###surprise"):
@@ -75,16 +67,17 @@ class LatentPanel:
 
     def _cutoff(self, history: History, layers: int) -> None:
         """The last place of the slider is "all layers", whatever the model has."""
-        row_label("cutoff", CUTOFF)
+        cutoff_control = control("cutoff")
+        row_label("cutoff", cutoff_control.help)
         imgui.set_next_item_width(-reset_width() - 4)
         cutoff = min(history.scene.cutoff, layers)
         shown = "all layers" if cutoff == layers else "no layer" if cutoff == 0 else f"%d of {layers} layers"
         changed, value = imgui.slider_int("##cutoff", cutoff, 0, layers, shown, imgui.SliderFlags_.always_clamp)
         if changed:
             wanted = LAYER_LIMIT if value >= layers else value
-            history.apply("cutoff", lambda scene: replace(scene, cutoff=wanted))
+            history.apply("cutoff", lambda scene: cutoff_control.set(scene, wanted))
         end_of_edit(history)
-        tooltip(CUTOFF)
+        tooltip(cutoff_control.help)
         reset_button(history, "cutoff", "cutoff")
 
     def _noise(self, history: History) -> None:
@@ -103,11 +96,5 @@ class LatentPanel:
         if seeded:
             imgui.same_line(0, spacing)
             imgui.set_next_item_width((width - spacing) / 2)
-            largest = 2**31 - 1  # of the widget; a scene may hold larger ones
-            changed, value = imgui.drag_int("##noise_seed", min(scene.noise_seed, largest), 0.1, 0, largest, "seed %d")
-            if changed:
-                seed = min(max(value, 0), largest)
-                history.apply("noise seed", lambda scene: replace(scene, noise_seed=seed))
-            end_of_edit(history)
-            tooltip("Which random noise is drawn; equal seeds give equal noise.")
+            drag_control(history, control("noise_seed"), "noise seed", 0.1)
         reset_button(history, "noise", "noise", "noise_seed")

@@ -16,7 +16,7 @@ from app.explorer.gui import theme
 from app.explorer.gui.widgets import dim_text, fitted, row_label, square_button, tooltip, wide_button, wrapped_text
 from app.live.addresses import LIVE_ACTIONS
 from app.live.audio import SIGNALS
-from app.live.control import NOT_FOR_SOUND, Learn, LiveControl
+from app.live.control import Learn, LiveControl
 from app.live.mapping import CURVES, LONGEST_SMOOTHING_S, Mapping, Source, SourceKind, Trigger
 from app.live.settings import LiveSettings
 
@@ -50,7 +50,7 @@ class Mappings:
         imgui.separator_text("Mappings")
         controls = {control.id: control for control in controls_of(history.scene)}
         if kind == "audio":
-            controls = {name: control for name, control in controls.items() if name not in NOT_FOR_SOUND}
+            controls = {name: control for name, control in controls.items() if control.modulated}
         self._adder(kind, controls, on)
         live = self._live
         some = False

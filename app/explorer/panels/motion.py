@@ -8,12 +8,13 @@ from dataclasses import replace
 from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
+from app.document.controls import control
 from app.document.history import History
 from app.document.scene import PathShape
 from app.explorer.actions import by_id
 from app.explorer.gui.widgets import (
     action_button,
-    end_of_edit,
+    drag_control,
     reset_button,
     reset_width,
     row_label,
@@ -28,8 +29,6 @@ PATH_HELP = (
     "The way play takes: through the seeds, or from A to B. Every path is closed, the end meets the beginning; only a "
     "random walk can go on for ever."
 )
-SEED_HELP = "Which of the many random paths; equal seeds give equal paths."
-LARGEST = 2**31 - 1  # of the widget; a scene may hold larger ones
 PATH_LABELS: dict[PathShape, str] = {
     "circle": "circle",
     "eight": "figure eight",
@@ -94,45 +93,22 @@ class MotionPanel:
         if scene.path in ("walk", "noise"):
             self._seed(history)
         imgui.begin_disabled(scene.path == "blend")
-        slider_row(
-            history,
-            "path_size",
-            "reach",
-            0.1,
-            10.0,
-            "How far from the seed the path goes, in seeds; an endless walk goes about this far in a round.",
-            limit=(0.0, 1000.0),
-            shown="%.1f seeds",
-        )
+        slider_row(history, control("path_size"))
         imgui.end_disabled()
-        slider_row(
-            history,
-            "loop_seconds",
-            "speed",
-            1.0,
-            60.0,
-            "How long one round takes.",
-            limit=(0.1, 3600.0),
-            shown="%.1f s a round",
-            logarithmic=True,
-        )
+        slider_row(history, control("loop_seconds"))
 
     def _seed(self, history: History) -> None:
         """Which of the random paths, and whether it comes back."""
         scene = history.scene
-        row_label("path seed", SEED_HELP)
+        path_seed = control("path_seed")
+        row_label("path seed", path_seed.help)
         loops = scene.path == "walk"
         gap, square = 6.0, imgui.get_frame_height()
         taken = reset_width() + 4 + square + gap
         if loops:
             taken += imgui.calc_text_size("loop").x + square + imgui.get_style().item_inner_spacing.x + gap
         imgui.set_next_item_width(-taken)
-        changed, value = imgui.drag_int("##path_seed", min(scene.path_seed, LARGEST), 0.1, 0, LARGEST)
-        if changed:
-            seed = min(max(value, 0), LARGEST)
-            history.apply("path seed", lambda scene: replace(scene, path_seed=seed))
-        end_of_edit(history)
-        tooltip(SEED_HELP)
+        drag_control(history, path_seed, "path seed", 0.1)
         imgui.same_line(0, gap)
         if square_button(f"{icons.ICON_FA_DICE}###another path"):
             another = random.randrange(10_000)

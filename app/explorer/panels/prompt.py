@@ -7,8 +7,8 @@ from dataclasses import replace
 from imgui_bundle import ImVec2, imgui
 from imgui_bundle import icons_fontawesome_6 as icons
 
+from app.document.controls import control
 from app.document.history import History
-from app.document.scene import LONGEST_CROSSFADE_S
 from app.explorer.actions import by_id
 from app.explorer.gui import theme
 from app.explorer.gui.widgets import dim_text, fitted, quiet_button, set_field, slider_row, tooltip, wrapped_text
@@ -78,16 +78,7 @@ class PromptPanel:
         self._fine.draw(history)
 
     def _crossfade(self, history: History) -> None:
-        slider_row(
-            history,
-            "crossfade",
-            "crossfade",
-            0.0,
-            LONGEST_CROSSFADE_S,
-            "How long the picture takes to go over to another prompt or class; 0 cuts.",
-            shown="%.2f s" if history.scene.crossfade > 0.0 else "cut",
-            logarithmic=True,
-        )
+        slider_row(history, control("crossfade"), shown="" if history.scene.crossfade > 0.0 else "cut")
 
     def _others(self, history: History, kind: str) -> None:
         """B and the blend, or the pad with B, C and D."""
@@ -113,9 +104,7 @@ class PromptPanel:
             self._pad_row(history, kind)
             return
         self._draw_other(history, kind, 1, lines=2)
-        slider_row(
-            history, "blend", "blend", 0.0, 1.0, "How far the picture is on its way from the first to the second."
-        )
+        slider_row(history, control("blend"))
 
     def _pad_row(self, history: History, kind: str) -> None:
         line, style = imgui.get_text_line_height(), imgui.get_style()

@@ -327,6 +327,6 @@ class Lanes:
 def _range(track: Track, control: Control | None) -> tuple[float, float]:
     """What a lane shows from bottom to top: the control's range and every value; of a vast one the part in use."""
     values = [point.value for point in track.points]
-    if control is None or (control.limit is not None and control.limit[1] - control.limit[0] > 1e6):
+    if control is None or (not control.whole and control.limit[1] - control.limit[0] > 1e6):
         return min(values) - 2.0, max(values) + 2.0
     return min(control.low, *values), max(control.high, *values)

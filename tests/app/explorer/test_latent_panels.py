@@ -13,7 +13,7 @@ pytest.importorskip("imgui_bundle")
 
 from imgui_bundle import imgui
 
-from app.document.controls import Placement
+from app.document.placement import Placement
 from app.document.playback import path_offset, request_at
 from app.explorer.session import Session
 from app.explorer.window import Explorer
