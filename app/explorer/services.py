@@ -18,7 +18,7 @@ from app.explorer.rendering.model_loader import EngineChoice
 from app.explorer.rendering.render_thread import Renderer, StageCallback
 from app.explorer.train.process import COMMAND as TRAIN
 from app.explorer.vectors.direction_search import COMMAND
-from app.live.control import LiveServices
+from app.live.devices import LiveServices
 from core.request import Frame
 
 

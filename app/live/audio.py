@@ -44,7 +44,7 @@ LEAST_LIKENESS = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
+class AudioFeatures:
     """What a sound is like at one moment."""
 
     level: float = 0.0
@@ -69,16 +69,15 @@ def loudness(rms: float) -> float:
     return min(max(1.0 - 20.0 * math.log10(rms) / QUIETEST_DB, 0.0), 1.0)
 
 
-class Analyser:
+class AudioAnalyser:
     """Takes a sound piece by piece. `rate` is in samples a second, at least 8000; raises `ValueError` for less."""
 
     def __init__(self, rate: float) -> None:
         if not rate >= 8000:
             raise ValueError(f"rate: expected at least 8000 samples a second, got {rate!r}")
-        self.heard = Heard()
+        self.features = AudioFeatures()
         self._size = 2 ** round(math.log2(rate * WINDOW_S))  # 1024 at 44.1 and 48 kHz
         self._hop = self._size // 2
-        self._rate = rate
         self._frames_a_second = rate / self._hop
         self._window = np.hanning(self._size).astype(np.float32)
         frequencies = np.fft.rfftfreq(self._size, 1.0 / rate)
@@ -98,15 +97,15 @@ class Analyser:
         self._beats = 0
         self._bpm = 0.0
 
-    def feed(self, samples: Samples) -> Heard:
-        """Take more samples, [N] in -1 to 1, and say what it is like at their end; also in `heard`."""
+    def feed(self, samples: Samples) -> AudioFeatures:
+        """Take more samples, [N] in -1 to 1, and say what it is like at their end; also in `features`."""
         samples = np.clip(np.nan_to_num(samples.astype(np.float32, copy=False)), -1.0, 1.0)
         self._waiting = np.concatenate([self._waiting, samples])
         while len(self._waiting) >= self._hop:
             self._samples = np.concatenate([self._samples[self._hop :], self._waiting[: self._hop]])
             self._waiting = self._waiting[self._hop :]
             self._frame()
-        return self.heard
+        return self.features
 
     def _frame(self) -> None:
         self._frames += 1
@@ -116,7 +115,7 @@ class Analyser:
         if self._frames % max(round(TEMPO_EVERY_S * self._frames_a_second), 1) == 0:
             self._bpm = self._tempo()
         bands = {name: loudness(math.sqrt(float(power[bins].sum()))) for name, bins in self._bins.items()}
-        self.heard = Heard(
+        self.features = AudioFeatures(
             level=loudness(math.sqrt(float(np.mean(self._samples**2)))),
             beat=self._beat,
             beats=self._beats,

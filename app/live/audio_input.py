@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from app.live.audio import Analyser, Heard, Samples
+from app.live.audio import AudioAnalyser, AudioFeatures, Samples
 
 BLOCK = 512
 
@@ -82,10 +82,10 @@ class _Stream:
 
 
 class AudioInput:
-    """Listens from construction to `close`; `heard` is what it is like now."""
+    """Listens from construction to `close`; `features` describe the sound now."""
 
     def __init__(self, open_backend: Callable[[], AudioBackend], device: str, wake: Callable[[], None]) -> None:
-        self.heard = Heard()
+        self.features = AudioFeatures()
         self.devices: tuple[str, ...] = ()
         self.problem = ""
         """Why nothing is heard."""
@@ -117,11 +117,11 @@ class AudioInput:
             self._wake()
             return
         try:
-            analyser = Analyser(stream.rate)
+            analyser = AudioAnalyser(stream.rate)
             while not self._closing:
-                self.heard = analyser.feed(stream.read(BLOCK))
+                self.features = analyser.feed(stream.read(BLOCK))
         except (OSError, ValueError) as error:
-            self.heard = Heard()
+            self.features = AudioFeatures()
             self.problem = f"The sound has stopped: {error}"
             self._wake()
         finally:

@@ -1,7 +1,7 @@
-"""Live control as the session holds it: once a frame it takes what the threads heard and moves the scene.
+"""Live control as the session holds it: once a frame it takes what the threads received and moves the scene.
 
     OSC, MIDI threads -> Inbox -> tick -> history.apply, once a frame, in one gesture until it rests
-    sound thread      -> tick -> offsets -> overlay(request)
+    sound thread      -> tick -> overlay(request)
 
 What knobs and messages set is part of the document, as if a slider had moved. What sound adds is not: it goes onto the
 request alone, which is what recordings keep.
@@ -9,31 +9,29 @@ request alone, which is what recordings keep.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
-from app.document.controls import Control, controls_of
 from app.document.history import History
 from app.document.scene import Scene
 from app.live.addresses import LIVE_ACTIONS, Address
-from app.live.audio import SIGNALS, Heard
-from app.live.audio_input import AudioBackend, AudioInput, PortAudio
-from app.live.extras import AUDIO_MODULES, MIDI_MODULES, missing
-from app.live.inbox import Grumble, Inbox
-from app.live.mapping import Follower, Mapping, Modulator, Source, Trigger
-from app.live.midi import MidiBackend, MidiInput, RtMidi
+from app.live.audio import SIGNALS, AudioFeatures
+from app.live.audio_input import AudioInput
+from app.live.devices import Devices, LiveServices
+from app.live.inbox import Inbox, RateLimitedLog
+from app.live.knobs import FrameEdit, Knobs
+from app.live.learning import Learner, LearnTarget
+from app.live.mapping import ControlMapping, InputSource, Trigger
+from app.live.midi import MidiInput
 from app.live.osc import Value
-from app.live.osc_link import OscLink
 from app.live.packets import single
-from app.live.settings import AudioSettings, LiveSettings, MidiSettings
+from app.live.settings import LiveSettings
+from app.live.sound import SoundModulation
 from core.request import RenderRequest
-
-log = logging.getLogger("app.explorer.live")
 
 # A performance that rested for so long is a step of undo.
 REST_S = 1.0
@@ -41,33 +39,17 @@ REST_S = 1.0
 LIVELY_S = 2.0
 LONGEST_STEP_S = 0.25
 SAVE_PAUSE_S = 0.5
-# A 7-bit controller may turn out to be the first half of a 14-bit one.
-PAIR_S = 0.15
 RECENT_SOURCES = 8
 ACTIONS_A_FRAME = 32
 SEVERAL = "live controls"
 
-
-@dataclass(frozen=True)
-class LiveServices:
-    """Where devices come from; tests bring their own."""
-
-    midi: Callable[[], MidiBackend] = RtMidi
-    audio: Callable[[], AudioBackend] = PortAudio
-
-
-@dataclass(frozen=True)
-class Learn:
-    """What the next source that moves is to be for: a control or an action."""
-
-    control: str = ""
-    action: str = ""
+_BEAT = InputSource(kind="audio", name="beat")
 
 
 class LiveControl:
     """Belongs to the UI thread; `close` it.
 
-    `keep` is called with settings that changed, `tell_error` with what does not work, and `tell_quietly`, now and then,
+    `save` is called with settings that changed, `report` with what does not work, and `report_quietly`, now and then,
     with what came in and was not understood.
     """
 
@@ -75,168 +57,105 @@ class LiveControl:
         self,
         settings: LiveSettings,
         services: LiveServices,
-        keep: Callable[[LiveSettings], None],
-        tell_error: Callable[[str], None],
-        tell_quietly: Callable[[str], None],
+        save: Callable[[LiveSettings], None],
+        report: Callable[[str], None],
+        report_quietly: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = LiveSettings()
         self.wake: Callable[[], None] = lambda: None
         """Ends the window's doze; called from any thread."""
-        self.learning: Learn | None = None
-        self.problems: dict[str, str] = {}
-        """Why "osc", "midi" or "audio" does not work although it is on."""
-        self.midi: MidiInput | None = None
-        self.audio: AudioInput | None = None
-        self.levels: dict[Source, float] = {}
+        self.levels: dict[InputSource, float] = {}
         """The last value of every source that is mapped."""
-        self.recent: deque[Source] = deque(maxlen=RECENT_SOURCES)
+        self.recent: deque[InputSource] = deque(maxlen=RECENT_SOURCES)
         """What moved last, newest last."""
-        self._services = services
-        self._keep = keep
-        self._tell_error = tell_error
+        self._save_settings = save
+        self._report = report
         self._clock = clock
         self._inbox = Inbox(self._woken)
-        self._grumble = Grumble(tell_quietly)
-        self._osc = OscLink(self._inbox, self._grumble, self._woken)
-        self._followers: list[Follower] = []
-        self._modulators: list[Modulator] = []
-        self._offsets: tuple[tuple[Control, float], ...] = ()
+        self._log = RateLimitedLog(report_quietly)
+        self._devices = Devices(services, self._inbox, self._log, report, self._woken)
+        self._knobs = Knobs()
+        self._sound = SoundModulation()
+        self._learner = Learner()
         self._actions: deque[str] = deque(maxlen=ACTIONS_A_FRAME)
-        self._candidate: tuple[Source, float] | None = None
         self._beats = 0
         self._last = self._clock()
-        self._heard_at = -math.inf
+        self._received_at = -math.inf
         self._unsaved_since: float | None = None
         self._gesture = ""
-        self._start(settings)
+        self._use(settings)
 
     # Settings
 
     def change(self, settings: LiveSettings) -> None:
-        """Take other settings, and keep them once they rest."""
+        """Take other settings, and save them once they rest."""
         if settings != self.settings:
-            self._start(settings)
+            self._use(settings)
             self._unsaved_since = self._clock()
 
-    def add(self, mapping: Mapping) -> None:
+    def add(self, mapping: ControlMapping) -> None:
         """Map a source to a control, in the place of what it did to that control before."""
         others = [m for m in self.settings.mappings if (m.source, m.control) != (mapping.source, mapping.control)]
-        self._change_or_say(lambda: replace(self.settings, mappings=(*others, mapping)))
+        self._change_or_report(lambda: replace(self.settings, mappings=(*others, mapping)))
 
     def add_trigger(self, trigger: Trigger) -> None:
+        """Let a source do an action."""
         others = [t for t in self.settings.triggers if t != trigger]
-        self._change_or_say(lambda: replace(self.settings, triggers=(*others, trigger)))
+        self._change_or_report(lambda: replace(self.settings, triggers=(*others, trigger)))
 
-    def _change_or_say(self, make: Callable[[], LiveSettings]) -> None:
+    def learn(self, target: LearnTarget | None) -> None:
+        """Map the next source that moves; None stops waiting for one."""
+        self._learner.wait_for(target)
+
+    def _change_or_report(self, make: Callable[[], LiveSettings]) -> None:
         try:
             self.change(make())
         except ValueError as error:
-            self._tell_error(str(error))
+            self._report(str(error))
 
-    def _start(self, settings: LiveSettings) -> None:
-        """Begin and end threads so that they are as the settings say."""
+    def _use(self, settings: LiveSettings) -> None:
         before, self.settings = self.settings, settings
-        if settings.osc != before.osc:
-            self._problem("osc", "")
-            self._problem("osc", self._osc.start(settings.osc))
-        if settings.midi != before.midi:
-            self._start_midi(settings.midi)
+        self._devices.change(before, settings)
         if settings.audio != before.audio:
-            self._start_audio(settings.audio)
-        if settings.mappings != before.mappings:
-            kept = {follower.mapping: follower for follower in self._followers}
-            knobs = [mapping for mapping in settings.mappings if mapping.source.kind != "audio"]
-            self._followers = [kept.get(mapping) or Follower(mapping) for mapping in knobs]
-            going = {modulator.mapping: modulator for modulator in self._modulators}
-            sounds = [mapping for mapping in settings.mappings if mapping.source.kind == "audio"]
-            self._modulators = [going.get(mapping) or Modulator(mapping) for mapping in sounds]
+            self._beats = 0
+        self._knobs.use([mapping for mapping in settings.mappings if mapping.source.kind != "audio"])
+        self._sound.use([mapping for mapping in settings.mappings if mapping.source.kind == "audio"])
         self.levels = {source: x for source, x in self.levels.items() if source in settings.sources}
-
-    def _start_midi(self, midi: MidiSettings) -> None:
-        if self.midi is not None:
-            self.midi.close()
-        self.midi = None
-        self._problem("midi", "")
-        if not midi.on:
-            return
-        absent = missing(MIDI_MODULES) if self._services.midi is RtMidi else ""
-        if absent:
-            self._problem("midi", absent)
-        else:
-            self.midi = MidiInput(self._services.midi, self._inbox, midi.ignored)
-
-    def _start_audio(self, audio: AudioSettings) -> None:
-        if self.audio is not None:
-            self.audio.close()
-        self.audio = None
-        self._beats = 0
-        self._problem("audio", "")
-        if not audio.on:
-            return
-        absent = missing(AUDIO_MODULES) if self._services.audio is PortAudio else ""
-        if absent:
-            self._problem("audio", absent)
-        else:
-            self.audio = AudioInput(self._services.audio, audio.device, self._woken)
-
-    def _problem(self, part: str, text: str) -> None:
-        if text and self.problems.get(part) != text:
-            self._tell_error(text)
-        self.problems = {**self.problems, part: text}
 
     # Once a frame
 
     def tick(self, history: History, classes: int = 0) -> None:
-        """Move the scene as what came in says. `classes` is how many the model has, 0 for none."""
+        """Move the scene by what was received. `classes` is how many the model has, 0 for none."""
         now = self._clock()
         dt = min(max(now - self._last, 0.0), LONGEST_STEP_S)
         self._last = now
-        table = self._osc.table(history.scene, classes)
-        before = history.scene
-        names: list[str] = []
-        scene = before
-        heard = self._osc.take()
-        self._actions.extend(heard.actions)
-        if heard.values or heard.actions:
-            self._heard_at = now
-        for path, value in heard.values.items():
-            scene = self._set_address(scene, table, path, value, names)
-        self._osc.answer(heard.askers, scene)
+        osc = self._devices.osc
+        table = osc.table(history.scene, classes)
+        edit = FrameEdit(history.scene, self._log)
+        received = osc.take()
+        self._actions.extend(received.actions)
+        if received.values or received.actions:
+            self._received_at = now
+        for path, value in received.values.items():
+            _set_address(edit, table.get(path), value)
+        osc.answer(received.askers, edit.scene)
         newest, pressed = self._inbox.take()
-        self._learn(newest, pressed, now, scene)
+        self._keep_learnt(self._learner.step(list(newest), pressed, now, edit.scene))
         self._note(newest, now)
-        scene = self._follow(scene, newest, dt, names)
-        self._apply(history, scene, names)
+        self._knobs.step(edit, newest, dt)
+        self._commit(history, edit)
         self._listen(history.scene, dt)
         self._trigger(pressed)
-        self._osc.send(history.scene, heard.values)
-        self._look_after_threads()
-        self._grumble.tick(now)
+        osc.send(history.scene, received.values)
+        self._devices.check()
+        self._log.tick(now)
         if self._unsaved_since is not None and now - self._unsaved_since >= SAVE_PAUSE_S:
             self._save()
 
     def overlay(self, request: RenderRequest) -> RenderRequest:
         """`request` with what the sound adds to it now."""
-        if not self._offsets:
-            return request
-        scene = Scene().with_request(request)
-        for control, offset in self._offsets:
-            value = control.read(scene) + offset
-            # A value that was typed may lie beyond the slider's range; sound goes no further.
-            low, high = min(control.low, control.read(scene)), max(control.high, control.read(scene))
-            scene = control.set(scene, min(max(value, low), high))
-        return scene.request()
-
-    @property
-    def moving(self) -> bool:
-        """Whether something comes in or moves, so that the window should not doze."""
-        return (
-            self._clock() - self._heard_at < LIVELY_S
-            or any(follower.moving for follower in self._followers)
-            or (self.audio is not None and self.audio.listening)
-            or self.learning is not None
-        )
+        return self._sound.overlay(request)
 
     def take_actions(self) -> tuple[str, ...]:
         """Ids of the actions to do now, in order."""
@@ -244,68 +163,77 @@ class LiveControl:
         self._actions.clear()
         return actions
 
-    def addresses(self, scene: Scene, classes: int = 0) -> tuple[Address, ...]:
-        """What OSC can say, for the panel."""
-        return tuple(self._osc.table(scene, classes).values())
-
-    def waiting(self, mapping: Mapping) -> bool:
-        """Whether a mapping's knob has still to come to where its control is."""
-        return any(follower.waiting for follower in self._followers if follower.mapping == mapping)
-
-    @property
-    def heard(self) -> Heard:
-        """What the sound is like now."""
-        return self.audio.heard if self.audio is not None else Heard()
-
-    @property
-    def brings_midi(self) -> bool:
-        """Whether MIDI comes from elsewhere than the optional libraries."""
-        return self._services.midi is not RtMidi
-
-    @property
-    def brings_audio(self) -> bool:
-        """Whether sound comes from elsewhere than the optional library."""
-        return self._services.audio is not PortAudio
-
     def close(self) -> None:
-        """End the threads, and keep what is not kept yet."""
+        """End the threads, and save what is not saved yet."""
         if self._unsaved_since is not None:
             self._save()
-        self._osc.close()
-        for part in (self.midi, self.audio):
-            if part is not None:
-                part.close()
-        self.midi = self.audio = None
+        self._devices.close()
 
-    def _woken(self) -> None:
-        self.wake()
+    # For the panel
 
-    def _save(self) -> None:
-        self._unsaved_since = None
-        self._keep(self.settings)
+    @property
+    def moving(self) -> bool:
+        """Whether something comes in or moves, so that the window should not doze."""
+        return (
+            self._clock() - self._received_at < LIVELY_S
+            or self._knobs.moving
+            or (self.audio is not None and self.audio.listening)
+            or self.learning is not None
+        )
 
-    def _set_address(self, scene: Scene, table: dict[str, Address], path: str, value: Value, names: list[str]) -> Scene:
-        address = table.get(path)
-        if address is None or address.write is None or address.read is None:
-            return scene  # its direction has gone since it came
-        if address.kind == "number" and single(float(address.read(scene))) == single(float(value)):
-            return scene  # an echo of ours, rounded on its way
-        return self._edited(scene, address.name, lambda: address.write(scene, value), names)  # type: ignore[misc]
+    @property
+    def learning(self) -> LearnTarget | None:
+        """What the next source that moves is to be for."""
+        return self._learner.target
 
-    def _edited(self, scene: Scene, name: str, edit: Callable[[], Scene], names: list[str]) -> Scene:
-        try:
-            after = edit()
-        except ValueError as error:
-            self._grumble.add(str(error))
-            return scene
-        if after != scene:
-            names.append(name)
-        return after
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Why "osc", "midi" or "audio" does not work although it is on."""
+        return self._devices.problems
 
-    def _note(self, newest: dict[Source, float], now: float) -> None:
+    @property
+    def midi(self) -> MidiInput | None:
+        return self._devices.midi
+
+    @property
+    def audio(self) -> AudioInput | None:
+        return self._devices.audio
+
+    @property
+    def sound(self) -> AudioFeatures:
+        """What the sound is like now."""
+        return self.audio.features if self.audio is not None else AudioFeatures()
+
+    @property
+    def own_midi(self) -> bool:
+        """Whether MIDI comes from the optional libraries."""
+        return self._devices.own_midi
+
+    @property
+    def own_audio(self) -> bool:
+        """Whether sound comes from the optional library."""
+        return self._devices.own_audio
+
+    def addresses(self, scene: Scene, classes: int = 0) -> tuple[Address, ...]:
+        """All OSC addresses of a scene and a model with so many classes."""
+        return tuple(self._devices.osc.table(scene, classes).values())
+
+    def waiting(self, mapping: ControlMapping) -> bool:
+        """Whether a mapping's knob has still to come to where its control is."""
+        return self._knobs.waiting(mapping)
+
+    # Parts of a tick
+
+    def _keep_learnt(self, learnt: ControlMapping | Trigger | None) -> None:
+        if isinstance(learnt, Trigger):
+            self.add_trigger(learnt)
+        elif learnt is not None:
+            self.add(learnt)
+
+    def _note(self, newest: Mapping[InputSource, float], now: float) -> None:
         if not newest:
             return
-        self._heard_at = now
+        self._received_at = now
         mapped = self.settings.sources
         for source, x in newest.items():
             if source in mapped:
@@ -314,70 +242,35 @@ class LiveControl:
                 self.recent.remove(source)
             self.recent.append(source)
 
-    def _follow(self, scene: Scene, newest: dict[Source, float], dt: float, names: list[str]) -> Scene:
-        if not self._followers:
-            return scene
-        controls = {control.id: control for control in controls_of(scene)}
-        for follower in self._followers:
-            control = controls.get(follower.mapping.control)
-            if control is None:
-                continue  # a direction that this scene is not pushed along
-            if follower.mapping.source in newest:
-                follower.receive(newest[follower.mapping.source])
-            value = follower.step(control.read(scene), dt)
-            if value is not None:
-                scene = self._edited(scene, control.label, partial(control.set, scene, value), names)
-                follower.wrote(control.read(scene))
-        return scene
-
-    def _apply(self, history: History, after: Scene, names: list[str]) -> None:
+    def _commit(self, history: History, edit: FrameEdit) -> None:
         """One edit a frame. Several controls, or sources, moving at once are one step together, not one each a frame;
         and what moves while a slider is held is part of that slider's step.
         """
-        if after == history.scene:
+        if edit.scene == history.scene:
             return
         going = history.open_gesture(REST_S)
-        name = f"live {names[0]}" if len(set(names)) == 1 else SEVERAL
+        name = f"live {edit.names[0]}" if len(set(edit.names)) == 1 else SEVERAL
         if going is not None and going != self._gesture:
             name = going
         else:
             if going is not None and going != name:
                 name = SEVERAL
             self._gesture = name
-        history.apply(name, lambda _: after, pause=REST_S)
+        history.apply(name, lambda _: edit.scene, pause=REST_S)
 
-    # Learning
+    def _listen(self, scene: Scene, dt: float) -> None:
+        if self.audio is None or not self.audio.listening:
+            self._sound.silence()
+            return
+        features = self.audio.features
+        if features.beats > self._beats:
+            self._trigger([_BEAT])
+        self._beats = features.beats
+        for name in SIGNALS:
+            self.levels[InputSource(kind="audio", name=name)] = features.signal(name)
+        self._sound.step(scene, features, dt)
 
-    def learn(self, wish: Learn | None) -> None:
-        """Wait for a source to move; None stops waiting."""
-        self.learning, self._candidate = wish, None
-
-    def _learn(self, newest: dict[Source, float], pressed: list[Source], now: float, scene: Scene) -> None:
-        wish = self.learning
-        if wish is None:
-            return
-        if wish.action:
-            if pressed:
-                self.add_trigger(Trigger(source=pressed[-1], action=wish.action))
-                self.learning = None
-            return
-        moved = [source for source in newest if not source.name.startswith("note ")]
-        fine = [source for source in moved if source.name.startswith("cc14 ")]
-        if self._candidate is None and moved:
-            self._candidate = (moved[-1], now)
-        if self._candidate is None:
-            return
-        source, since = self._candidate
-        if fine:
-            source = fine[-1]
-        elif source.name.startswith("cc ") and now - since < PAIR_S:
-            return
-        self.learn(None)
-        control = next((c for c in controls_of(scene) if c.id == wish.control), None)
-        if control is not None:
-            self.add(Mapping(source=source, control=control.id, low=control.low, high=control.high))
-
-    def _trigger(self, pressed: list[Source]) -> None:
+    def _trigger(self, pressed: Iterable[InputSource]) -> None:
         for source in pressed:
             self._actions.extend(
                 trigger.action
@@ -385,29 +278,21 @@ class LiveControl:
                 if trigger.source == source and trigger.action in LIVE_ACTIONS
             )
 
-    # Sound
+    def _woken(self) -> None:
+        self.wake()
 
-    def _listen(self, scene: Scene, dt: float) -> None:
-        self._offsets = ()
-        if self.audio is None or not self.audio.listening:
-            return
-        heard = self.audio.heard
-        beat = Source(kind="audio", name="beat")
-        if heard.beats > self._beats:
-            self._trigger([beat])
-        self._beats = heard.beats
-        for name in SIGNALS:
-            self.levels[Source(kind="audio", name=name)] = heard.signal(name)
-        controls = {control.id: control for control in controls_of(scene) if control.modulated}
-        offsets: list[tuple[Control, float]] = []
-        for modulator in self._modulators:
-            mapping = modulator.mapping
-            if mapping.control in controls and mapping.source.name in SIGNALS:
-                offsets.append((controls[mapping.control], modulator.step(heard.signal(mapping.source.name), dt)))
-        self._offsets = tuple(offsets)
+    def _save(self) -> None:
+        self._unsaved_since = None
+        self._save_settings(self.settings)
 
-    def _look_after_threads(self) -> None:
-        if self.midi is not None:
-            self._problem("midi", self.midi.problem)
-        if self.audio is not None:
-            self._problem("audio", self.audio.problem)
+
+def _set_address(edit: FrameEdit, address: Address | None, value: Value) -> None:
+    if address is None or address.write is None or address.read is None:
+        return  # its direction has gone since it came
+    if address.kind == "number" and single(float(address.read(edit.scene))) == single(float(value)):
+        return  # an echo of ours, rounded on its way
+    edit.apply(address.name, partial(_written, address.write, value))
+
+
+def _written(write: Callable[[Scene, Value], Scene], value: Value, scene: Scene) -> Scene:
+    return write(scene, value)

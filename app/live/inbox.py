@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from app.live.mapping import Source
+from app.live.mapping import InputSource
 
 # Distinct sources between two frames; a flood of made-up OSC addresses is cut here.
 SOURCES_LIMIT = 256
@@ -19,11 +19,11 @@ class Inbox:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lock = threading.Lock()
-        self._newest: dict[Source, float] = {}
-        self._pressed: deque[Source] = deque(maxlen=PRESSES_LIMIT)
-        self._up: set[Source] = set()
+        self._newest: dict[InputSource, float] = {}
+        self._pressed: deque[InputSource] = deque(maxlen=PRESSES_LIMIT)
+        self._up: set[InputSource] = set()
 
-    def put(self, source: Source, value: float, *, press: bool | None = None) -> None:
+    def put(self, source: InputSource, value: float, *, press: bool | None = None) -> None:
         """`value` of `source`, normally 0 to 1. It is a press when it comes to 0.5, unless `press` says."""
         with self._lock:
             first = not self._newest and not self._pressed
@@ -43,7 +43,7 @@ class Inbox:
         if first:
             self._wake()
 
-    def take(self) -> tuple[dict[Source, float], list[Source]]:
+    def take(self) -> tuple[dict[InputSource, float], list[InputSource]]:
         """(newest values, presses in order) since the last call."""
         with self._lock:
             newest, self._newest = self._newest, {}
@@ -52,7 +52,7 @@ class Inbox:
         return newest, pressed
 
 
-class Grumble:
+class RateLimitedLog:
     """Keeps what is wrong with what comes in from filling the log: one message a while, with a count of the others."""
 
     def __init__(self, say: Callable[[str], None], pause: float = 5.0) -> None:

@@ -27,7 +27,7 @@ ARRIVED = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class InputSource:
     """What a value comes from. Raises `ValueError` for an empty or a very long name."""
 
     kind: SourceKind
@@ -46,10 +46,10 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mapping:
+class ControlMapping:
     """One source moves one control. Raises `ValueError` for numbers out of range."""
 
-    source: Source
+    source: InputSource
     control: str
     """A control's id (`app.document.controls`)."""
     low: float = 0.0
@@ -98,7 +98,7 @@ class Mapping:
 class Trigger:
     """A note, a button or a beat does an action."""
 
-    source: Source
+    source: InputSource
     action: str
     """An action's id (`addresses.LIVE_ACTIONS`)."""
 
@@ -108,10 +108,10 @@ def approach(value: float, goal: float, seconds: float, dt: float) -> float:
     return goal + (value - goal) * math.exp(-dt / seconds) if seconds > 0.0 else goal
 
 
-class Follower:
+class KnobFollower:
     """Carries a knob's movements to its control: smoothing and pickup, step by step."""
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: ControlMapping) -> None:
         self.mapping = mapping
         self._incoming: float | None = None
         self._knob: float | None = None
@@ -168,7 +168,7 @@ class Follower:
 class Modulator:
     """What a sound adds to its control, step by step."""
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: ControlMapping) -> None:
         self.mapping = mapping
         self._value: float | None = None
 

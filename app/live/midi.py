@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.live.inbox import Inbox
-from app.live.mapping import Source
+from app.live.mapping import InputSource
 
 RESCAN_S = 2.0
 
@@ -168,6 +168,6 @@ class MidiInput:
 
         def receive(message: Sequence[int]) -> None:
             for name, value, press in decoder.decode(message):
-                self._inbox.put(Source(kind="midi", name=name, device=device), value, press=press)
+                self._inbox.put(InputSource(kind="midi", name=name, device=device), value, press=press)
 
         return receive

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from app.live.addresses import LIST, PREFIX, Address
-from app.live.inbox import Grumble, Inbox
-from app.live.mapping import NAME_LIMIT, Source
+from app.live.inbox import Inbox, RateLimitedLog
+from app.live.mapping import NAME_LIMIT, InputSource
 from app.live.packets import Argument, OscMessage, decode, encode
 
 Client = tuple[str, int]
@@ -27,7 +27,7 @@ CLIENTS_LIMIT = 8
 
 
 @dataclass(frozen=True)
-class Heard:
+class Received:
     """What came in since the last look."""
 
     values: dict[str, Value] = field(default_factory=dict)
@@ -50,12 +50,12 @@ class OscReceiver:
         port: int,
         table: dict[str, Address],
         inbox: Inbox,
-        grumble: Grumble,
+        log: RateLimitedLog,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.table = table
         self._inbox = inbox
-        self._grumble = grumble
+        self._log = log
         self._wake = wake
         self._lock = threading.Lock()
         self._values: dict[str, Value] = {}
@@ -75,10 +75,10 @@ class OscReceiver:
         self._thread = threading.Thread(target=self._run, name="osc", daemon=True)
         self._thread.start()
 
-    def take(self) -> Heard:
+    def take(self) -> Received:
         """What came in since the last call."""
         with self._lock:
-            heard = Heard(self._values, tuple(self._actions), tuple(self._askers))
+            heard = Received(self._values, tuple(self._actions), tuple(self._askers))
             self._values, self._askers = {}, {}
             self._actions.clear()
         return heard
@@ -105,7 +105,7 @@ class OscReceiver:
                 continue  # Windows: an answer of ours found nobody
             except OSError as error:
                 if not self._closing.is_set():
-                    self._grumble.add(f"OSC in stopped: {error.strerror or error}")
+                    self._log.add(f"OSC in stopped: {error.strerror or error}")
                 return
             if self._closing.is_set():
                 return
@@ -113,7 +113,7 @@ class OscReceiver:
                 for message in decode(packet):
                     self._hear(message, client)
             except ValueError as error:
-                self._grumble.add(f"OSC from {client[0]}: {error}")
+                self._log.add(f"OSC from {client[0]}: {error}")
             self.packets += 1
 
     def _hear(self, message: OscMessage, client: Client) -> None:
@@ -144,7 +144,7 @@ class OscReceiver:
         """Somebody else's layout: any number can be mapped; other things are not for us, and no fault."""
         value = arguments[0] if len(arguments) == 1 else None
         if isinstance(value, int | float) and math.isfinite(value) and len(path) <= NAME_LIMIT:
-            self._inbox.put(Source(kind="osc", name=path), float(value))
+            self._inbox.put(InputSource(kind="osc", name=path), float(value))
 
 
 class OscSender:

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 
 from app.document.scene import Scene
 from app.live.addresses import Address, addresses
-from app.live.inbox import Grumble, Inbox
-from app.live.osc import Client, Heard, OscReceiver, OscSender, Value, list_packets
+from app.live.inbox import Inbox, RateLimitedLog
+from app.live.osc import Client, OscReceiver, OscSender, Received, Value, list_packets
 from app.live.settings import OscSettings
 
 
 class OscLink:
     """Belongs to the UI thread; `close` it."""
 
-    def __init__(self, inbox: Inbox, grumble: Grumble, wake: Callable[[], None]) -> None:
+    def __init__(self, inbox: Inbox, log: RateLimitedLog, wake: Callable[[], None]) -> None:
         self._inbox = inbox
-        self._grumble = grumble
+        self._log = log
         self._wake = wake
         self.receiver: OscReceiver | None = None
         self._sender: OscSender | None = None
@@ -33,9 +33,7 @@ class OscLink:
         problem = ""
         if osc.on:
             try:
-                self.receiver = OscReceiver(
-                    osc.host, osc.port, self._table, self._inbox, self._grumble, wake=self._wake
-                )
+                self.receiver = OscReceiver(osc.host, osc.port, self._table, self._inbox, self._log, wake=self._wake)
             except OSError as error:
                 problem = f"OSC cannot listen at {osc.host}:{osc.port}: {error.strerror or error}"
         if osc.out:
@@ -51,9 +49,9 @@ class OscLink:
                 self.receiver.table = self._table
         return self._table
 
-    def take(self) -> Heard:
+    def take(self) -> Received:
         """What came since the last call."""
-        return self.receiver.take() if self.receiver is not None else Heard()
+        return self.receiver.take() if self.receiver is not None else Received()
 
     def answer(self, clients: Sequence[Client], scene: Scene) -> None:
         """Send the list to those who asked for it."""
@@ -64,7 +62,7 @@ class OscLink:
             try:
                 self.receiver.answer(client, packets)
             except OSError as error:
-                self._grumble.add(f"OSC list to {client[0]}: {error.strerror or error}")
+                self._log.add(f"OSC list to {client[0]}: {error.strerror or error}")
 
     def send(self, scene: Scene, came: dict[str, Value]) -> None:
         """Tell about every value that is not as it was last told; where it came from in this frame, it is known."""
@@ -81,7 +79,7 @@ class OscLink:
             try:
                 self._sender.send(path, value)
             except OSError as error:
-                self._grumble.add(f"OSC out: {error.strerror or error}")
+                self._log.add(f"OSC out: {error.strerror or error}")
                 return
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from app.live.mapping import Mapping, Source, Trigger
+from app.live.mapping import ControlMapping, InputSource, Trigger
 
 MAPPINGS_LIMIT = 500
 
@@ -75,7 +75,7 @@ class LiveSettings:
     osc: OscSettings = OscSettings()
     midi: MidiSettings = MidiSettings()
     audio: AudioSettings = AudioSettings()
-    mappings: tuple[Mapping, ...] = ()
+    mappings: tuple[ControlMapping, ...] = ()
     triggers: tuple[Trigger, ...] = ()
 
     def __post_init__(self) -> None:
@@ -83,6 +83,6 @@ class LiveSettings:
             raise ValueError(f"mappings: expected at most {MAPPINGS_LIMIT}, got {len(self.mappings)}")
 
     @property
-    def sources(self) -> frozenset[Source]:
+    def sources(self) -> frozenset[InputSource]:
         """Every source that does something."""
         return frozenset([*(each.source for each in self.mappings), *(each.source for each in self.triggers)])

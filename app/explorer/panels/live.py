@@ -120,7 +120,7 @@ class LivePanel:
     def _midi(self, history: History) -> None:
         live = self._session.live
         midi = live.settings.midi
-        if not live.brings_midi and _install(missing(MIDI_MODULES), "midi"):
+        if live.own_midi and _install(missing(MIDI_MODULES), "midi"):
             return
         changed, on = imgui.checkbox("listen###midi on", midi.on)
         tooltip(
@@ -154,7 +154,7 @@ class LivePanel:
     def _sound(self, history: History) -> None:
         live = self._session.live
         audio = live.settings.audio
-        if not live.brings_audio and _install(missing(AUDIO_MODULES), "audio"):
+        if live.own_audio and _install(missing(AUDIO_MODULES), "audio"):
             return
         changed, on = imgui.checkbox("listen###audio on", audio.on)
         tooltip("Hear a microphone or a sound card's input: its level, bands and beat can move any control.")
@@ -171,14 +171,14 @@ class LivePanel:
                 imgui.end_combo()
         self._state("audio", "" if audio.on else "Not listening.")
         if live.audio is not None and live.audio.listening:
-            heard = live.heard
+            sound = live.sound
             width = (imgui.get_content_region_avail().x - 4 * (len(SIGNALS) - 1)) / len(SIGNALS)
             for index, (name, help_text) in enumerate(SIGNALS.items()):
                 if index:
                     imgui.same_line(0, 4)
-                meter(name, heard.signal(name), width)
+                meter(name, sound.signal(name), width)
                 tooltip(help_text)
-            dim_text(f"{heard.bpm:.1f} beats a minute" if heard.bpm else "No tempo to be heard.")
+            dim_text(f"{sound.bpm:.1f} beats a minute" if sound.bpm else "No tempo to be sound.")
             tooltip("From the last eight seconds.")
         self._mappings.draw(history, "audio", audio.on)
 

@@ -16,8 +16,9 @@ from app.explorer.gui import theme
 from app.explorer.gui.widgets import dim_text, fitted, row_label, square_button, tooltip, wide_button, wrapped_text
 from app.live.addresses import LIVE_ACTIONS
 from app.live.audio import SIGNALS
-from app.live.control import Learn, LiveControl
-from app.live.mapping import CURVES, LONGEST_SMOOTHING_S, Mapping, Source, SourceKind, Trigger
+from app.live.control import LiveControl
+from app.live.learning import LearnTarget
+from app.live.mapping import CURVES, LONGEST_SMOOTHING_S, ControlMapping, InputSource, SourceKind, Trigger
 from app.live.settings import LiveSettings
 
 T = TypeVar("T")
@@ -96,7 +97,7 @@ class Mappings:
                 live.learn(None)
         elif wide_button("Learn###learn", button, accent=on):
             action = self._chosen.removeprefix("do ")
-            live.learn(Learn(action=action) if action != self._chosen else Learn(control=self._chosen))
+            live.learn(LearnTarget(action=action) if action != self._chosen else LearnTarget(control=self._chosen))
         imgui.end_disabled()
         tooltip("The next knob that moves, or button that is pressed, is for this." if on else "Tick listen first.")
 
@@ -117,17 +118,17 @@ class Mappings:
         imgui.end_combo()
 
     def _add_sound(self, controls: dict[str, Control]) -> None:
-        source = Source(kind="audio", name=self._signal)
+        source = InputSource(kind="audio", name=self._signal)
         action = self._chosen.removeprefix("do ")
         if action != self._chosen:
-            self._live.add_trigger(Trigger(source=Source(kind="audio", name="beat"), action=action))
+            self._live.add_trigger(Trigger(source=InputSource(kind="audio", name="beat"), action=action))
         elif (control := controls.get(self._chosen)) is not None:
             reach = (control.high - control.low) / 2
-            self._live.add(Mapping(source=source, control=control.id, high=reach, smoothing=SOUND_SMOOTHING_S))
+            self._live.add(ControlMapping(source=source, control=control.id, high=reach, smoothing=SOUND_SMOOTHING_S))
 
     # Rows
 
-    def _mapping_row(self, index: int, mapping: Mapping, control: Control | None) -> None:
+    def _mapping_row(self, index: int, mapping: ControlMapping, control: Control | None) -> None:
         live = self._live
         imgui.push_id(f"mapping {index}")
         label = control.label if control is not None else f"{mapping.control} (not in this scene)"
@@ -155,7 +156,7 @@ class Mappings:
         self._remove(lambda s: replace(s, triggers=_without(s.triggers, index)))
         imgui.pop_id()
 
-    def _meter(self, source: Source, label: str, filled: float, waiting: bool, buttons: int = 2) -> None:
+    def _meter(self, source: InputSource, label: str, filled: float, waiting: bool, buttons: int = 2) -> None:
         """A bar that shows the source, with what it moves written on it."""
         width = imgui.get_content_region_avail().x - buttons * (imgui.get_frame_height() + 4)
         text = f"{source.name}  {icons.ICON_FA_ARROW_RIGHT}  {label}"
@@ -167,7 +168,7 @@ class Mappings:
             self._live.change(change(self._live.settings))
         tooltip("Remove this mapping.")
 
-    def _settings(self, index: int, mapping: Mapping, control: Control | None) -> None:
+    def _settings(self, index: int, mapping: ControlMapping, control: Control | None) -> None:
         imgui.push_item_width(imgui.get_font_size() * 12)
         low, high = (control.low, control.high) if control is not None else (-1.0, 1.0)
         sound = mapping.source.kind == "audio"
@@ -227,6 +228,6 @@ def _without(items: tuple[T, ...], index: int) -> tuple[T, ...]:
     return (*items[:index], *items[index + 1 :])
 
 
-def _where(source: Source) -> str:
+def _where(source: InputSource) -> str:
     """A source in words."""
     return f"{source.name} of {source.device}" if source.device else source.name

@@ -16,8 +16,8 @@ from imgui_bundle import imgui
 from app.explorer.panels.live import LivePanel
 from app.explorer.session import Session
 from app.explorer.window import Explorer
-from app.live.control import LiveServices
-from app.live.mapping import Mapping, Source, Trigger
+from app.live.devices import LiveServices
+from app.live.mapping import ControlMapping, InputSource, Trigger
 from tests.app.explorer.fakes import errors
 from tests.app.explorer.nullwindow import Context, drive, settle, until
 from tests.app.live.fakes import FakeMidi, FakeSound
@@ -25,7 +25,7 @@ from tests.app.live.test_audio import sine
 from tests.app.live.test_osc import Remote, free_port
 
 LIVE = "//Live/**"
-KNOB = Source(kind="midi", name="cc 1/74", device="Keys")
+KNOB = InputSource(kind="midi", name="cc 1/74", device="Keys")
 
 
 def show(ctx: Context, session: Session, tab: str = "OSC") -> None:
@@ -67,8 +67,8 @@ def test_osc_is_switched_on_learnt_and_switched_off(tmp_path: Path) -> None:
         ctx.yield_(2)
         remote.send("/1/fader1", 0.5)
         until(ctx, lambda: bool(live.settings.mappings))
-        fader = Source(kind="osc", name="/1/fader1")
-        assert live.settings.mappings == (Mapping(source=fader, control="psi", low=-1.0, high=2.0),)
+        fader = InputSource(kind="osc", name="/1/fader1")
+        assert live.settings.mappings == (ControlMapping(source=fader, control="psi", low=-1.0, high=2.0),)
         remote.send("/1/fader1", 1.0)
         until(ctx, lambda: session.history.scene.psi == 2.0)
 
@@ -175,7 +175,7 @@ def test_a_knob_is_learnt_shaped_and_removed(tmp_path: Path) -> None:
 
 
 def test_a_mapping_to_what_this_scene_lacks_is_drawn_and_kept(tmp_path: Path) -> None:
-    lost = Mapping(source=KNOB, control="direction_4")
+    lost = ControlMapping(source=KNOB, control="direction_4")
     odd = Trigger(source=KNOB, action="from a later version")
 
     def before(session: Session) -> None:
@@ -201,7 +201,7 @@ def test_sound_is_added_to_a_control(tmp_path: Path) -> None:
         ctx.item_click("###audio on")
         until(ctx, lambda: bool(sound.opened))
         sound.play(20)
-        until(ctx, lambda: session.live.heard.level > 0.9, frames=6000)
+        until(ctx, lambda: session.live.sound.level > 0.9, frames=6000)
         ctx.yield_(2)
         ctx.item_click("###add")
         ctx.yield_(2)

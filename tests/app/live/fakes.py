@@ -11,7 +11,7 @@ import numpy as np
 
 from app.explorer.session import Session
 from app.live.audio import Samples
-from app.live.control import LiveServices
+from app.live.devices import LiveServices
 from app.live.midi import MidiPort, Receive
 from tests.app.explorer.fakes import make_session
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.live.audio import SIGNALS, Analyser, Heard, Samples, loudness
+from app.live.audio import SIGNALS, AudioAnalyser, AudioFeatures, Samples, loudness
 from app.live.audio_input import AudioInput, PortAudio
 from app.live.extras import AUDIO_MODULES, missing
 from tests.app.explorer.fakes import wait_until
@@ -35,16 +35,16 @@ def test_the_level_is_in_decibels() -> None:
     assert loudness(1.0) == 1.0
     assert loudness(10 ** (-30 / 20)) == pytest.approx(0.5)
     assert loudness(1e-9) == loudness(0.0) == 0.0
-    assert Analyser(RATE).feed(np.zeros(RATE, np.float32)).level == 0.0
+    assert AudioAnalyser(RATE).feed(np.zeros(RATE, np.float32)).level == 0.0
     # A full sine is 3 dB below full scale.
-    assert Analyser(RATE).feed(sine(440)).level == pytest.approx(1.0 - 3.01 / 60, abs=1e-2)
-    assert Analyser(RATE).feed(sine(440, amplitude=0.01)).level == pytest.approx(1.0 - 43.01 / 60, abs=1e-2)
+    assert AudioAnalyser(RATE).feed(sine(440)).level == pytest.approx(1.0 - 3.01 / 60, abs=1e-2)
+    assert AudioAnalyser(RATE).feed(sine(440, amplitude=0.01)).level == pytest.approx(1.0 - 43.01 / 60, abs=1e-2)
 
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000, 96000])
 @pytest.mark.parametrize(("frequency", "band"), [(90.0, "low"), (700.0, "mid"), (5000.0, "high")])
 def test_a_sine_is_in_its_band_only(rate: int, frequency: float, band: str) -> None:
-    heard = Analyser(rate).feed(sine(frequency, rate=rate))
+    heard = AudioAnalyser(rate).feed(sine(frequency, rate=rate))
     assert heard.signal(band) == pytest.approx(heard.level, abs=0.02)
     assert all(heard.signal(other) < 0.3 for other in {"low", "mid", "high"} - {band})
 
@@ -54,7 +54,7 @@ def test_a_sweep_goes_through_the_bands_in_order() -> None:
     time = np.arange(int(RATE * seconds)) / RATE
     k = np.log(high / low) / seconds
     sweep = np.sin(2 * np.pi * low / k * np.expm1(k * time)).astype(np.float32)
-    analyser = Analyser(RATE)
+    analyser = AudioAnalyser(RATE)
     order = []
     for block in np.array_split(sweep, 300):
         heard = analyser.feed(block)
@@ -66,7 +66,7 @@ def test_a_sweep_goes_through_the_bands_in_order() -> None:
 @pytest.mark.parametrize("bpm", [60.0, 90.0, 120.0, 128.0, 150.0])
 def test_the_tempo_of_a_click_track(bpm: float) -> None:
     sound, count = clicks(bpm)
-    analyser = Analyser(RATE)
+    analyser = AudioAnalyser(RATE)
     for start in range(0, len(sound), 512):
         heard = analyser.feed(sound[start : start + 512])
     assert heard.bpm == pytest.approx(bpm, rel=0.01)
@@ -75,7 +75,7 @@ def test_the_tempo_of_a_click_track(bpm: float) -> None:
 
 def test_a_beat_is_1_and_fades() -> None:
     sound, _ = clicks(60.0, seconds=3.0)
-    analyser = Analyser(RATE)
+    analyser = AudioAnalyser(RATE)
     beats = [analyser.feed(block).beat for block in np.array_split(sound, len(sound) // 512)]
     assert max(beats) == 1.0
     at = beats.index(1.0)
@@ -91,15 +91,15 @@ def test_what_has_no_beat_has_none(kind: str) -> None:
         "noise": (0.1 * np.random.default_rng(0).standard_normal(10 * RATE)).astype(np.float32),
         "sine": sine(220, 10.0),
     }[kind]
-    heard = Analyser(RATE).feed(sound)
+    heard = AudioAnalyser(RATE).feed(sound)
     assert heard.beats <= 1  # noise that begins is an onset
     assert heard.bpm == 0.0
 
 
 def test_pieces_of_any_size_are_the_same_sound() -> None:
     sound, _ = clicks(120.0, seconds=5.0)
-    whole = Analyser(RATE)
-    pieces = Analyser(RATE)
+    whole = AudioAnalyser(RATE)
+    pieces = AudioAnalyser(RATE)
     whole.feed(sound)
     rng = np.random.default_rng(3)
     start = 0
@@ -107,22 +107,22 @@ def test_pieces_of_any_size_are_the_same_sound() -> None:
         step = int(rng.integers(1, 3000))
         pieces.feed(sound[start : start + step])
         start += step
-    assert pieces.heard == whole.heard
+    assert pieces.features == whole.features
 
 
 def test_broken_samples_do_not_stick() -> None:
-    analyser = Analyser(RATE)
+    analyser = AudioAnalyser(RATE)
     analyser.feed(np.full(4096, np.nan, np.float32))
     analyser.feed(np.full(4096, np.inf, np.float32))
     analyser.feed(np.full(4096, -3e38, np.float32))
     heard = analyser.feed(sine(440, 0.5))
     assert heard.level == pytest.approx(0.95, abs=0.01)
     with pytest.raises(ValueError, match="8000"):
-        Analyser(100)
+        AudioAnalyser(100)
 
 
 def test_every_signal_has_a_name() -> None:
-    heard = Heard(level=0.1, low=0.2, mid=0.3, high=0.4, beat=0.5)
+    heard = AudioFeatures(level=0.1, low=0.2, mid=0.3, high=0.4, beat=0.5)
     assert [heard.signal(name) for name in SIGNALS] == [0.1, 0.2, 0.3, 0.4, 0.5]
 
 
@@ -136,14 +136,14 @@ def test_the_thread_hears_until_the_device_is_gone() -> None:
     audio = AudioInput(lambda: sound, "Microphone", lambda: woken.append(1))
     try:
         wait_until(sound.play(20))
-        wait_until(lambda: audio.heard.level > 0.8)
+        wait_until(lambda: audio.features.level > 0.8)
         assert sound.opened == ["Microphone"]
         assert audio.devices == ("Microphone", "Line in")
         assert audio.listening
         sound.gone = True
         wait_until(lambda: bool(audio.problem))
         assert audio.problem == "The sound has stopped: the device was unplugged"
-        assert audio.heard == Heard()
+        assert audio.features == AudioFeatures()
         assert woken
     finally:
         audio.close()

@@ -11,16 +11,16 @@ import pytest
 
 from app.explorer.session import Session
 from app.explorer.storage.settings import SettingsStore
-from app.live.control import Learn
-from app.live.mapping import Mapping, Source, Trigger
+from app.live.learning import LearnTarget
+from app.live.mapping import ControlMapping, InputSource, Trigger
 from app.live.settings import AudioSettings, MidiSettings
 from core.timeline import Keyframe
 from tests.app.explorer.fakes import settle, wait_until
 from tests.app.live.fakes import Clock, FakeMidi, FakeSound, live_session
 from tests.app.live.test_audio import clicks, sine
 
-KNOB = Source(kind="midi", name="cc 1/74", device="Keys")
-PSI = Mapping(source=KNOB, control="psi", low=-1.0, high=2.0)
+KNOB = InputSource(kind="midi", name="cc 1/74", device="Keys")
+PSI = ControlMapping(source=KNOB, control="psi", low=-1.0, high=2.0)
 
 
 class Rig:
@@ -75,7 +75,7 @@ def test_a_knob_moves_its_control_and_is_one_step(rig: Rig) -> None:
 
 
 def test_a_whole_control_glides_in_whole_steps(rig: Rig) -> None:
-    rig.live.add(Mapping(source=KNOB, control="cutoff", low=0.0, high=64.0, smoothing=0.1))
+    rig.live.add(ControlMapping(source=KNOB, control="cutoff", low=0.0, high=64.0, smoothing=0.1))
     rig.turn(74, 0, frames=120)
     assert rig.session.history.scene.cutoff == 0
     rig.turn(74, 127)
@@ -91,9 +91,9 @@ def test_a_whole_control_glides_in_whole_steps(rig: Rig) -> None:
 
 
 def test_two_knobs_of_the_placement_do_not_stop_each_other(rig: Rig) -> None:
-    turn = Source(kind="midi", name="cc 1/1", device="Keys")
-    rig.live.add(Mapping(source=KNOB, control="input_scale", low=0.5, high=2.0, smoothing=0.2))
-    rig.live.add(Mapping(source=turn, control="input_turn", low=-90.0, high=90.0, smoothing=0.2))
+    turn = InputSource(kind="midi", name="cc 1/1", device="Keys")
+    rig.live.add(ControlMapping(source=KNOB, control="input_scale", low=0.5, high=2.0, smoothing=0.2))
+    rig.live.add(ControlMapping(source=turn, control="input_turn", low=-90.0, high=90.0, smoothing=0.2))
     rig.midi.play("Keys", 0xB0, 1, 127)
     rig.turn(74, 127, frames=240)
     scene = rig.session.history.scene
@@ -101,24 +101,24 @@ def test_two_knobs_of_the_placement_do_not_stop_each_other(rig: Rig) -> None:
 
 
 def test_learning_takes_what_moves_next(rig: Rig) -> None:
-    rig.live.learn(Learn(control="blend"))
+    rig.live.learn(LearnTarget(control="blend"))
     assert rig.live.moving
     rig.turn(74, 10)
     rig.frames(15)
     assert rig.live.learning is None
-    assert rig.live.settings.mappings == (Mapping(source=KNOB, control="blend"),)
+    assert rig.live.settings.mappings == (ControlMapping(source=KNOB, control="blend"),)
     rig.turn(74, 127)
     assert rig.session.history.scene.blend == 1.0
     assert rig.live.levels[KNOB] == 1.0
     # Again for the same: nothing doubles.
-    rig.live.learn(Learn(control="blend"))
+    rig.live.learn(LearnTarget(control="blend"))
     rig.turn(74, 20)
     rig.frames(15)
     assert len(rig.live.settings.mappings) == 1
 
 
 def test_learning_knows_a_controller_of_14_bits(rig: Rig) -> None:
-    rig.live.learn(Learn(control="psi"))
+    rig.live.learn(LearnTarget(control="psi"))
     rig.turn(1, 64)
     assert rig.live.learning is not None  # a second half may come
     rig.turn(33, 5)
@@ -130,12 +130,12 @@ def test_learning_knows_a_controller_of_14_bits(rig: Rig) -> None:
 
 
 def test_learning_an_action_waits_for_a_press(rig: Rig) -> None:
-    rig.live.learn(Learn(action="surprise"))
+    rig.live.learn(LearnTarget(action="surprise"))
     rig.turn(74, 10)
     assert rig.live.learning is not None
     rig.midi.play("Keys", 0x90, 36, 20)
     rig.frames()
-    note = Source(kind="midi", name="note 1/36", device="Keys")
+    note = InputSource(kind="midi", name="note 1/36", device="Keys")
     assert rig.live.settings.triggers == (Trigger(source=note, action="surprise"),)
     rig.live.take_actions()
     rig.midi.play("Keys", 0x90, 36, 1)
@@ -146,7 +146,7 @@ def test_learning_an_action_waits_for_a_press(rig: Rig) -> None:
 
 
 def test_an_unknown_control_or_action_does_nothing(rig: Rig) -> None:
-    rig.live.add(Mapping(source=KNOB, control="direction_3"))
+    rig.live.add(ControlMapping(source=KNOB, control="direction_3"))
     rig.live.add_trigger(Trigger(source=KNOB, action="quit"))
     before = rig.session.history.scene
     rig.turn(74, 127, frames=3)
@@ -199,13 +199,13 @@ def loud(tmp_path: Path) -> Iterator[tuple[Rig, FakeSound]]:
 def test_sound_moves_the_picture_and_not_the_scene(loud: tuple[Rig, FakeSound]) -> None:
     rig, sound = loud
     session: Session = rig.session
-    rig.live.add(Mapping(source=Source(kind="audio", name="level"), control="psi", high=0.5))
+    rig.live.add(ControlMapping(source=InputSource(kind="audio", name="level"), control="psi", high=0.5))
     rig.frames()
     assert session.live.overlay(session.rendering.wanted) == session.rendering.wanted  # silence
     wait_until(sound.play(10))
-    wait_until(lambda: rig.live.heard.level > 0.9)
+    wait_until(lambda: rig.live.sound.level > 0.9)
     rig.frames()
-    level = rig.live.heard.level
+    level = rig.live.sound.level
     settle(session)
     assert session.rendering.frame is not None
     assert session.rendering.frame.request.psi == pytest.approx(0.7 + 0.5 * level)
@@ -231,25 +231,25 @@ def test_sound_is_added_to_the_timeline_too_and_does_not_take_it_over(loud: tupl
     start = session.history.scene.request()
     keyframes = tuple(Keyframe(time=time, request=replace(start, psi=psi)) for time, psi in ((0.0, 0.2), (4.0, 0.6)))
     session.history.step("keyframes", lambda scene: replace(scene, keyframes=keyframes, duration=4.0))
-    rig.live.add(Mapping(source=Source(kind="audio", name="level"), control="psi", high=0.5))
+    rig.live.add(ControlMapping(source=InputSource(kind="audio", name="level"), control="psi", high=0.5))
     rig.frames()
     session.playback.transport.time = 2.0
     rig.frames()
     wait_until(sound.play(10))
-    wait_until(lambda: rig.live.heard.level > 0.9)
+    wait_until(lambda: rig.live.sound.level > 0.9)
     rig.frames(3)
     assert session.playback.follower.follows_timeline(session.history.scene)
     settle(session)
     assert session.rendering.frame is not None
     assert session.rendering.wanted.psi == pytest.approx(0.4)
-    assert session.rendering.frame.request.psi == pytest.approx(0.4 + 0.5 * rig.live.heard.level)
+    assert session.rendering.frame.request.psi == pytest.approx(0.4 + 0.5 * rig.live.sound.level)
 
 
 def test_an_unplugged_device_is_a_message_and_the_picture_is_the_scene_s(loud: tuple[Rig, FakeSound]) -> None:
     rig, sound = loud
-    rig.live.add(Mapping(source=Source(kind="audio", name="level"), control="psi", high=0.5))
+    rig.live.add(ControlMapping(source=InputSource(kind="audio", name="level"), control="psi", high=0.5))
     wait_until(sound.play(10))
-    wait_until(lambda: rig.live.heard.level > 0.9)
+    wait_until(lambda: rig.live.sound.level > 0.9)
     sound.gone = True
 
     def noticed() -> bool:
@@ -271,13 +271,13 @@ def test_a_beat_does_an_action_each_time(tmp_path: Path) -> None:
     rig = Rig(tmp_path, audio=lambda: sound)
     try:
         rig.live.change(replace(rig.live.settings, audio=AudioSettings(on=True)))
-        rig.live.add_trigger(Trigger(source=Source(kind="audio", name="beat"), action="surprise"))
+        rig.live.add_trigger(Trigger(source=InputSource(kind="audio", name="beat"), action="surprise"))
         done = 0
         for _ in range(len(track) // 512):
             wait_until(sound.play(1))
             rig.frames()
             done += len(rig.live.take_actions())
-        wait_until(lambda: rig.live.heard.beats == count)
+        wait_until(lambda: rig.live.sound.beats == count)
         rig.frames()
         done += len(rig.live.take_actions())
         assert done == count

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from app.live.mapping import Follower, Mapping, Modulator, Source, approach
+from app.live.mapping import ControlMapping, InputSource, KnobFollower, Modulator, approach
 from app.live.settings import AudioSettings, LiveSettings, MidiSettings, OscSettings, Trigger
 from core import values
 
-KNOB = Source(kind="midi", name="cc 1/74", device="Launch")
-MAPPING = Mapping(source=KNOB, control="psi", low=-1.0, high=2.0)
+KNOB = InputSource(kind="midi", name="cc 1/74", device="Launch")
+MAPPING = ControlMapping(source=KNOB, control="psi", low=-1.0, high=2.0)
 
 
 def test_the_range_is_covered_from_end_to_end() -> None:
@@ -49,7 +49,7 @@ def test_smoothing_does_not_depend_on_the_frame_rate() -> None:
 
 
 def test_a_follower_glides_and_arrives() -> None:
-    follower = Follower(replace(MAPPING, smoothing=0.1))
+    follower = KnobFollower(replace(MAPPING, smoothing=0.1))
     assert follower.step(0.0, 0.02) is None
     follower.receive(1.0)
     way = [0.0]
@@ -66,7 +66,7 @@ def test_a_follower_glides_and_arrives() -> None:
 
 
 def test_whoever_moves_the_control_meanwhile_wins() -> None:
-    follower = Follower(replace(MAPPING, smoothing=1.0))
+    follower = KnobFollower(replace(MAPPING, smoothing=1.0))
     follower.receive(1.0)
     value = follower.step(0.0, 0.1)
     assert value is not None
@@ -78,7 +78,7 @@ def test_whoever_moves_the_control_meanwhile_wins() -> None:
 
 
 def test_pickup_waits_until_the_knob_comes_by() -> None:
-    follower = Follower(replace(MAPPING, pickup=True))
+    follower = KnobFollower(replace(MAPPING, pickup=True))
     psi = 0.5
     for x in (0.9, 0.8, 0.6):
         follower.receive(x)
@@ -100,7 +100,9 @@ def test_pickup_waits_until_the_knob_comes_by() -> None:
 
 
 def test_a_modulator_begins_in_silence() -> None:
-    modulator = Modulator(Mapping(source=Source(kind="audio", name="level"), control="psi", high=1.0, smoothing=0.1))
+    modulator = Modulator(
+        ControlMapping(source=InputSource(kind="audio", name="level"), control="psi", high=1.0, smoothing=0.1)
+    )
     first = modulator.step(1.0, 0.1)
     assert first == pytest.approx(1.0 - math.exp(-1.0))
     assert modulator.step(0.0, 0.1) == pytest.approx(first * math.exp(-1.0))
@@ -112,7 +114,7 @@ def test_settings_are_json_and_back() -> None:
         midi=MidiSettings(on=True, ignored=("Through",)),
         audio=AudioSettings(device="Line in"),
         mappings=(MAPPING, replace(MAPPING, curve="exp", pickup=True, smoothing=0.25)),
-        triggers=(Trigger(source=Source(kind="audio", name="beat"), action="surprise"),),
+        triggers=(Trigger(source=InputSource(kind="audio", name="beat"), action="surprise"),),
     )
     assert values.from_json(LiveSettings, values.to_json(settings), "live") == settings
     assert values.from_json(LiveSettings, {}, "live") == LiveSettings()

@@ -9,14 +9,14 @@ import pytest
 
 from app.live.extras import MIDI_MODULES, missing
 from app.live.inbox import SOURCES_LIMIT, Inbox
-from app.live.mapping import Source
+from app.live.mapping import InputSource
 from app.live.midi import Decoder, Device, MidiInput, RtMidi, stable_name
 from tests.app.explorer.fakes import wait_until
 from tests.app.live.fakes import FakeMidi
 
 
-def source(name: str, device: str = "Keys") -> Source:
-    return Source(kind="midi", name=name, device=device)
+def source(name: str, device: str = "Keys") -> InputSource:
+    return InputSource(kind="midi", name=name, device=device)
 
 
 def test_controllers_notes_and_bends() -> None:
@@ -144,7 +144,7 @@ def test_a_virtual_port_is_heard() -> None:
         try:
             wait_until(lambda: any("glissando test" in d.name and d.open for d in listening.devices))
             port.send(mido.Message("control_change", channel=0, control=74, value=127))
-            heard: dict[Source, float] = {}
+            heard: dict[InputSource, float] = {}
 
             def came() -> bool:
                 heard.update(inbox.take()[0])

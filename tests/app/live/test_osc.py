@@ -55,7 +55,7 @@ class Remote:
 
     def arrive(self) -> None:
         """Until the session's thread has heard all that was sent."""
-        receiver = self.session.live._osc.receiver
+        receiver = self.session.live._devices.osc.receiver
         assert receiver is not None
         wait_until(lambda: receiver.packets >= self._sent)
 
