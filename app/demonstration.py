@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from app.files import free_paths
 from app.images import contact_sheet, write_png
 from app.rendering import export_video
 from core.checkpoints import read_header
@@ -28,13 +29,14 @@ SIZE = 512
 
 
 def demonstrate(checkpoint: Path, folder: Path) -> tuple[Path, Path]:
-    """Write FOLDER/interpolation.mp4, a loop through the prompts, and FOLDER/sheet.png, each prompt with several seeds.
+    """Write FOLDER/interpolation.mp4, a loop through the prompts, and FOLDER/sheet.png, each prompt with several seeds;
+    with a number behind their names where these are taken.
 
     Returns their paths. Raises what loading the checkpoint raises, and `UserError` when the folder cannot be written.
     """
     engine = Engine.open(checkpoint)
     prompts = _prompts(checkpoint)
-    sheet, video = folder / "sheet.png", folder / "interpolation.mp4"
+    sheet, video = free_paths([folder / "sheet.png", folder / "interpolation.mp4"])
     requests = [RenderRequest(prompt=prompt, seed_x=seed) for prompt in prompts for seed in range(SEEDS)]
     pictures = [engine.render(request).pixels for request in tqdm(requests, desc="sheet", unit="picture", disable=None)]
     write_png(sheet, contact_sheet(pictures, columns=SEEDS, labels=prompts))

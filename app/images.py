@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 from app.classes import class_title
 from app.errors import UserError, reason
 from app.provenance import DOCUMENT_KEY, Picture, document, read_document, version
+from core.files import replacing
 from core.model_info import ModelInfo
 from core.request import SEED_LIMIT, SEEDS_PER_ROW, Frame, RenderRequest
 
@@ -105,16 +105,12 @@ def write_png(path: Path, pixels: NDArray[np.uint8], entries: dict[str, str] | N
     text = PngInfo()
     for key, value in (entries or {}).items():
         text.add_text(key, value)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(None, "is a directory", str(path))
-        try:
+        with replacing(path) as part:
             Image.fromarray(pixels).save(part, format="PNG", pnginfo=text)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot write the picture: {reason(error)}; choose another place") from error
 

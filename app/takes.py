@@ -94,12 +94,12 @@ class TakeRecorder:
     """Writes a take, on a thread of its own: `offer` and `stop` return at once, and `close` waits."""
 
     def __init__(self, path: Path, header: TakeHeader, scene: dict[str, Any]) -> None:
-        """Raises `UserError` when the file cannot be written. An existing file is replaced."""
+        """Raises `UserError` when the file cannot be written. There must be no such file yet."""
         self.path = path
         self._before: dict[str, Any] | None = None
         self._problem: str | None = None
         try:
-            self._file: BinaryIO = path.open("wb", buffering=0)
+            self._file: BinaryIO = path.open("xb", buffering=0)
         except OSError as error:
             raise UserError(f"{path}: cannot write the take: {reason(error)}") from error
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="take")

@@ -7,6 +7,7 @@ playable file.
 from __future__ import annotations
 
 import math
+import os
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -26,11 +27,18 @@ SMALLEST = 16
 
 
 def check_output(
-    path: Path, fps: int | Fraction, size: int | tuple[int, int], codec: CodecName = "h264", *, exists: bool = False
+    path: Path,
+    fps: int | Fraction,
+    size: int | tuple[int, int],
+    codec: CodecName = "h264",
+    *,
+    exists: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Find out before any work whether a video can be written like this. Raises `UserError`; makes missing folders.
 
-    `exists`: for a folder of pictures, whether one that is there already will do.
+    `exists`: for a folder of pictures, whether one that is there already will do. `overwrite`: for a file, whether one
+    that is there is to be replaced.
     """
     check_name(path, codec)
     most = CODECS[codec].most_fps
@@ -40,13 +48,13 @@ def check_output(
         if not SMALLEST <= side <= SIZE_LIMIT:
             raise UserError(f"size: expected pixels from {SMALLEST} to {SIZE_LIMIT}, got {side}")
     if CODECS[codec].open is not None:
-        check_writable(path)
+        check_writable(path, overwrite=overwrite)
         return
     try:
         path.mkdir(parents=True, exist_ok=True)
         if not exists and any(path.iterdir()):
             raise UserError(f"{path}: expected an empty folder; with --resume an earlier export goes on")
-        check_writable(path / "000000.png")
+        check_writable(path / "000000.png", overwrite=True)
     except OSError as error:
         raise cannot_write(path, error) from error
 
@@ -87,6 +95,9 @@ class VideoWriter:
     goes into the file's metadata. Use as a context manager, or call `close`; without either the file still plays up to
     its last piece, half a second at most.
 
+    A file that is there already is replaced when the new one is closed; until then that grows beside it, as
+    NAME.part.mp4.
+
     Raises `UserError` for a rate, size, frame or path that cannot be, and when the disk is full: the file then ends at
     the last whole piece, and further writes are refused.
     """
@@ -101,7 +112,7 @@ class VideoWriter:
         smooth: bool = False,
         comment: str = "",
     ) -> None:
-        check_output(path, fps, size, codec)
+        check_output(path, fps, size, codec, overwrite=True)
         if CODECS[codec].open is None:
             raise ValueError(f"codec {codec}: a folder of pictures is no video file")
         self.path = path
@@ -111,6 +122,8 @@ class VideoWriter:
         self.frames = 0
         self._codec = CODECS[codec]
         self._comment = comment
+        # What is there already stays until the new one is whole; a new file grows in its place.
+        self._file = path.with_name(f"{path.stem}.part{path.suffix}") if path.exists() else path
         self._shape: tuple[int, ...] | None = None
         self._pixels = (0, 0)
         self._sink: Sink | None = None
@@ -139,6 +152,8 @@ class VideoWriter:
             return
         try:
             self._sink.close()
+            if self._file != self.path:
+                os.replace(self._file, self.path)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -164,7 +179,7 @@ class VideoWriter:
         self._shape = pixels.shape
         self._pixels = video_size(pixels.shape, self.size, even=self._codec.even)
         try:
-            return self._codec.open(self.path, *self._pixels, self.fps, self._comment)
+            return self._codec.open(self._file, *self._pixels, self.fps, self._comment)
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
@@ -173,7 +188,8 @@ class VideoWriter:
         self._closed = True
         plays = self._sink.give_up()
         cause = self._sink.error or error
-        left = "what is in the file plays" if plays else "nothing was written"
+        there = "the file" if self._file == self.path else f"{self._file.name} beside it"
+        left = f"what is in {there} plays" if plays else "nothing was written"
         return UserError(
             f"{self.path}: cannot write the video after frame {self.frames}: {reason(cause)}; {left}. "
             "Free some space or choose another place."

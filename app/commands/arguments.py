@@ -56,6 +56,17 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """--overwrite, for every command that writes a file which may be there already."""
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there already")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json FILE and --overwrite, for commands that print figures."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add_overwrite(parser)
+
+
 def open_engine(args: argparse.Namespace) -> Engine:
     """The engine that `add_engine_arguments` describes; it knows the directions saved for its checkpoint."""
     from app.vectors import register_saved_vectors

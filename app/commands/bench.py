@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from app.commands.arguments import add_json
 from app.commands.progress import StageBar
 from app.files import check_writable, write_json
 
@@ -18,35 +19,35 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     engine.add_argument("--rounds", type=int, default=7, metavar="N", help="medians of so many (default 7)")
     engine.add_argument("--no-lite", action="store_true", help="leave out the large reference model")
     engine.add_argument("--beside", action="store_true", help="also beside a program that keeps one core busy")
-    engine.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add_json(engine)
     engine.set_defaults(run=run_engine)
     families = kinds.add_parser("families", help="ms a frame of each family at 256 px, plain, float32 and fast")
     families.add_argument("--family", action="append", metavar="NAME", help="only this one; may be given again")
     families.add_argument("--rounds", type=int, default=3, metavar="N", help="medians of so many (default 3)")
-    families.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add_json(families)
     families.set_defaults(run=run_families)
     train = kinds.add_parser("train", help="a GAN's training step: images/s, where the time goes, and a plain step")
     train.add_argument("--method", default="stylegan-t", metavar="NAME", help="the training method")
     train.add_argument("--recipe", default="tiny", help="whose networks and settings (default tiny)")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of it")
     train.add_argument("--rounds", type=int, default=3, metavar="N", help="medians of so many (default 3)")
-    train.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add_json(train)
     train.set_defaults(run=run_train, alone=True)
     start = kinds.add_parser("start", help="seconds to the first picture, as a ratio to `import torch`")
     start.add_argument("checkpoint", metavar="CHECKPOINT", nargs="?", type=Path, help="the bundled one if none")
     start.add_argument("--rounds", type=int, default=3, metavar="N", help="the least of so many (default 3)")
-    start.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add_json(start)
     start.set_defaults(run=run_start)
     monitor = kinds.add_parser("monitor", help="seconds to open a very long log, and the cost of following it")
     monitor.add_argument("--rows", type=int, default=10_000_000, metavar="N", help="of the log (default 10 million)")
-    monitor.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add_json(monitor)
     monitor.set_defaults(run=run_monitor)
 
 
 def run_engine(args: argparse.Namespace) -> int:
     """Measure the engine and print a table."""
     if args.json is not None:
-        check_writable(args.json)
+        check_writable(args.json, overwrite=args.overwrite)
 
     from core.bench import bench_engine, format_report
 
@@ -60,7 +61,7 @@ def run_engine(args: argparse.Namespace) -> int:
 def run_families(args: argparse.Namespace) -> int:
     """Measure the families and print a table."""
     if args.json is not None:
-        check_writable(args.json)
+        check_writable(args.json, overwrite=args.overwrite)
 
     from core.bench_families import bench_families, format_families
 
@@ -74,7 +75,7 @@ def run_families(args: argparse.Namespace) -> int:
 def run_train(args: argparse.Namespace) -> int:
     """Measure a training step and print a table."""
     if args.json is not None:
-        check_writable(args.json)
+        check_writable(args.json, overwrite=args.overwrite)
 
     from training.methods.registry import method_spec
     from training.runs.bench import bench_train, format_train
@@ -90,7 +91,7 @@ def run_train(args: argparse.Namespace) -> int:
 def run_start(args: argparse.Namespace) -> int:
     """Measure the starts of `generate` and of the window, and print a table."""
     if args.json is not None:
-        check_writable(args.json)
+        check_writable(args.json, overwrite=args.overwrite)
 
     from app.bench_start import bench_start, format_start
 
@@ -105,7 +106,7 @@ def run_start(args: argparse.Namespace) -> int:
 def run_monitor(args: argparse.Namespace) -> int:
     """Measure the monitor and print a table."""
     if args.json is not None:
-        check_writable(args.json)
+        check_writable(args.json, overwrite=args.overwrite)
 
     from app.monitor.bench import bench_monitor, format_monitor
 

@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.commands.arguments import add_json
 from app.errors import UserError
-from app.files import check_writable, write_json
+from app.files import check_writable, free_path, write_json
 
 if TYPE_CHECKING:
     from training.datasets.config import DataConfig, SourceSpec
+
+SHEET = Path("data-check.png")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,11 +30,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check.add_argument(
         "--sheet",
         type=Path,
-        default=Path("data-check.png"),
         metavar="FILE",
-        help="the contact sheet to write (default data-check.png)",
+        help="the contact sheet to write (default data-check.png, with a number where that is taken)",
     )
-    check.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    add_json(check)
     check.add_argument(
         "--every",
         type=int,
@@ -132,6 +134,8 @@ READING = ("template", "caption_column", "label_column")
 
 def _specs(args: argparse.Namespace) -> list[SourceSpec]:
     """The sources that the arguments name. Raises `DataError`."""
+    from training.datasets.config import SourceSpec
+
     reading = {name: value for name in READING if (value := getattr(args, name)) is not None}
     return [SourceSpec.parse(place, **reading) for place in args.data]
 
@@ -186,9 +190,10 @@ def data_config(args: argparse.Namespace, usual: DataConfig | None = None) -> Da
 
 def run_check(args: argparse.Namespace) -> int:
     """Read everything and report."""
-    check_writable(args.sheet)
+    sheet: Path = args.sheet or (SHEET if args.overwrite else free_path(SHEET))
+    check_writable(sheet, overwrite=args.overwrite)
     if args.json is not None:
-        check_writable(args.json)
+        check_writable(args.json, overwrite=args.overwrite)
 
     from app.images import contact_sheet, write_png
     from training.datasets.check import Check, describe, printable
@@ -198,8 +203,8 @@ def run_check(args: argparse.Namespace) -> int:
     print(describe(report))
     if check.tiles:
         captions = [printable(caption[:80]) for _, caption in check.tiles]
-        write_png(args.sheet, contact_sheet([tile for tile, _ in check.tiles], captions=captions))
-        print(f"contact sheet {args.sheet}")
+        write_png(sheet, contact_sheet([tile for tile, _ in check.tiles], captions=captions))
+        print(f"contact sheet {sheet}")
     if args.json is not None:
         write_json(args.json, report.to_json())
     if not report.usable:

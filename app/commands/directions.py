@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.classes import one_class
-from app.commands.arguments import add_engine_arguments, checkpoint_path, open_engine, prompt_text
+from app.commands.arguments import add_engine_arguments, add_overwrite, checkpoint_path, open_engine, prompt_text
 from app.commands.progress import StageBar
 from app.errors import UserError
 from app.files import check_writable
@@ -63,6 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="added to this file (default: the explorer's own for this checkpoint)",
     )
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="a row of pictures for each, pushed -2 to 2")
+    add_overwrite(parser)
     parser.add_argument(
         "--background",
         action="store_true",
@@ -83,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
         if path is not None:
             if path.suffix.lower() != suffix:
                 raise UserError(f"expected a file that ends in {suffix}, got {path}")
-            check_writable(path)
+            # What is found is added to --out, which keeps what it has.
+            check_writable(path, overwrite=args.overwrite or path is args.out)
     if args.background and hasattr(os, "nice"):
         os.nice(10)
 

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.commands.arguments import NOISES, PRECISIONS
+from app.commands.arguments import NOISES, PRECISIONS, add_json, add_overwrite
 from app.commands.progress import StageBar
 from app.errors import UserError, reason
-from app.files import check_writable, write_json
+from app.files import check_writable, free_paths, write_json
 
 if TYPE_CHECKING:
     from training.datasets.config import DataConfig
@@ -39,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="judge with one of `glissando train classifier` (default: bundled)",
     )
     postcards.add_argument("--seed", type=int, default=0, help="another seed draws other captions (default 0)")
-    postcards.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add_json(postcards)
     postcards.set_defaults(run=run_postcards)
 
     quality = kinds.add_parser(
@@ -64,7 +64,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     curve = kinds.add_parser(
         "curve",
         help="FID against CLIP score as psi goes, as a plot",
-        description="Draw the same captions and seeds at several psi. Writes curve.png, curve.svg and curve.json.",
+        description="Draw the same captions and seeds at several psi. Writes curve.png, curve.svg and curve.json, "
+        "with a number where they are there already.",
     )
     _add_data(curve)
     curve.add_argument(
@@ -72,6 +73,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     curve.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="where to write (default: here)")
     _add_common(curve, json=False)
+    add_overwrite(curve)
     curve.set_defaults(run=run_curve)
 
     coco = kinds.add_parser(
@@ -122,7 +124,7 @@ def _add_common(parser: argparse.ArgumentParser, *, pictures: int = 10_000, json
         "--precision", choices=PRECISIONS, default="float32", help="of the generator (default %(default)s)"
     )
     if json:
-        parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+        add_json(parser)
 
 
 def _config(args: argparse.Namespace, **chosen: Any) -> QualityConfig:
@@ -144,7 +146,7 @@ def _reals(args: argparse.Namespace) -> DataConfig:
 def run_postcards(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     if args.json is not None:
-        check_writable(args.json)
+        check_writable(args.json, overwrite=args.overwrite)
 
     from training.metrics.postcards_eval import evaluate, format_table
 
@@ -161,7 +163,7 @@ def run_postcards(args: argparse.Namespace) -> int:
 def run_quality(args: argparse.Namespace) -> int:
     """Measure and print the table."""
     if args.json is not None:
-        check_writable(args.json)
+        check_writable(args.json, overwrite=args.overwrite)
 
     from training.metrics.quality import evaluate_quality, format_table
 
@@ -182,8 +184,10 @@ def run_curve(args: argparse.Namespace) -> int:
     except ValueError:
         raise UserError(f"--psi: expected numbers between commas, got {args.psi!r}") from None
     files = {suffix: args.out / f"curve.{suffix}" for suffix in ("json", "svg", "png")}
+    if not args.overwrite:
+        files = dict(zip(files, free_paths(list(files.values())), strict=True))
     for path in files.values():
-        check_writable(path)
+        check_writable(path, overwrite=args.overwrite)
 
     from training.metrics.curve import evaluate_curve, format_curve
     from training.metrics.plot import curve_drawing, write_png, write_svg
@@ -205,7 +209,7 @@ def run_curve(args: argparse.Namespace) -> int:
 def run_coco(args: argparse.Namespace) -> int:
     """Measure and print the table."""
     if args.json is not None:
-        check_writable(args.json)
+        check_writable(args.json, overwrite=args.overwrite)
 
     from training.metrics.coco import COCO_METRICS, evaluate_coco
     from training.metrics.quality import format_table

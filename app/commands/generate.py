@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from app.commands.arguments import (
     NOISES,
     add_engine_arguments,
+    add_overwrite,
     add_subject_arguments,
     open_engine,
     parse_seeds,
     subjects,
 )
 from app.errors import UserError, reason
+from app.files import free_paths
 
 if TYPE_CHECKING:
     from core.request import Frame
@@ -29,7 +31,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "generate",
         help="pictures of one prompt or class, one per seed, and a contact sheet",
-        description="Write DIR/seedNNNN.png for each seed, and DIR/sheet.png. A PNG says how it was made.",
+        description="Write DIR/seedNNNN.png for each seed, and DIR/sheet.png, with a number behind the names "
+        "where some are there already. A PNG says how it was made.",
     )
     add_engine_arguments(parser)
     add_subject_arguments(parser, several=False)
@@ -38,6 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--noise", choices=NOISES, default="const", help="per-pixel noise (default %(default)s)")
     parser.add_argument("--noise-seed", type=int, default=0, metavar="N", help="which noise, for --noise random")
     parser.add_argument("--out", type=Path, default=Path("glissando-out"), metavar="DIR", help="default %(default)s")
+    add_overwrite(parser)
     parser.set_defaults(run=run)
 
 
@@ -53,20 +57,25 @@ def run(args: argparse.Namespace) -> int:
     engine = open_engine(args)
     (subject,) = subjects(args, engine.info)
     _make_folder(args.out)
+    # Numbered together, so that one run's files are seen to belong together.
+    plain = [*(args.out / f"seed{seed:04d}.png" for seed in seeds), args.out / "sheet.png"]
+    *paths, sheet_path = plain if args.overwrite else free_paths(plain)
 
     from tqdm import tqdm
 
     from app.images import contact_sheet, save_png
 
     frames: list[Frame] = []
-    for seed, request in zip(seeds, tqdm(requests, unit="picture", disable=None), strict=True):
+    for path, request in zip(paths, tqdm(requests, unit="picture", disable=None), strict=True):
         frame = engine.render(replace(request, **subject))
-        save_png(args.out / f"seed{seed:04d}.png", frame, engine.info)
+        save_png(path, frame, engine.info)
         if len(frames) < SHEET_LIMIT:
             frames.append(frame)
     sheet = contact_sheet([frame.pixels for frame in frames])
-    save_png(args.out / "sheet.png", replace(frames[0], pixels=sheet), engine.info)
-    print(f"{len(seeds)} pictures and sheet.png in {args.out}")
+    save_png(sheet_path, replace(frames[0], pixels=sheet), engine.info)
+    print(f"{len(seeds)} pictures and {sheet_path.name} in {args.out}")
+    if sheet_path != plain[-1]:
+        print(f"Others are there already: these are {paths[0].name} and so on; --overwrite would replace them.")
     if len(seeds) > SHEET_LIMIT:
         print(f"The sheet shows the first {SHEET_LIMIT}.")
     return 0

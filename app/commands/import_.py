@@ -8,8 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from app.commands.arguments import add_overwrite
 from app.commands.progress import StageBar
 from app.errors import UserError
+from app.files import check_new
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--part", choices=("G_ema", "D"), default="G_ema", help="D writes the discriminator's tensors alone, to --out"
     )
+    add_overwrite(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -33,15 +36,22 @@ def run(args: argparse.Namespace) -> int:
     """Download if need be, import, and print what came of it."""
     if args.part == "D" and args.out is None:
         raise UserError("--out: expected a file to write the discriminator to, got none")
+    if args.out is not None:
+        check_new(args.out, overwrite=args.overwrite)
+        if args.out.exists() and args.out.resolve() == Path(args.source).resolve():
+            raise UserError(f"--out {args.out}: expected another file than the one to import")
     from core.cache import cache_folder
     from core.checkpoints.importing import export_part, import_file
 
     with StageBar(in_bytes=("downloading", "hashing")) as bar:
         path = _local(args.source, cache_folder() / "downloads", bar)
         if args.part == "D":
-            values: dict[str, Any] = {"path": str(args.out), **export_part(path, "D", args.out, progress=bar)}
+            values: dict[str, Any] = {
+                "path": str(args.out),
+                **export_part(path, "D", args.out, overwrite=args.overwrite, progress=bar),
+            }
         else:
-            report = import_file(path, args.out, progress=bar)
+            report = import_file(path, args.out, overwrite=args.overwrite, progress=bar)
             values = asdict(report) | {"path": str(report.path)}
     print(json.dumps(values, indent=2, ensure_ascii=False) if args.json else _lines(values))
     return 0

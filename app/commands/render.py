@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.codecs import CODEC_NAMES, CODECS, CodecName, codec_for
-from app.commands.arguments import PRECISIONS
+from app.commands.arguments import PRECISIONS, add_overwrite
 from app.errors import UserError
+from app.files import free_path
 
 if TYPE_CHECKING:
     from app.sources import PlaySource
@@ -33,7 +34,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "An interrupted PNG sequence goes on with --resume; in the other formats what was written plays.",
     )
     parser.add_argument("source", metavar="TAKE_OR_SCENE", type=Path, help="NAME.take.jsonl, or a scene's .json")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: NAME-render.mp4 or so, beside the source")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="default: NAME-render.mp4 or NAME-render-2.mp4, beside the source"
+    )
     parser.add_argument(
         "--codec", choices=CODEC_NAMES, help="default: by the name given with --out, else h264; png is a folder"
     )
@@ -44,6 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     scaling = parser.add_mutually_exclusive_group()
     scaling.add_argument("--smooth", dest="smooth", action="store_true", default=None, help="enlarge smoothly")
     scaling.add_argument("--sharp", dest="smooth", action="store_false", help="enlarge by whole pixels")
+    add_overwrite(parser)
     parser.add_argument("--resume", action="store_true", help="go on with a folder of PNG pictures")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="default: the model it was made with")
     parser.add_argument("--precision", choices=PRECISIONS, help="default: as it was played, where this machine can")
@@ -67,10 +71,14 @@ def run(args: argparse.Namespace) -> int:
         codec=codec, fps=fps, size=args.size, speed=args.speed, loop=args.loop, smooth=args.smooth
     )
     out: Path = args.out or default_out(args.source, codec)
+    if args.overwrite and CODECS[codec].open is None:
+        raise UserError("--overwrite: a folder of pictures is not replaced; name a new one, or go on with --resume")
+    if args.out is None and not (args.overwrite or args.resume):
+        out = free_path(out)
     if args.resume and CODECS[codec].open is not None:
         raise UserError(f"--resume: only a folder of PNG pictures goes on; {codec} starts again (leave --resume out)")
     total = settings.frames(source.duration)
-    check_output(out, settings.rate, settings.size, codec, exists=args.resume)
+    check_output(out, settings.rate, settings.size, codec, exists=args.resume, overwrite=args.overwrite)
     if args.progress_json:
         return _as_a_child(args, source, settings, out)
     from tqdm import tqdm

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from app.commands.arguments import add_overwrite
 from app.commands.data import DRAWING, add_drawing, data_config
 from app.commands.progress import StageBar
 from app.errors import UserError
@@ -108,6 +109,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     classifier.add_argument("--pictures", type=int, metavar="N", help="how many to train on (default 20000)")
     classifier.add_argument("--epochs", type=int, metavar="N", help="how often to see each (default 5)")
     classifier.add_argument("--seed", type=int, default=0, help="another seed gives another classifier (default 0)")
+    add_overwrite(classifier)
     classifier.set_defaults(run=run_classifier, alone=True)
 
 
@@ -134,7 +136,7 @@ def run_clip(args: argparse.Namespace) -> int:
 
 def run_classifier(args: argparse.Namespace) -> int:
     """Train the classifier that judges postcards."""
-    check_writable(args.out)
+    check_writable(args.out, overwrite=args.overwrite)
 
     from training.metrics.classifier_training import TrainClassifierConfig, train_classifier
 

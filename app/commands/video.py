@@ -8,8 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.commands.arguments import NOISES, add_engine_arguments, add_subject_arguments, open_engine, subjects
+from app.commands.arguments import (
+    NOISES,
+    add_engine_arguments,
+    add_overwrite,
+    add_subject_arguments,
+    open_engine,
+    subjects,
+)
 from app.errors import UserError
+from app.files import free_path
 from core.request import SEED_LIMIT, RenderRequest
 from core.timeline import EASING_NAMES, Timeline, timeline_through
 
@@ -19,6 +27,8 @@ if TYPE_CHECKING:
 
 # A single stop on a single seed would stand still; so many seeds a video is a calm walk.
 DEFAULT_WALK = 4.0
+
+OUT = Path("glissando.mp4")
 
 # Options that a scene answers itself.
 SCENE_SAYS = ("loop", "seed", "walk", "easing", "psi", "noise")
@@ -58,13 +68,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--psi", type=float, help="truncation: 1 is none, 0 the average (default 1)")
     parser.add_argument("--noise", choices=NOISES, help="per-pixel noise (default const)")
     parser.add_argument(
-        "--out", type=Path, default=Path("glissando.mp4"), metavar="FILE.mp4", help="default %(default)s"
+        "--out",
+        type=Path,
+        metavar="FILE.mp4",
+        help=f"default {OUT}, with a number where that is taken",
     )
+    add_overwrite(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Render and write the video. What does not hang on the model is checked before it is loaded."""
+    if args.out is None:
+        args.out = OUT if args.overwrite else free_path(OUT)
     if args.scene is not None:
         return _run_scene(args)
     frames = frame_count(10.0 if args.seconds is None else args.seconds, args.fps)
@@ -74,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
     from app.video import check_output
 
-    check_output(args.out, args.fps, args.size)
+    check_output(args.out, args.fps, args.size, overwrite=args.overwrite)
     engine = open_engine(args)
     stops = [replace(start, **subject) for subject in subjects(args, engine.info)]
     walk = args.walk
@@ -100,7 +116,7 @@ def _run_scene(args: argparse.Namespace) -> int:
 
     scene = read_scene_file(args.scene).scene
     frames = frame_count(scene.round_seconds if args.seconds is None else args.seconds, args.fps)
-    check_output(args.out, args.fps, args.size)
+    check_output(args.out, args.fps, args.size, overwrite=args.overwrite)
     if args.checkpoint is None and scene.checkpoint:
         args.checkpoint = Path(scene.checkpoint)
     args.smooth = args.smooth or scene.smooth

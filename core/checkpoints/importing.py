@@ -73,17 +73,18 @@ def import_file(
     path: Path | str,
     out: Path | str | None = None,
     *,
+    overwrite: bool = False,
     limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Converts a published generator (a .pkl, or a .pt state dict) to a checkpoint of ours, without running anything
-    the file carries; in the cache folder, or at `out`, which must not exist yet.
+    the file carries; in the cache folder, or at `out`, which must not exist yet unless `overwrite`.
 
     Raises `PublishedError` for a file that cannot be imported, `CheckpointError` for a place that cannot be written.
     """
     path = Path(path).absolute()
     progress = progress or _silent
-    target = None if out is None else _free(Path(out).absolute())
+    target = None if out is None else _free(Path(out).absolute(), overwrite)
     digest = _digest(path, progress)
     cached = cache_folder() / "imports" / f"{digest}-{_CONVERTER_VERSION}.safetensors"
     header = _earlier(cached)
@@ -120,7 +121,13 @@ def load_any(path: Path | str, progress: Progress | None = None) -> Checkpoint:
 
 
 def export_part(
-    path: Path | str, part: str, out: Path | str, *, limits: Limits | None = None, progress: Progress | None = None
+    path: Path | str,
+    part: str,
+    out: Path | str,
+    *,
+    overwrite: bool = False,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Writes a part of a published file that Glissando builds no model for, such as "D", as plain safetensors: the
     tensors by their names, and a JSON header under "glissando_part", which is returned.
@@ -129,7 +136,7 @@ def export_part(
     """
     import safetensors.torch
 
-    path, target = Path(path).absolute(), _free(Path(out).absolute())
+    path, target = Path(path).absolute(), _free(Path(out).absolute(), overwrite)
     digest = _digest(path, progress or _silent)
     published = read_published(path, part=part, limits=limits)
     content = published.content
@@ -247,13 +254,13 @@ def _earlier(cached: Path) -> Header | None:
     return header if isinstance(notes, dict) and wanted <= notes.keys() else None
 
 
-def _free(target: Path) -> Path:
-    """An import never replaces a file: that might be somebody's only copy of a training run."""
+def _free(target: Path, overwrite: bool) -> Path:
+    """An import replaces no file unasked: that might be somebody's only copy of a training run."""
     if target.is_dir():
         raise CheckpointError(f"{target}: expected a file to write, got a folder. Name a .safetensors file in it.")
     if "\0" in str(target):
         raise CheckpointError(f"{_printable(target)}: cannot write the checkpoint (a path holds no NUL character).")
-    if os.path.lexists(target):
+    if os.path.lexists(target) and not overwrite:
         raise CheckpointError(f"{target}: there is a file already. Name another one, or remove it first.")
     return target
 

@@ -80,7 +80,8 @@ def test_shards_and_folders_are_mixed_by_weight(
     places = ("--data", f"{shards}=0.5", "--data", data)
     assert run("evaluate", "quality", tiny_checkpoint, *places, *chosen) == 0
     assert json.loads(out.read_text(encoding="utf-8"))["reals"] == 24 + 12
-    message = fails(capsys, "evaluate", "quality", tiny_checkpoint, "--data", tmp_path / "no.tar", *chosen)
+    again = (*chosen, "--overwrite")
+    message = fails(capsys, "evaluate", "quality", tiny_checkpoint, "--data", tmp_path / "no.tar", *again)
     assert "no.tar: " in message
 
 

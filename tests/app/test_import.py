@@ -268,7 +268,9 @@ def test_import_tells_each_mistake_in_one_line(
     assert "no such file" in fails(capsys, "import", tmp_path / "absent.pkl")
     assert "got a folder" in fails(capsys, "import", tmp_path)
     assert "cannot make the folder" in fails(capsys, "import", source, "--out", unwritable / "x.safetensors")
-    assert "there is a file already" in fails(capsys, "import", source, "--out", source)
+    assert "is there already" in fails(capsys, "import", source, "--out", source)
+    itself = fails(capsys, "import", source, "--out", source, "--overwrite")
+    assert "expected another file than the one to import" in itself
     assert "expected an address that starts with http" in fails(capsys, "import", "ftp://host/x.pkl")
 
 

@@ -168,7 +168,7 @@ def test_enlarging_is_as_on_screen_unless_said(tmp_path, tiny_checkpoint, engine
     path = scene_file(tmp_path, tiny_checkpoint, engine, path_size=0.0, smooth=True)
     first = engine.render(read_scene_file(path).scene.request()).pixels
     for flags, filter_ in (([], "smooth"), (["--sharp"], "sharp"), (["--smooth"], "smooth")):
-        assert run("render", path, "--fps", 1, "--size", 64, "--out", tmp_path / "x.mkv", *flags) == 0
+        assert run("render", path, "--fps", 1, "--size", 64, "--out", tmp_path / "x.mkv", "--overwrite", *flags) == 0
         method = Image.Resampling.BICUBIC if filter_ == "smooth" else Image.Resampling.NEAREST
         expected = np.asarray(Image.fromarray(first).resize((64, 64), method))
         np.testing.assert_array_equal(frames_of(tmp_path / "x.mkv")[0], expected)

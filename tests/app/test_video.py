@@ -202,7 +202,9 @@ def test_bad_places_and_values_are_refused_before_any_work(tmp_path, unwritable)
 def test_a_check_leaves_an_existing_video_as_it_is(tmp_path):
     path = tmp_path / "x.mp4"
     path.write_bytes(b"precious")
-    check_output(path, 30, 64)
+    with pytest.raises(UserError, match="is there already"):
+        check_output(path, 30, 64)
+    check_output(path, 30, 64, overwrite=True)
     assert path.read_bytes() == b"precious"
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from core.files import replacing
 from training.datasets.postcards import ATTRIBUTES, GENERATOR_VERSION
 from training.metrics.scores import Predictions
 
@@ -167,7 +168,8 @@ def save_classifier(path: Path, classifier: PostcardsClassifier, notes: Mapping[
         "notes": dict(notes),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(tensors, path, metadata={METADATA_KEY: json.dumps(header)})
+    with replacing(path) as part:
+        safetensors.torch.save_file(tensors, part, metadata={METADATA_KEY: json.dumps(header)})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,6 +12,8 @@ from xml.sax.saxutils import escape
 
 from PIL import Image, ImageDraw, ImageFont
 
+from core.files import replacing
+
 WIDTH, HEIGHT = 720, 480
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 24, 48, 60
 _INK, _FAINT, _CURVE, _PAPER = "#222222", "#dddddd", "#1f6fb4", "#ffffff"
@@ -145,7 +147,8 @@ def write_svg(path: Path, shapes: Sequence[Shape]) -> None:
                 f'text-anchor="{shape.anchor}"{turn}>{escape(shape.text)}</text>'
             )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([*rows, "</svg>"]) + "\n", encoding="utf-8")
+    with replacing(path) as part:
+        part.write_text("\n".join([*rows, "</svg>"]) + "\n", encoding="utf-8")
 
 
 def write_png(path: Path, shapes: Sequence[Shape]) -> None:
@@ -165,7 +168,8 @@ def write_png(path: Path, shapes: Sequence[Shape]) -> None:
         else:
             _write(page, pen, shape, scale)
     path.parent.mkdir(parents=True, exist_ok=True)
-    page.resize((WIDTH * _SCALE, HEIGHT * _SCALE), Image.Resampling.LANCZOS).save(path, format="PNG")
+    with replacing(path) as part:
+        page.resize((WIDTH * _SCALE, HEIGHT * _SCALE), Image.Resampling.LANCZOS).save(part, format="PNG")
 
 
 def _write(page: Image.Image, pen: ImageDraw.ImageDraw, words: Words, scale: int) -> None:

@@ -79,14 +79,21 @@ class FileWriter:
         scene, info = self._source.scene, self._source.info
         self._write(path, lambda: save_scene_file(path, scene, info))
 
-    def fresh_path(self, stem: str, suffix: str) -> Path | None:
-        """A file of the output folder that does not exist yet; None, with a message, where the folder is unusable."""
+    def fresh_path(self, stem: str, suffix: str, *, beside: str | None = None) -> Path | None:
+        """A file of the output folder that does not exist yet, nor does the one with the suffix `beside`; None, with a
+        message, where the folder is unusable.
+        """
         folder = Path(self._preferences.settings.output_dir)
         taken = {path for path, _ in self._under_way}
         number = 1
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            while (path := folder / f"{stem}-{number:03d}{suffix}").exists() or path in taken:
+            while True:
+                name = f"{stem}-{number:03d}"
+                path = folder / f"{name}{suffix}"
+                others = () if beside is None else (folder / f"{name}{beside}",)
+                if path not in taken and not any(file.exists() for file in (path, *others)):
+                    break
                 number += 1
         except OSError as error:
             self._messages.error(

@@ -78,6 +78,8 @@ def command_of(job: ExportJob) -> list[str]:
         command.append("--smooth" if settings.smooth else "--sharp")
     if job.begun and CODECS[settings.codec].open is None:
         command.append("--resume")
+    else:
+        command.append("--overwrite")  # the name is the job's own: what is there was left by an earlier try
     return [*command, "--progress-json"]
 
 

@@ -11,6 +11,7 @@ from app.explorer.export.take_writer import TakeWriter
 from app.explorer.export.video_recorder import OpenWriter, VideoRecorder
 from app.explorer.messages import Messages
 from app.provenance import document, document_text
+from app.takes import SUFFIX
 from core.request import Frame, RenderRequest
 
 
@@ -45,7 +46,7 @@ class RecordingController:
         except UserError as error:
             self._messages.error(str(error))
             return
-        path = self._files.fresh_path(source.stem(frame.request), ".mp4")
+        path = self._files.fresh_path(source.stem(frame.request), ".mp4", beside=SUFFIX)
         if path is None:
             return
         self.recorder = VideoRecorder(

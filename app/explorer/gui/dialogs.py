@@ -16,6 +16,7 @@ from app.explorer.gui.widgets import wrapped_text
 from app.explorer.session import Session
 from app.explorer.train.controller import PathField
 from app.explorer.ui_state import DialogRequest
+from app.files import free_path
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ _FILTERS: dict[DialogRequest, list[str]] = {
     "import_vectors": _VECTORS,
 }
 """For dialogs that open a file."""
+_SUFFIXES: dict[DialogRequest, str] = {"save_picture": ".png", "save_scene": ".json", "export_vectors": ".npz"}
+"""For dialogs that write a file: what its name ends in."""
 
 
 class Dialogs:
@@ -120,7 +123,10 @@ class Dialogs:
         chosen = result[0] if isinstance(result, list) and result else result
         self._dialog = self._request = None
         if isinstance(chosen, str) and chosen:
-            self._answer(request, chosen)
+            path = Path(chosen).expanduser()
+            target = _with_suffix(request, path)
+            # The dialog has asked about a file that is there, but not about one whose name we make.
+            self._answer(request, target if target == path else free_path(target))
 
     def _ask(self, request: DialogRequest) -> None:
         viewport = imgui.get_main_viewport()
@@ -135,45 +141,57 @@ class Dialogs:
             imgui.set_keyboard_focus_here()
         imgui.set_next_item_width(-1)
         entered, self._text = imgui.input_text("##path", self._text, imgui.InputTextFlags_.enter_returns_true)
-        if imgui.button("OK", ImVec2(imgui.get_font_size() * 6, 0)) or entered:
+        target = _with_suffix(request, Path(self._text.strip()).expanduser())
+        chosen: Path | None = None
+        if request in _SUFFIXES and target.is_file():
+            wrapped_text(f"{target.name} is there already.", theme.colour.amber)
+            if imgui.button("Replace it", ImVec2(imgui.get_font_size() * 6, 0)):
+                chosen = target
+            imgui.same_line()
+            free = free_path(target)
+            if imgui.button(f"Save as {free.name}###free"):
+                chosen = free
+        elif imgui.button("OK", ImVec2(imgui.get_font_size() * 6, 0)) or entered:
+            chosen = target
+        if chosen is not None:
             imgui.close_current_popup()
             self._request = None
             if self._text.strip():
-                self._answer(request, self._text.strip())
+                self._answer(request, chosen)
         imgui.same_line()
         if imgui.button("Cancel", ImVec2(imgui.get_font_size() * 6, 0)) or imgui.is_key_pressed(imgui.Key.escape):
             imgui.close_current_popup()
             self._request = None
         imgui.end_popup()
 
-    def _answer(self, request: DialogRequest, text: str) -> None:
-        path = Path(text).expanduser()
+    def _answer(self, request: DialogRequest, path: Path) -> None:
         if request == "open":
             self._session.models.open(path)
         elif request == "save_picture":
-            self._session.export.files.picture(
-                path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png")
-            )
+            self._session.export.files.picture(path)
         elif request in ("open_scene", "open_autosave"):
             self._session.file_opener.open(path)
         elif request == "save_scene":
-            self._session.export.files.scene(
-                path if path.suffix.lower() == ".json" else path.with_name(path.name + ".json")
-            )
+            self._session.export.files.scene(path)
         elif request == "find_checkpoint":
             self._session.file_opener.give_checkpoint(path)
         elif request == "import_vectors":
             self._session.vectors.files.import_from(path)
         elif request == "export_vectors":
-            self._session.vectors.files.export_to(
-                path if path.suffix.lower() == ".npz" else path.with_name(path.name + ".npz")
-            )
+            self._session.vectors.files.export_to(path)
         elif request in _TRAIN:
             self._session.training.choose(_TRAIN[request], path)
         elif request == "library_folder":
             self._session.models.add_folder(path)
         else:
             self._session.preferences.set_output_dir(path)
+
+
+def _with_suffix(request: DialogRequest, path: Path) -> Path:
+    suffix = _SUFFIXES.get(request)
+    return (
+        path if suffix is None or not path.name or path.suffix.lower() == suffix else path.with_name(path.name + suffix)
+    )
 
 
 def native_available() -> bool:

@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("imgui_bundle")
 
+from imgui_bundle import imgui
+
 from app.explorer.actions import by_id
 from app.explorer.export.queue import STOPPED, ExportJob, ProgressCallback
 from app.explorer.session import Session
@@ -107,6 +109,40 @@ def test_a_message_s_button_is_done_once(tmp_path: Path) -> None:
         ctx.yield_(3)
         assert chosen == ["off"]
         assert session.messages.toasts == ()
+        assert not errors(session)
+
+    drive(tmp_path, script)
+
+
+def test_saving_over_a_file_is_asked_about(tmp_path: Path) -> None:
+    """Whether its suffix was typed or not; Enter alone replaces nothing."""
+
+    def script(ctx: Context, session: Session, explorer: Explorer) -> None:
+        settle(ctx, session)
+        mine = tmp_path / "mine.json"
+        mine.write_text("precious")
+
+        def save(name: str, button: str | None) -> None:
+            ctx.menu_click("//##MainMenuBar/File/###save_scene")
+            ctx.yield_(3)
+            ctx.item_click("//Save the scene as/##path")
+            ctx.key_chars_replace(str(tmp_path / name))
+            ctx.key_press(imgui.Key.enter)
+            ctx.yield_(3)
+            assert not ctx.item_exists("//Save the scene as/OK")
+            if button is None:
+                ctx.key_press(imgui.Key.escape)
+            else:
+                ctx.item_click(f"//Save the scene as/{button}")
+            until(ctx, lambda: not session.export.files.busy)
+
+        save("mine", None)
+        assert mine.read_text() == "precious"
+        save("mine.json", "###free")
+        assert mine.read_text() == "precious"
+        assert (tmp_path / "mine-2.json").exists()
+        save("mine", "Replace it")
+        assert mine.read_text() == (tmp_path / "mine-2.json").read_text()
         assert not errors(session)
 
     drive(tmp_path, script)

@@ -349,6 +349,23 @@ def test_recording_takes_what_is_shown(open_session: Callable[..., Session], tmp
         np.testing.assert_array_equal(shown, frame.pixels.repeat(factor, 0).repeat(factor, 1))
 
 
+def test_a_recording_leaves_the_take_of_a_video_that_was_moved_away(
+    open_session: Callable[..., Session], tmp_path: Path
+) -> None:
+    session = open_session()
+    settle(session)
+    (tmp_path / "out").mkdir(exist_ok=True)
+    moved = tmp_path / "out" / "snowy-mountains-at-sunset-watercolor-seed0-001.take.jsonl"
+    moved.write_text("mine")
+    session.export.recording.toggle()
+    assert session.export.recording.recorder is not None
+    assert session.export.recording.recorder.path.stem.endswith("-002")
+    session.export.recording.toggle()
+    tick_until(session, lambda: session.export.recording.recorder is None)
+    assert moved.read_text() == "mine"
+    assert not errors(session)
+
+
 def test_a_recording_that_fails_is_told(open_session: Callable[..., Session]) -> None:
     def open_writer(path: Path, fps: int, size: tuple[int, int], comment: str) -> ListWriter:
         raise OSError(28, "No space left on device")

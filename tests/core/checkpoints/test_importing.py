@@ -154,6 +154,7 @@ def test_the_discriminator_as_plain_tensors(tmp_path: Path) -> None:
         read_header(out)
     with pytest.raises(CheckpointError, match="there is a file already"):
         export_part(path, "D", out, limits=LIMITS)
+    export_part(path, "D", out, overwrite=True, limits=LIMITS)
 
 
 def test_descriptions(source: Path, tmp_path: Path, cache: Path) -> None:

@@ -4,7 +4,6 @@ import pytest
 
 from app.document.scene import Scene
 from app.explorer.storage.settings import Settings, SettingsStore, config_dir
-from app.files import write_atomically
 
 
 def test_settings_round_trip(tmp_path: Path) -> None:
@@ -97,20 +96,6 @@ def test_a_scene_with_a_lone_surrogate_is_kept(tmp_path: Path) -> None:
     assert problem is None
     assert scene is not None
     assert scene.psi == 0.5
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "x.json"
-    write_atomically(path, "old")
-
-    def refuse(source: object, target: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", refuse)
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
