@@ -1,4 +1,4 @@
-"""What the session asks of the rest of the program, so that tests can give their own."""
+"""The parts of the program that tests replace: engine, writers, child processes, clock."""
 
 from __future__ import annotations
 

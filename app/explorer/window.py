@@ -1,4 +1,4 @@
-"""The window: puts session, panels, viewport and menus together and runs them."""
+"""The window: session, panels, viewport and menus in HelloImGui's loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from imgui_bundle import hello_imgui, imgui, immapp
 from app.errors import UserError
 from app.explorer.actions import run_live
 from app.explorer.gui import guard, theme
-from app.explorer.gui.arrangement import Arrangement
 from app.explorer.gui.dialogs import Dialogs, show_in_folder
 from app.explorer.gui.guard import Guard, summary
 from app.explorer.gui.menus import draw_menus, run_shortcuts
@@ -32,6 +31,7 @@ from app.explorer.gui.texture import GlTexture, Texture
 from app.explorer.gui.viewport import Viewport
 from app.explorer.gui.widgets import escape_closes
 from app.explorer.panels import Panel
+from app.explorer.panels.arrangement import Arrangement
 from app.explorer.panels.table import PANELS, DockArea, PanelContext
 from app.explorer.rendering.model_loader import EngineChoice
 from app.explorer.services import Services
@@ -335,7 +335,7 @@ class Explorer:
             self.output.close()
 
     def _after_init(self) -> None:
-        """What needs the window to be there: the output window, files dropped on it, and being woken."""
+        """Once the window exists: the output window, dropped files, and waking from idle."""
         if not self._has_screen():
             return
         import glfw
@@ -383,7 +383,7 @@ def _configure() -> None:
 
 
 def log_to(store: SettingsStore) -> logging.Handler | None:
-    """Tracebacks go to a file beside the settings."""
+    """Log to a file beside the settings; None where that cannot be written."""
     try:
         store.folder.mkdir(parents=True, exist_ok=True)
         handler = RotatingFileHandler(store.log_path, maxBytes=2**20, backupCount=1, encoding="utf-8", delay=True)

@@ -9,7 +9,7 @@ import pytest
 
 from app.cli import main
 from app.document.scene import Scene
-from app.explorer.panels.motion import MotionPanel
+from app.explorer.panels.playback.motion import MotionPanel
 from app.soak import LAG, JournalledHistory, soak
 
 

@@ -1,4 +1,4 @@
-"""Everything that a menu, a shortcut or the command palette can do, each declared once: one module a menu.
+"""All actions of the menus, shortcuts and the command palette, each declared once: one module a menu.
 
 No GUI here: shortcuts are texts that the window translates.
 """
@@ -29,7 +29,7 @@ def in_menu(menu: str) -> Iterable[Action]:
 
 
 def run_live(session: Session) -> None:
-    """Once a frame: do the actions that OSC, MIDI and beats ask for."""
+    """Once a frame: run the actions requested by OSC, MIDI and beats."""
     for action_id in session.live.take_actions():
         action = by_id(action_id)
         if action.enabled(session):
@@ -42,7 +42,7 @@ def by_id(action_id: str) -> Action:
 
 
 def all_actions(session: Session) -> Iterable[Action]:
-    """`ACTIONS`, and after some of them those that depend on what there is: recent files, panels, saved layouts."""
+    """`ACTIONS`, and after some of them the dynamic ones: recent files, panels, monitors, saved layouts."""
     for action in ACTIONS:
         yield action
         if action.id in _FOLLOWED_BY:
@@ -50,7 +50,7 @@ def all_actions(session: Session) -> Iterable[Action]:
 
 
 def for_palette(session: Session) -> list[Action]:
-    """What the command palette offers."""
+    """The actions of the command palette."""
     return [action for action in all_actions(session) if action.in_palette] + [
         Action(
             id=f"show {title}",

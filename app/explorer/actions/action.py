@@ -1,4 +1,4 @@
-"""One entry of the menus and of the palette, and what many of them do."""
+"""The declaration of an action, and shared implementations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.explorer.ui_state import DialogRequest, UiRequest
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """One entry. `label` may depend on the session, as in "Undo psi"."""
+    """An entry of the menus and the palette. `label` may depend on the session, as in "Undo psi"."""
 
     id: str
     menu: str
@@ -33,12 +33,12 @@ class Action:
 
 
 def fixed_label(text: str) -> Callable[[Session], str]:
-    """A label that is always the same."""
+    """A label that does not depend on the session."""
     return lambda session: text
 
 
 def open_dialog(request: DialogRequest) -> Callable[[Session], None]:
-    """Ask for a dialog."""
+    """Request a file dialog."""
 
     def run(session: Session) -> None:
         session.ui.dialog_request = request
@@ -47,5 +47,5 @@ def open_dialog(request: DialogRequest) -> Callable[[Session], None]:
 
 
 def ask_window(request: UiRequest) -> Callable[[Session], None]:
-    """Ask the window for something."""
+    """Send a request to the window."""
     return lambda session: session.ui.request(request)

@@ -1,4 +1,4 @@
-"""Dragging points of the picture: the points a person has put, the drag that is under way, and what becomes of it.
+"""Dragging points of the picture (DragGAN, arXiv:2305.10973): the points, the drag under way, and its result.
 
     points -> styles of the picture on screen -> worker -> styles on their way -> saved latent -> one step of the scene
 
@@ -45,23 +45,23 @@ class _Drag:
     """The drag that is under way."""
 
     asked: RenderRequest
-    """What was on screen, without what live control adds."""
+    """The request of the picture on screen, without live control."""
     model: Any
     put: list[Pull]
     """The points as they were."""
     options: DragOptions
     mask: NDArray[np.bool_] | None
     styles: Future[tuple[NDArray[np.float32], NDArray[np.float32]]] | None
-    """Until they are there: the styles of the picture, and what of them the scene's directions add."""
+    """Pending: [num_ws, w_dim] styles of the picture, and the part of them that the scene's directions add."""
     pushed: NDArray[np.float32] | None = None
     reached: NDArray[np.float32] | None = None
-    """The newest styles that were not shown yet."""
+    """The newest styles, [num_ws, w_dim], until they are sent to the engine."""
     sending: tuple[str, Future[None]] | None = None
     shown: str = ""
-    """By which id the engine knows what is on screen."""
+    """The id under which the engine knows the styles on screen."""
     shown_at: float = 0.0
     result: Vector | None = None
-    """What it came to, until the engine knows it."""
+    """The result, until the engine knows it."""
 
 
 class DragController:
@@ -96,12 +96,12 @@ class DragController:
         """Whether the mouse on the picture puts points."""
         self.points: list[Pull] = []
         self.region: Region | None = None
-        """What of the picture may change; None is all of it."""
+        """The part of the picture that may change; None is all of it."""
         self.styles = STYLES
         """How many of the styles may change, coarsest first."""
         self.step_size = STEP_SIZE
         self.status_text = ""
-        """How the drag goes, or how the last one went."""
+        """Progress of the drag, or the result of the last one."""
 
     # What the panel and the hand ask for
 
@@ -209,12 +209,12 @@ class DragController:
         return any(mix.latent in self._temporary for mix in request.mixes)
 
     def close(self) -> None:
-        """What is being dragged is not kept."""
+        """End without a result."""
         self._drag = None
         self._worker.close()
 
     def _follow_undo(self) -> None:
-        """Where the last drag is undone, the points go back with what they were put on; unless they were moved."""
+        """After undo of the last drag, move its points back, unless they were edited since."""
         if self._last is None:
             return
         (before, put), (after, arrived) = self._last
@@ -226,7 +226,7 @@ class DragController:
     # A drag, from its start to its end
 
     def _begin(self, drag: _Drag, styles: Future[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> None:
-        """The styles of the picture have come: the worker has what it needs."""
+        """Start the worker once the styles of the picture have come."""
         if not styles.done():
             return
         drag.styles = None
@@ -271,7 +271,7 @@ class DragController:
             drag.reached = report.ws
 
     def _show(self, drag: _Drag, *, recording: bool) -> None:
-        """Let the engine know what was reached so far, now and then, and draw with what it knows by now."""
+        """Register the styles reached so far with the engine, now and then, and show the ones it has."""
         if drag.sending is not None and drag.sending[1].done():
             name, known = drag.sending
             drag.sending = None
@@ -294,7 +294,7 @@ class DragController:
         drag.sending = (name, self._thread.call(register))
 
     def _keep(self, drag: _Drag, ws: NDArray[np.float32]) -> None:
-        """The end: what was reached becomes a saved latent, which a scene may name."""
+        """Save the styles that were reached as a latent, which a scene may name."""
         subject = {"text": drag.asked.prompt, "class": f"class {drag.asked.label}", "none": drag.model.name}
         name = DRAGGED + " ".join(subject[self._models.conditioning].replace("@", " ").split())
         vector = self._latent(drag, name[:NAME_LENGTH].strip(), ws)
@@ -335,25 +335,23 @@ class DragController:
         return Vector(name=name, kind="latent", values=self._bare(drag, ws), note=note)
 
     def _bare(self, drag: _Drag, ws: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Without what the scene's directions add, which are added to mixes too and stay sliders."""
+        """Styles without the part of the scene's directions, which the engine adds to mixes too."""
         assert drag.pushed is not None
         return ws if drag.asked.origin is not None else ws - drag.pushed
 
 
 def _stop(drag: _Drag) -> int:
-    """Up to which layer the picture takes the dragged styles: those that may change, or, of a picture on its way
-    from another, all.
-    """
+    """The end of the layers that take the dragged styles: those that may change; all for a picture within a fade."""
     return LAYER_LIMIT if drag.asked.origin is not None else drag.options.styles
 
 
 def _plain(asked: RenderRequest, request: RenderRequest) -> dict[str, Any]:
-    """Of a picture on its way from another, the latent has all there is: neither the way nor directions count."""
+    """Fields to reset for a picture within a fade: its latent holds the fade and the directions already."""
     return {} if asked.origin is None else {"origin": None, "arrived": 1.0, "pushes": ()}
 
 
 def _mask(region: Region, width: int, height: int) -> NDArray[np.bool_]:
-    """[H, W]: true at the pixels whose middles are within; at least one."""
+    """[H, W] mask: true at pixels whose centres lie in the region; at least one."""
     left, top, right, bottom = region
     mask = np.zeros((height, width), np.bool_)
     x0, y0 = (min(max(round(value), 0), side - 1) for value, side in ((left, width), (top, height)))

@@ -35,11 +35,11 @@ class DragJob:
     sha256: str
     device: str
     threads: int
-    """Of the CPU, as the engine has them: another number would change its bits, which are the process's."""
+    """CPU threads of the engine; torch's number is global, and another one would change the engine's results."""
     request: RenderRequest
-    """Whose noise and transform count."""
+    """Gives noise and transform."""
     ws: NDArray[np.float32]
-    """[num_ws, w_dim]: where the picture is."""
+    """[num_ws, w_dim] styles to start from."""
     points: tuple[Pull, ...]
     mask: NDArray[np.bool_] | None
     options: DragOptions
@@ -64,7 +64,7 @@ class PlainDrags:
         self._kept: tuple[str, str, Any] | None = None
 
     def __call__(self, job: DragJob) -> PointDrag:
-        """On the thread that will take the steps. Raises `DragError`, `CheckpointError`."""
+        """Open a drag, on the thread that will take its steps. Raises `DragError`, `CheckpointError`."""
         import torch
 
         from core.checkpoints import native
@@ -85,15 +85,15 @@ class PlainDrags:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DragReport:
-    """How far a drag has come."""
+    """The state of a drag after a step."""
 
     progress: Progress | None
     """None before the first step."""
     ws: NDArray[np.float32] | None
-    """The styles by now; None where there are none."""
+    """[num_ws, w_dim] styles reached; None after an error."""
     ended: bool = False
     problem: str | None = None
-    """Why it ended before its time."""
+    """The error that ended it."""
 
 
 class PointWorker:

@@ -42,7 +42,7 @@ class Rect:
 
 
 class Comparison:
-    """Where the live picture goes, and what stands beside it or over it."""
+    """Layout and drawing of the comparison with snapshot B."""
 
     def __init__(self, session: Session, new_texture: Callable[[], Texture]) -> None:
         self._session, self._new_texture = session, new_texture
@@ -51,7 +51,7 @@ class Comparison:
 
     @property
     def how(self) -> str:
-        """What is compared now; "off" without a snapshot B."""
+        """The mode of comparison; "off" without a snapshot B."""
         scene = self._session.history.scene
         return scene.compare if marked(scene, "B") is not None else "off"
 
@@ -77,7 +77,7 @@ class Comparison:
         return self._texture, (int(pixels.shape[1]), int(pixels.shape[0]))
 
     def line(self, history: History, picture: Rect) -> bool:
-        """The wipe's line over the picture, to be dragged. Whether the mouse is at it."""
+        """Draw and drag the line of the wipe; returns whether the mouse is at it."""
         x = round(picture.left + history.scene.wipe * picture.area.x)
         imgui.set_cursor_screen_pos(ImVec2(x - GRIP / 2, picture.top))
         imgui.set_next_item_allow_overlap()
@@ -98,7 +98,7 @@ class Comparison:
         return at_it
 
     def names(self, live: Rect, other: Rect) -> None:
-        """What is what, in the upper corners."""
+        """Draw the names of both pictures in their upper corners."""
         snapshot = marked(self._session.history.scene, "B")
         assert snapshot is not None
         _name("now", live.left + 8, live.top + 8)

@@ -58,7 +58,7 @@ _SUFFIXES: dict[DialogRequest, str] = {"save_picture": ".png", "save_scene": ".j
 
 
 class Dialogs:
-    """Takes the requests for a file dialog, and answers them when the person has chosen."""
+    """Shows the requested file dialog, and acts when a path was chosen."""
 
     def __init__(self, session: Session, *, native: bool | None = None) -> None:
         self._session = session

@@ -1,4 +1,4 @@
-"""Finding by some of the letters: "svp" finds "Save picture". No GUI here."""
+"""Fuzzy matching: "svp" matches "Save picture". No GUI here."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _GAP = 1
 
 @dataclass(frozen=True)
 class Match:
-    """How well a text fits, and which of its letters were typed."""
+    """The score of a match, and the positions of the matched letters."""
 
     score: int
     positions: tuple[int, ...]
 
 
 def match(query: str, text: str) -> Match | None:
-    """All letters of `query`, in order, somewhere in `text`; None when they are not. Case and spaces do not matter.
+    """Match the letters of `query` in order within `text`; None where that fails. Case and spaces do not matter.
 
     Letters at the beginning of words and in unbroken runs count most, those far from each other least.
     """
@@ -34,7 +34,7 @@ def match(query: str, text: str) -> Match | None:
 
 
 def _from(wanted: str, letters: str, start: int) -> Match | None:
-    """The match whose first letter is at `start`: each next one goes on with the run, or starts a word, or is next."""
+    """The match that begins at `start`: each next letter continues a run, else starts a word, else is the nearest."""
     positions = [start]
     for index in range(1, len(wanted)):
         after = positions[-1] + 1

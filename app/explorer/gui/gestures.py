@@ -1,4 +1,4 @@
-"""What the mouse can do."""
+"""Mouse gestures, as the list of shortcuts shows them."""
 
 from __future__ import annotations
 

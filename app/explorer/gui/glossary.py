@@ -1,4 +1,4 @@
-"""What the field's words mean, a sentence each; tooltips and the list of shortcuts say them alike."""
+"""Definitions of technical terms, shared by tooltips and the list of shortcuts."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def key_chord(shortcut: str) -> int:
 
 
 def run_shortcuts(session: Session) -> None:
-    """Once a frame: do what the keys say. Shortcuts without Ctrl or Alt rest while a text field is in use."""
+    """Once a frame: run the actions of pressed shortcuts; without Ctrl or Alt not while a text field is active."""
     for action in ACTIONS:
         for shortcut in filter(None, (action.shortcut, action.also)):
             if _pressed(shortcut, repeat=action.repeat) and action.enabled(session):

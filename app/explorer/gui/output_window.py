@@ -1,4 +1,4 @@
-"""A second window with nothing but the picture: the whole of a monitor for an audience, or a window of its own.
+"""The output window, which shows only the picture: full screen on a monitor, or as a window.
 
 It has an OpenGL context of its own and uploads the newest frame itself, so nothing in it depends on what the main
 window draws. It never waits for its monitor: vsync is off, and the main window keeps its pace.
@@ -27,7 +27,7 @@ class OutputError(RuntimeError):
 
 
 def letterbox(width: int, height: int, room_width: int, room_height: int, *, whole: bool) -> tuple[int, int, int, int]:
-    """(left, lower, width, height) of a picture as large as fits, in the middle of the room.
+    """(left, lower, width, height) of the largest picture that fits, centred in the given room, in pixels.
 
     With `whole`, it is enlarged by a whole number, so that its pixels stay squares of one size; one that is larger
     than the room is made to fit all the same.
@@ -49,7 +49,7 @@ class OutputWindow:
         self._frames = 0
 
     def before_frame(self, requests: list[ShowOutput]) -> None:
-        """What was asked for, and which monitors there are."""
+        """Carry out requests, and look for monitors now and then."""
         if self._frames % LOOK_AGAIN_FRAMES == 0:
             self._session.ui.monitors = _monitor_names()
         self._frames += 1
@@ -188,7 +188,7 @@ class _Window:
             self.closing = True
 
     def refresh(self, window: Any) -> None:
-        """The system lost what was drawn."""
+        """GLFW's callback: the window must be redrawn."""
         self._drawn = None
 
     def draw(self, session: Session) -> None:

@@ -20,17 +20,17 @@ LINES = 12
 
 @dataclass(frozen=True)
 class PaletteMatch:
-    """An action that fits what was typed."""
+    """An action that matches the query."""
 
     action: Action
     label: str
     positions: tuple[int, ...]
-    """The letters of the label that were typed."""
+    """Positions of the matched letters in the label."""
     score: int
 
 
 def find(session: Session, query: str) -> list[PaletteMatch]:
-    """What fits, best first: by the label, or by menu and label together."""
+    """The actions that match, best first: by the label, or by menu and label together."""
     found = []
     for action in for_palette(session):
         label = action.label(session)

@@ -1,6 +1,4 @@
-"""What the hand does on the picture: it walks over the seed plane, or, with a modifier, moves, turns and scales what is
-seen. The content follows the hand.
-"""
+"""Dragging the picture: walks over the seed plane, or, with a modifier key, moves, turns and scales the content."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ class PictureDrag:
         self._step_shown_until = 0.0
 
     def follow(self, history: History, origin: ImVec2, size: ImVec2) -> None:
-        """`origin` and `size` are where the whole picture is, also what of it is out of sight."""
+        """`origin` and `size` are those of the whole picture on screen, clipped parts included."""
         hovered, active = imgui.is_item_hovered(), imgui.is_item_active()
         if hovered or active:
             imgui.set_mouse_cursor(imgui.MouseCursor_.hand)
@@ -90,7 +88,7 @@ class PictureDrag:
         history.apply(f"{self._mode} the content", placed.applied)
 
     def _text(self, history: History) -> str:
-        """What the tooltip says during a drag."""
+        """The tooltip during a drag."""
         if self._mode == "walk":
             scene, settings = history.scene, self._session.preferences.settings
             snap = " · whole seeds" if settings.snap_seeds else ""

@@ -1,4 +1,4 @@
-"""How all plots of the window look."""
+"""The style of all plots of the window."""
 
 from __future__ import annotations
 

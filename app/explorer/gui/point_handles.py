@@ -1,4 +1,4 @@
-"""The mouse on the picture while points are dragged: it puts handles, pulls out their targets, and moves both."""
+"""Mouse handling and drawing of drag points: handles, their targets, and the region that may change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ End = Literal["handle", "target"]
 
 @dataclass(frozen=True)
 class _Grip:
-    """What the mouse holds: an end of a point."""
+    """The end of a point that the mouse drags."""
 
     index: int
     end: End
@@ -36,10 +36,10 @@ class PointHandles:
         self._session = session
         self._grip: _Grip | None = None
         self._corner: Point | None = None
-        """Where a rectangle was begun."""
+        """The first corner of the region being drawn."""
 
     def follow(self, picture: Rect, part: Rect, width: int) -> None:
-        """`picture` is where the whole picture is, `part` what of the screen it may cover, `width` its own pixels."""
+        """`picture` is the picture's rectangle on screen, `part` clips it, `width` is its own width in pixels."""
         drag = self._session.drag
         unit = picture.area.x / width
         height = round(picture.area.y / unit)
@@ -85,7 +85,7 @@ class PointHandles:
             drag.points[self._grip.index] = moved
 
     def _let_go(self) -> None:
-        """A point that was not pulled anywhere, and a rectangle of nothing, were meant by nobody."""
+        """Drop a point that was not pulled anywhere, and an empty region."""
         drag = self._session.drag
         if self._grip is not None and drag.points[self._grip.index].distance < 1.0:
             del drag.points[self._grip.index]

@@ -1,4 +1,4 @@
-"""All shortcuts, what the mouse can do, and what the words mean, on one sheet."""
+"""A sheet of all shortcuts, mouse gestures and technical terms."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ShortcutSheet:
             imgui.end_table()
 
     def _rows(self, actions: Sequence[Action]) -> list[tuple[str, str]]:
-        """Keys and what they do; a menu within a menu, such as the nine quick prompts, has one row."""
+        """(keys, label) for each action; a submenu, such as the nine quick prompts, has one row."""
         rows = []
         for menu, group in groupby(actions, lambda action: action.menu):
             members = list(group)

@@ -1,4 +1,4 @@
-"""The line at the window's lower edge: which model, on what, and how fast."""
+"""The status bar: model, device and speed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def draw_status(session: Session) -> None:
 
 
 def _following(session: Session, right: float) -> None:
-    """Which run the picture follows, as far as there is room."""
+    """The run being followed, as far as there is room."""
     if session.run_follower.text:
         imgui.same_line()
         room = right - imgui.get_cursor_pos_x() - imgui.get_font_size()

@@ -1,4 +1,4 @@
-"""The picture on the graphics card, drawn with square pixels or smooth ones.
+"""The picture as an OpenGL texture, sampled nearest or linearly.
 
 ImGui's backend samples every texture linearly. Square pixels therefore come from a second texture in which the visible
 part is already enlarged: drawn at its own size on whole framebuffer pixels, linear sampling changes nothing.
@@ -24,18 +24,18 @@ class Region:
 
 
 class Texture(Protocol):
-    """Where pixels are put to be drawn. The ids are what ImGui draws."""
+    """A picture that ImGui can draw. `smooth` and `sharp` return texture ids."""
 
     def upload(self, pixels: NDArray[np.uint8]) -> None:
         """Take a new picture, [height, width, 3]."""
         ...
 
     def smooth(self) -> int:
-        """The picture as it is; linear sampling makes it smooth at any size."""
+        """The id of the picture itself, for linear sampling."""
         ...
 
     def sharp(self, region: Region, zoom: int) -> int:
-        """A part of the picture, each pixel a square of `zoom` by `zoom`."""
+        """The id of a part of the picture with each pixel enlarged to `zoom` by `zoom`."""
         ...
 
 

@@ -11,7 +11,7 @@ from app.explorer.gui.texture import Texture
 
 
 class Textures:
-    """Pictures by any key. Memory on the graphics card is never given back, only used for the next picture."""
+    """A pool of textures by key; textures are reused, never freed."""
 
     def __init__(self, new_texture: Callable[[], Texture]) -> None:
         self._new_texture = new_texture
@@ -19,13 +19,13 @@ class Textures:
         self._spare: list[Texture] = []
 
     def keep(self, keys: Iterable[Hashable]) -> None:
-        """Once a frame: which are still wanted; the others' textures are spare."""
+        """Once a frame: the keys in use; textures of other keys become spare."""
         wanted = set(keys)
         for key in [key for key in self._used if key not in wanted]:
             self._spare.append(self._used.pop(key)[0])
 
     def of(self, key: Hashable, pixels: NDArray[np.uint8]) -> Texture:
-        """The texture with these pixels, uploaded where they are new for the key."""
+        """The texture of a key, uploaded if its pixels changed."""
         texture, shown = self._used.get(key, (None, None))
         if texture is None:
             texture = self._spare.pop() if self._spare else self._new_texture()

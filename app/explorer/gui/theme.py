@@ -1,4 +1,4 @@
-"""How the window looks: colours, spacing, fonts."""
+"""The window's theme: colours, spacing, fonts."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ PALETTES: dict[Theme, Colours] = {
 
 
 class _Current:
-    """The palette in use, as ImGui's style is the style in use. Read it while drawing; keep no colour of it."""
+    """The colours of the current theme, global as ImGui's style is. Read them while drawing; do not keep them."""
 
     palette = PALETTES["dark"]
 
@@ -133,17 +133,17 @@ colour = _Current()
 
 
 def u32(colour: ImVec4) -> int:
-    """As draw lists take it."""
+    """A colour as the 32-bit integer of draw lists."""
     return int(imgui.color_convert_float4_to_u32(colour))
 
 
 def faded(value: ImVec4, alpha: float) -> ImVec4:
-    """A colour that lets some of what is behind it through."""
+    """A colour with another alpha."""
     return ImVec4(value.x, value.y, value.z, alpha)
 
 
 def apply(name: Theme) -> None:
-    """Make a theme the one in use."""
+    """Make a theme the current one."""
     colour.palette = PALETTES[name]
     if name == "dark":
         imgui.style_colors_dark()

@@ -1,4 +1,4 @@
-"""The picture: drawn at a whole zoom, dragged to walk through the seeds, and what the window has to say over it."""
+"""The viewport: the picture at a whole zoom, its toolbar, its mouse handling, and toasts over it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ZOOMS = (0, 1, 2, 3, 4, 6, 8, 10, 12, 16)
 
 @dataclass(frozen=True)
 class PictureRect:
-    """Where the picture is, in framebuffer pixels from the top left of the window."""
+    """The picture's rectangle in framebuffer pixels, from the top left of the window."""
 
     x: int
     y: int
@@ -36,15 +36,13 @@ class PictureRect:
 
 
 def fitting_zoom(width: int, height: int, available_width: float, available_height: float) -> float:
-    """The largest whole zoom that fits, or, for a picture larger than the place, the fraction that does."""
+    """The largest whole zoom that fits; for a picture larger than the available size, the fraction that fits."""
     fraction = min(available_width / width, available_height / height)
     return float(math.floor(fraction)) if fraction >= 1.0 else max(fraction, 1e-3)
 
 
 def _placed(size: tuple[int, int], zoom: float, part: Rect, scale: float) -> Rect:
-    """A picture in the middle of a part of the screen: on whole framebuffer pixels, or its squares would not be of one
-    size.
-    """
+    """The rectangle of a picture centred in `part`, on whole framebuffer pixels so that all its pixels get one size."""
     width, height = size[0] * zoom / scale, size[1] * zoom / scale
     x = math.floor((part.left + (part.area.x - width) / 2) * scale) / scale
     y = math.floor((part.top + (part.area.y - height) / 2) * scale) / scale
@@ -71,7 +69,7 @@ class Viewport:
         self._drag = PictureDrag(session)
         self._handles = PointHandles(session)
         self.placement: PictureRect | None = None
-        """Where the picture was drawn last; for the tests that compare pixels."""
+        """Where the picture was drawn last; tests compare its pixels."""
 
     def draw(self, history: History) -> None:
         self._toolbar(history)
@@ -122,7 +120,7 @@ class Viewport:
         imgui.set_cursor_pos_y(imgui.get_cursor_pos_y() + 2)
 
     def _hint(self) -> None:
-        """At the right end, what can be done on the picture: as much of it as there is room for."""
+        """At the right end, the mouse gestures, as long a text as fits."""
         info = self._session.models.info
         hints = ["drag the picture to walk through the seeds"]
         if self._session.drag.on:
@@ -200,7 +198,7 @@ class Viewport:
     def _pixels(
         self, texture: Texture, size: tuple[int, int], place: Rect, part: Rect, zoom: float, smooth: bool
     ) -> None:
-        """A picture of a size in its own pixels, at its place, as far as it is within a part of the screen."""
+        """Draw a picture of `size` pixels into the rectangle `place`, clipped to `part`."""
         if part.area.x < 1 or part.area.y < 1:
             return
         draw_list = imgui.get_window_draw_list()
@@ -230,7 +228,7 @@ class Viewport:
         imgui.get_window_draw_list().add_image(imgui.ImTextureRef(texture_id), ImVec2(left, top), ImVec2(right, bottom))
 
     def _placeholder(self, origin: ImVec2, area: ImVec2) -> None:
-        """No picture yet: it is on its way, or why it is not."""
+        """Without a picture: progress of loading, or why the model did not load."""
         session = self._session
         failed = session.models.failed if session.rendering.thread.loading is None else None
         middle = ImVec2(origin.x + area.x / 2, origin.y + area.y / 2)
@@ -275,7 +273,7 @@ class Viewport:
             bottom = self._toast(message, origin.x + area.x - 14, bottom, width) - 8
 
     def _toast(self, message: Message, right: float, bottom: float, width: float) -> float:
-        """Draws one; returns its top."""
+        """Draw a toast; returns its upper edge."""
         error = message.level == "error"
         imgui.set_next_window_pos(ImVec2(right, bottom), imgui.Cond_.always, ImVec2(1.0, 1.0))
         imgui.set_next_window_size(ImVec2(width, 0))

@@ -1,4 +1,4 @@
-"""Small pieces that the panels share: rows with a label on the left and a reset on the right, tooltips, buttons."""
+"""Widgets shared by the panels: labelled rows with a reset button, sliders, tooltips, buttons."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _MOVED_ON_PX = 6.0
 
 
 class _Clicked:
-    """Where the pointer was when it last clicked something that has a tooltip, until it has moved on."""
+    """Where the pointer last clicked an item with a tooltip, until it moved away."""
 
     place: tuple[float, float] | None = None
 
 
 def tooltip(text: str) -> None:
-    """Explain the last item when the pointer rests on it; not what was just clicked, whose outcome it would cover."""
+    """A tooltip for the last item; not right after a click on it, whose outcome it would cover."""
     if not text or not imgui.is_item_hovered(imgui.HoveredFlags_.allow_when_disabled):
         return
     mouse = imgui.get_mouse_pos()
@@ -75,7 +75,7 @@ def row_label(text: str, help_text: str) -> None:
 
 
 def reset_width() -> float:
-    """What a row leaves for its reset button."""
+    """The width that a row leaves for its reset button."""
     return imgui.get_frame_height()
 
 
@@ -160,7 +160,7 @@ def slider(
     shown: str = "%.2f",
     flags: int = 0,
 ) -> tuple[bool, float]:
-    """A slider whose edits are steps called `name`: (whether it moved, where to).
+    """A slider whose edits are history steps called `name`: (changed, value).
 
     A drag is ten times finer while Ctrl or Alt is held. A double-click, or a click with Ctrl, types a value.
     """
@@ -174,7 +174,7 @@ def slider(
 
 @contextmanager
 def _typing(history: History, item: str, name: str) -> Iterator[None]:
-    """Around a slider: a double-click on it types a value, as a click with Ctrl does.
+    """Around a slider: a double-click enters a value by keyboard, as ImGui's Ctrl-click does.
 
     The first click has set the slider to where it hit; that is taken back, so that what is typed is the only step.
     """
@@ -198,7 +198,7 @@ def _typing(history: History, item: str, name: str) -> Iterator[None]:
 
 @contextmanager
 def _finer(item: str) -> Iterator[bool]:
-    """Around a slider: while Ctrl or Alt is held it sees the mouse move a tenth of the way. Gives whether it did."""
+    """Around a slider: while Ctrl or Alt is held, mouse movement counts a tenth. Yields whether it did."""
     io = imgui.get_io()
     store, key = imgui.get_state_storage(), imgui.get_id(f"{item} lag")
     lag = store.get_float(key, 0.0)
@@ -230,7 +230,7 @@ def set_field(history: History, name: str, field: str, value: object) -> None:
 
 
 def end_of_edit(history: History) -> None:
-    """After a slider or a field: letting go of it closes the undo step."""
+    """After a slider or a text field: releasing it ends the undo step."""
     if imgui.is_item_deactivated_after_edit():
         history.end_gesture()
 
@@ -280,7 +280,7 @@ def escape_closes() -> None:
 
 
 def no_picture(draw_list: imgui.ImDrawList, origin: ImVec2, corner: ImVec2, *, failed: bool = False) -> None:
-    """In the place of a picture that is still to come, or that cannot be drawn."""
+    """A placeholder for a picture that is being rendered or failed."""
     draw_list.add_rect_filled(origin, corner, theme.u32(theme.colour.frame), 4.0)
     icon = icons.ICON_FA_TRIANGLE_EXCLAMATION if failed else icons.ICON_FA_HOURGLASS_HALF
     size = imgui.calc_text_size(icon)
@@ -289,7 +289,7 @@ def no_picture(draw_list: imgui.ImDrawList, origin: ImVec2, corner: ImVec2, *, f
 
 
 def fitted_picture(pixels: Pixels, origin: ImVec2, side: float) -> tuple[ImVec2, ImVec2]:
-    """The corners of a whole picture in the middle of a square, as large as it fits."""
+    """The corners of the largest whole picture that fits into a square, centred."""
     height, width = pixels.shape[:2]
     scale = side / max(width, height)
     left, top = origin.x + (side - width * scale) / 2, origin.y + (side - height * scale) / 2

@@ -1,4 +1,4 @@
-"""What the window said so far, newest first."""
+"""The log: all messages, newest first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast it is: plots of the last seconds, and what the model and the window run on."""
+"""Performance: plots of the last seconds; device, precision and frame limit."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class PerformancePanel:
 
 
 def _choice(label: str, chosen: Choice, choices: tuple[Choice, ...], help_text: str, actual: str) -> Choice | None:
-    """A row with a list; what was newly chosen, if anything. `actual` is what "auto" came to."""
+    """A row with a list; returns a new choice, if any. `actual` is the value behind "auto"."""
     row_label(label, help_text)
     imgui.set_next_item_width(-1)
     picked: Choice | None = None

@@ -1,4 +1,4 @@
-"""Every panel of the window, one entry each: what makes it, where it is at first, and whether it is shown at first.
+"""The list of all panels: constructor, initial place, and whether shown at first.
 
 A new panel is a file in `panels/` and an entry here.
 """
@@ -14,27 +14,27 @@ from app.explorer.gui.dialogs import show_in_folder
 from app.explorer.gui.texture import Texture
 from app.explorer.gui.viewport import Viewport
 from app.explorer.panels import Panel
-from app.explorer.panels.contact_sheet import ContactSheetPanel
-from app.explorer.panels.directions import DirectionsPanel
-from app.explorer.panels.drag_points import DragPointsPanel
-from app.explorer.panels.exports import ExportsPanel
-from app.explorer.panels.latent import LatentPanel
-from app.explorer.panels.layers import LayersPanel
+from app.explorer.panels.export.contact_sheet import ContactSheetPanel
+from app.explorer.panels.export.exports import ExportsPanel
+from app.explorer.panels.export.output import OutputPanel
+from app.explorer.panels.latents.drag_points import DragPointsPanel
+from app.explorer.panels.latents.latent import LatentPanel
+from app.explorer.panels.latents.layers import LayersPanel
+from app.explorer.panels.latents.mixing import MixingPanel
+from app.explorer.panels.latents.placement import PlacementPanel
+from app.explorer.panels.latents.seeds import SeedsPanel
 from app.explorer.panels.library import LibraryPanel
-from app.explorer.panels.live import LivePanel
+from app.explorer.panels.live.live import LivePanel
 from app.explorer.panels.log import LogPanel
-from app.explorer.panels.mixing import MixingPanel
-from app.explorer.panels.motion import MotionPanel
-from app.explorer.panels.output import OutputPanel
 from app.explorer.panels.performance import PerformancePanel
-from app.explorer.panels.placement import PlacementPanel
-from app.explorer.panels.prompt import PromptPanel
-from app.explorer.panels.saved_latents import SavedLatentsPanel
-from app.explorer.panels.seeds import SeedsPanel
-from app.explorer.panels.snapshots import SnapshotsPanel
-from app.explorer.panels.sweep import SweepPanel
-from app.explorer.panels.timeline import TimelinePanel
-from app.explorer.panels.train import TrainPanel
+from app.explorer.panels.playback.motion import MotionPanel
+from app.explorer.panels.playback.snapshots import SnapshotsPanel
+from app.explorer.panels.playback.timeline import TimelinePanel
+from app.explorer.panels.prompts.prompt import PromptPanel
+from app.explorer.panels.prompts.sweep import SweepPanel
+from app.explorer.panels.train.train import TrainPanel
+from app.explorer.panels.vectors.directions import DirectionsPanel
+from app.explorer.panels.vectors.saved_latents import SavedLatentsPanel
 from app.explorer.session import Session
 
 DockArea = Literal["prompt", "controls", "play", "save", "picture", "side", "below"]
@@ -44,7 +44,7 @@ and below it what is there only while a panel is shown. Panels in one place are 
 
 @dataclass(frozen=True, kw_only=True)
 class PanelContext:
-    """What panels are made of."""
+    """What panels are constructed from."""
 
     session: Session
     viewport: Viewport
@@ -60,7 +60,7 @@ class PanelEntry:
     make: Callable[[PanelContext], Panel]
     place: DockArea
     shown: bool = True
-    """Whether it is there before anybody asked for it."""
+    """Whether it is shown at the first start."""
     closable: bool = True
     scrolls: bool = True
 

@@ -1,4 +1,4 @@
-"""Goes over from one picture to another when the subject changes, so that typing never flickers. No GUI here.
+"""Crossfades between pictures when prompt or class changes. No GUI here.
 
 It turns what the scene asks for into what to render now. The numbers of a drag, such as psi, are followed at once: a
 fade begins only where the prompt or the class jumps. On the way to a snapshot, a morph with a time and an easing of its
@@ -20,7 +20,7 @@ _JUMPS_OF_MIX = ("first", "stop", "prompt", "label", "latent")
 
 
 def jumps(a: RenderRequest, b: RenderRequest) -> bool:
-    """Whether the way from `a` to `b` is no drag of a number: another subject, another mix, a far seed."""
+    """Whether `b` differs from `a` by more than a dragged number: another subject, another mix, a far seed."""
     if any(getattr(a, name) != getattr(b, name) for name in _JUMPS):
         return True
     if {push.direction for push in a.pushes} != {push.direction for push in b.pushes}:
@@ -31,7 +31,7 @@ def jumps(a: RenderRequest, b: RenderRequest) -> bool:
 
 
 def _jumps_in(a: Mix, b: Mix) -> bool:
-    """The same for one mix, whose amount and seed are dragged."""
+    """The same for one mix, whose amount and seed may be dragged."""
     if any(getattr(a, name) != getattr(b, name) for name in _JUMPS_OF_MIX):
         return True
     if abs(a.amount - b.amount) > LARGEST_DRAG:  # switched on or off
@@ -58,15 +58,15 @@ class Crossfade:
         return self._from is not None
 
     def cut(self) -> None:
-        """End the fade that is running: another model has come, whose pictures it was not of."""
+        """End the fade that is running."""
         self._from = None
 
     def morph(self, seconds: float, easing: EasingName) -> None:
-        """The change that the next `follow` sees, whatever it is, takes so long; 0 cuts."""
+        """The next change of the request takes `seconds` with this easing; 0 cuts."""
         self._next = (seconds, easing)
 
     def follow(self, request: RenderRequest, seconds: float, now: float, *, moved: bool = False) -> RenderRequest:
-        """What to render now, when the scene asks for `request` and a jump is to take `seconds`.
+        """The request to render at `now` on the way to `request`, when a jump takes `seconds`.
 
         `moved`: it is time that has moved on, along a timeline, which says itself how it gets from place to place.
         """
@@ -81,7 +81,7 @@ class Crossfade:
         return self._at(now)
 
     def _begin(self, now: float, seconds: float, easing: EasingName | None) -> None:
-        """From what is on screen, be it a fade itself."""
+        """Fade from what is on screen, which may be a fade itself."""
         self._from = self._at(now) if seconds > 0.0 else None
         self._start, self._seconds, self._easing = now, seconds, easing
 

@@ -68,7 +68,7 @@ class TimelineEditor:
 
     @property
     def selection(self) -> Selection | None:
-        """What is selected and still there: undo may have taken it."""
+        """The selection, if it still exists: undo may have removed it."""
         chosen, scene = self._selection, self._history.scene
         if chosen is None:
             return None
@@ -157,7 +157,7 @@ class TimelineEditor:
         return index
 
     def ease(self, easing: EasingName) -> None:
-        """How the way from what is selected goes on."""
+        """Set the easing that begins at the selection."""
         chosen = self.selection
         if chosen is None:
             return
@@ -169,7 +169,7 @@ class TimelineEditor:
             self._set_points("easing", chosen.control, chosen.index, point, step=True)
 
     def delete(self) -> None:
-        """What is selected."""
+        """Delete the selection."""
         chosen = self.selection
         if chosen is None:
             return
@@ -260,7 +260,7 @@ class TimelineEditor:
         self._history.end_gesture()
 
     def tap(self, now: float) -> None:
-        """A beat of the music is now; from the second on they set the tempo."""
+        """Tap a beat at `now`; from the second tap on this sets the tempo."""
         if self._taps and now - self._taps[-1] > TAP_PAUSE_S:
             self._taps.clear()
         self._taps.append(now)

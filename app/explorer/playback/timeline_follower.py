@@ -23,7 +23,7 @@ class TimelineFollower:
         self._parts: object = None
         self._was_playing = False
         self.moved = False
-        """Whether the last change of the picture is time's, not the hand's."""
+        """Whether the last change of the picture came from time, not from a control."""
         self.took_over = False
         """Whether keyframes began to lead in the last `follow`."""
 
@@ -31,7 +31,7 @@ class TimelineFollower:
         return scene.has_timeline and (self._timeline or not scene.keyframes)
 
     def request(self, scene: Scene, time: float) -> RenderRequest:
-        """What the window is to show of this scene."""
+        """The request to show of this scene at `time` seconds."""
         if scene.has_timeline and not self.follows_timeline(scene):
             return scene.request()
         return request_at(scene, time)

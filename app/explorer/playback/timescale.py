@@ -1,4 +1,4 @@
-"""Where a time is on the screen: the timeline panel's zoom and scroll, and the marks on its ruler. No GUI here."""
+"""The timeline panel's zoom and scroll, and the marks on its ruler. No GUI here."""
 
 from __future__ import annotations
 

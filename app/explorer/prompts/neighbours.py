@@ -1,4 +1,4 @@
-"""Words of the model's vocabulary in the order of how near they are to a word, as its text encoder sees them.
+"""Words of the model's vocabulary by cosine similarity of their text embeddings to a word.
 
 Computed on the render thread a few words at a time between frames, and kept for as long as the model stays. No GUI and
 no torch here.
@@ -34,13 +34,13 @@ Rows = NDArray[np.float32]
 
 
 class Calls(Protocol):
-    """What is needed of the render thread."""
+    """The part of the render thread that is used here."""
 
     def call(self, function: Callable[[Any], Any]) -> Future[Any]: ...
 
 
 class Neighbours:
-    """Belongs to the UI thread; `tick` it once a frame."""
+    """The nearest words of a vocabulary. Belongs to the UI thread; `tick` it once a frame."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -65,7 +65,7 @@ class Neighbours:
 
     @property
     def progress(self) -> float:
-        """How much of the vocabulary has been looked at, 0 to 1."""
+        """The share of the vocabulary that is embedded, 0 to 1."""
         return sum(map(len, self._rows)) / len(self._words) if self._words else 1.0
 
     @property
@@ -122,5 +122,5 @@ class Neighbours:
             self._rows.append(rows)
 
     def _give_up(self) -> None:
-        """This model's encoder cannot do it: without words there is nothing to wait for."""
+        """The model has no text embeddings: offer nothing."""
         self._words, self._rows, self._wanted, self._begun = (), [], [], False

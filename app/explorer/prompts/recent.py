@@ -18,7 +18,7 @@ def matching(past: tuple[str, ...], search: str) -> list[str]:
 
 
 class TypingPause:
-    """Notices when a prompt has been left alone for a moment, so that it was meant."""
+    """Detects that a prompt has not changed for `PAUSE_S` seconds."""
 
     def __init__(self, prompt: str) -> None:
         self._prompt = prompt

@@ -130,7 +130,7 @@ class WordEditor:
         self._round = _Round(prompt, index, put, choices[0], at)
 
     def tick(self) -> None:
-        """Do the swaps that are owed once their list is there."""
+        """Do the pending swaps once their list is computed."""
         if not self._owed:
             return
         choices = self.choices()

@@ -15,7 +15,7 @@ MOST = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """What changes along the rows or the columns. Raises `ValueError` for values out of range."""
+    """The field that varies along rows or columns. Raises `ValueError` for values out of range."""
 
     kind: Kind
     count: int = 5

@@ -40,7 +40,7 @@ _BEHIND = 22
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerPicture:
-    """What the panel shows of a layer."""
+    """Feature maps of a layer as pictures."""
 
     picture: Pixels
     """A sheet of channels, or one."""

@@ -15,7 +15,7 @@ from core.request import RenderRequest
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureMapQuery:
-    """What to look at."""
+    """Which feature maps to show."""
 
     request: RenderRequest
     layer: str
@@ -26,7 +26,7 @@ class FeatureMapQuery:
 
 
 class FeatureMapViewer:
-    """The newest question wins; the last picture stays until the next one is ready. Belongs to the UI thread."""
+    """Newest query wins; the last picture stays until the next is ready. Belongs to the UI thread."""
 
     def __init__(self, thread: RenderThread, models: ModelLoader, ui: UiState) -> None:
         self._thread = thread
@@ -46,7 +46,7 @@ class FeatureMapViewer:
 
     @property
     def types(self) -> dict[str, str]:
-        """By layer, the number type of what it puts out; empty until that is known."""
+        """Data type of each layer's output; empty until known."""
         done = self._types is not None and self._types.done() and not self._types.cancelled()
         return self._types.result() if done and self._types is not None and self._types.exception() is None else {}
 

@@ -1,4 +1,4 @@
-"""Measures how fast the pictures come, and how soon after a change the one that answers it is shown. No GUI here."""
+"""Measures frame rate, render time and latency from input to picture. No GUI here."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class LatencyMeter:
                 samples.popleft()
 
     def begin_again(self) -> None:
-        """Another model: its pictures count from here, and what waited for it to load is no measure of anything."""
+        """Another model was loaded: start measuring anew."""
         self._arrivals.clear()
         self._changed.clear()
 

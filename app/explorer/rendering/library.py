@@ -1,4 +1,4 @@
-"""The models within reach, each with a small picture that is rendered once, in the background. No GUI here.
+"""The library: known models, each with a thumbnail that is rendered once, in the background. No GUI here.
 
 They are the bundled one, those opened before, and whatever lies in the folders that the person added. A picture is kept
 in the cache folder under the file's path, size and time, so a changed file is drawn anew; so is the reason why a file
@@ -39,7 +39,7 @@ class LibraryEntry:
 
 
 def draw_in_a_process(model: Path, picture: Path) -> str | None:
-    """A picture of a model by `app.thumbnail`; why not, if not."""
+    """Render a model's thumbnail by `app.thumbnail`; returns the error, if any."""
     command = [sys.executable, "-m", "app.thumbnail", str(model), str(picture)]
     # One thread: the window's own pictures go first.
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

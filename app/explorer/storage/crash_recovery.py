@@ -1,4 +1,4 @@
-"""So that nothing is lost: whether the last session ended well, and the last autosaved scenes. No GUI here.
+"""Crash detection by a locked file, and the last autosaved scenes. No GUI here.
 
 A file in the config folder is there, and locked, while the program runs. One that is there without a lock was left by a
 program that did not end well; one with a lock belongs to another window.

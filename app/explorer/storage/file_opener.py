@@ -1,4 +1,4 @@
-"""Brings back what a file holds: a scene file, a take, or a picture or video that says how it was made. No GUI here.
+"""Opens files: scenes, takes, and pictures or videos whose metadata tell how they were made. No GUI here.
 
 Files are read, and checkpoints looked for by their hash, on a thread of their own; `tick` carries on with what came.
 """
@@ -33,7 +33,7 @@ Edit = Callable[[Scene], Scene]
 
 @dataclass(frozen=True, kw_only=True)
 class SavedState:
-    """What a file gives back."""
+    """The scene that a file restores, and the model it was made with."""
 
     path: Path
     edit: Edit

@@ -1,4 +1,4 @@
-"""The settings as the session holds them: every change is kept at once. No GUI here."""
+"""The current settings; every change is saved at once. No GUI here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the explorer keeps between starts: settings, the autosaved scene, the log. Plain JSON, written atomically.
+"""Files kept between starts: settings, the autosaved scene, the log. Plain JSON, written atomically.
 
 Reading never stops a start: what cannot be read gives defaults and a message for the window.
 """
@@ -54,7 +54,7 @@ def _pictures_dir() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What belongs to the person rather than to the picture."""
+    """The user's settings, which are not part of the document."""
 
     recents: tuple[str, ...] = ()
     """Checkpoints opened before, newest first."""

@@ -1,4 +1,4 @@
-"""What the Train panel works on: what to train, the run that this is about, and telling how it ended. No GUI here.
+"""Training from the window: the plan, the run that is watched, and messages about its end. No GUI here.
 
 A run is trained by a child of this window, or by another process: one started on the command line, or the child of a
 window that was killed. Of those the run's own files tell all: its lock, its log and the file for commands.

@@ -1,4 +1,4 @@
-"""What to train: the fields of the Train panel, which the settings keep, as words for `glissando train gan`. No GUI."""
+"""The plan of a training run: the fields of the Train panel, as arguments for `glissando train gan`. No GUI."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ENDS_LIKE_A_WEIGHT = re.compile(r".+=\d+(\.\d+)?", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
-    """Pictures to learn from. Raises `ValueError` for what cannot be."""
+    """A source of training pictures. Raises `ValueError` for an impossible one."""
 
     place: str = ""
     """A folder, a .zip, shards or a file of captions, as it was typed."""

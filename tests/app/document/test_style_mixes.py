@@ -7,8 +7,8 @@ import pytest
 
 from app.document import style_mixes as mixing
 from app.document.scene import Scene
-from app.explorer.panels.layer_psi import effective_psi, with_layer
-from app.explorer.panels.layer_range import clamped, moved, presets, to_last
+from app.explorer.panels.latents.layer_psi import effective_psi, with_layer
+from app.explorer.panels.latents.layer_range import clamped, moved, presets, to_last
 from app.explorer.playback.crossfade import jumps
 from core.request import LAYER_LIMIT, Mix, RenderRequest
 

@@ -1,0 +1,1 @@
+"""Saving, recording, exporting, and contact sheets."""

@@ -1,0 +1,1 @@
+"""Seeds, truncation, style mixing, placement, layers and dragged points."""

@@ -1,0 +1,1 @@
+"""OSC, MIDI and sound."""

@@ -1,0 +1,1 @@
+"""The path through the seeds, the timeline and snapshots."""

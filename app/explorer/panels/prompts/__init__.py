@@ -1,0 +1,1 @@
+"""Typing and editing prompts, classes and their blends."""

@@ -1,0 +1,1 @@
+"""Directions and saved latents."""
