@@ -13,12 +13,12 @@ pytest.importorskip("imgui_bundle")
 from imgui_bundle import ImVec2, imgui
 
 from app.explorer import window
-from app.explorer.gui import arrangement
 from app.explorer.gui.dialogs import Dialogs
 from app.explorer.gui.guard import summary
 from app.explorer.gui.palette import CommandPalette
 from app.explorer.gui.plots import plot
 from app.explorer.gui.shortcut_sheet import ShortcutSheet
+from app.explorer.panels import arrangement
 from app.explorer.session import Session
 from app.explorer.ui_state import ShowPanel
 from app.explorer.window import Explorer
