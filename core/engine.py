@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import runpy
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -26,6 +27,7 @@ from core.layer_view import LayerView
 from core.model_info import EngineError, LayerInfo, ModelInfo
 from core.models import registry
 from core.models.family import Generator
+from core.package_files import package_file
 from core.request import Frame, RenderRequest
 from core.styles import Styles
 from core.text import EncoderFileError, TextEncoder, TextEncoderError, load_text_encoder
@@ -265,9 +267,10 @@ def class_names(names: Sequence[str], classes: int) -> tuple[str, ...]:
     if len(names) == classes and classes:
         return tuple(names)
     if classes == IMAGENET_CLASSES:
-        from open_clip import IMAGENET_CLASSNAMES
-
-        return tuple(IMAGENET_CLASSNAMES)
+        # A list in a file that imports nothing; open_clip itself would bring timm and torchvision.
+        path = package_file("open_clip", "zero_shot_metadata.py")
+        if path is not None:
+            return tuple(runpy.run_path(str(path))["IMAGENET_CLASSNAMES"])
     return ()
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from open_clip.model import CustomTextCLIP
-from open_clip.tokenizer import SimpleTokenizer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from core.perception import clip_towers as towers
 from core.perception.features import Features, resize, spread_taps, token_taps
 from core.perception.text_tower import TextTower, bundled_spec
+from core.text.byte_pairs import BytePairs
 
 FILE_NAME = "clip.safetensors"
 METADATA_KEY = "glissando-clip"
@@ -62,7 +62,7 @@ class ClipModel(nn.Module):
         self.tap_blocks = spread_taps(int(header.vision_cfg["layers"]))
         """After how many blocks each tap is taken; 0 is the embedded tokens."""
         self.tap_channels = (int(header.vision_cfg["width"]),) * len(self.tap_blocks)
-        self._tokenizer = SimpleTokenizer(context_length=int(header.text_cfg["context_length"]))
+        self._tokenizer = BytePairs(context_length=int(header.text_cfg["context_length"]))
         self.eval()
 
     def train(self, mode: bool = True) -> ClipModel:

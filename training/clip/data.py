@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from core.perception.features import resize
+from core.text.byte_pairs import BytePairs
 from training.clip.config import VOCABULARY_SIZE, ClipConfig
 
 
@@ -18,7 +18,7 @@ class CaptionTable:
     """Every caption of a data set as token numbers, tokenised once."""
 
     def __init__(self, captions: Sequence[Sequence[str]], context_length: int) -> None:
-        tokenizer = SimpleTokenizer(context_length=context_length)
+        tokenizer = BytePairs(context_length=context_length)
         distinct = {text: row for row, text in enumerate(dict.fromkeys(text for texts in captions for text in texts))}
         self.tokens: NDArray[np.int64] = np.asarray(tokenizer(list(distinct)), np.int64)
         """[M, L], the distinct captions."""
