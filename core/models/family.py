@@ -190,6 +190,19 @@ def require_pair(name: str, value: object, low: int, high: int) -> None:
         raise ValueError(f"{name}: expected two integers (height, width) from {low} to {high}, got {value!r}")
 
 
+def require_latents(z_NZ: Tensor, z_dim: int, c_NC: Tensor | None, c_dim: int) -> None:
+    """For `Generator.map`: raises `ValueError` unless z is [N, z_dim] and the class weights are [N, c_dim], or none for
+    a generator without classes.
+    """
+    if z_NZ.ndim != 2 or z_NZ.shape[1] != z_dim:
+        raise ValueError(f"z: expected [N, {z_dim}], got {list(z_NZ.shape)}")
+    got = "none" if c_NC is None else list(c_NC.shape)
+    if c_dim and (c_NC is None or c_NC.shape != (len(z_NZ), c_dim)):
+        raise ValueError(f"label: expected [{len(z_NZ)}, {c_dim}], got {got}")
+    if not c_dim and c_NC is not None and c_NC.shape[-1] != 0:
+        raise ValueError(f"label: expected none from a generator without classes, got {got}")
+
+
 def require_tensors(generator: nn.Module, state: Mapping[str, Tensor]) -> None:
     """For what is read from a file: raises `ValueError` naming a tensor that is missing, too many or misshapen."""
     expected = generator.state_dict()

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.model_info import Conditioning, LayerInfo
-from core.models.family import require_integer, require_tensors
+from core.models.family import require_integer, require_latents, require_tensors
 from core.models.layers import (
     drawn,
     embedding,
@@ -351,17 +351,11 @@ class Generator(nn.Module):
         """[N, 1, Z], or [N, 1, 2 Z] with classes: z at unit second moment, times `psi` unless `cutoff` is 0, and the
         features of the class. `c_NC`: class weights.
         """
-        if z_NZ.ndim != 2 or z_NZ.shape[1] != self.z_dim:
-            raise ValueError(f"z: expected [N, {self.z_dim}], got {list(z_NZ.shape)}")
+        require_latents(z_NZ, self.z_dim, c_NC, self.c_dim)
         z = normalise_second_moment(z_NZ)
         ws = truncated_styles(z, torch.zeros_like(z[:1]), 1, psi, cutoff)
-        if not self.c_dim:
-            if c_NC is not None and c_NC.shape[-1] != 0:
-                raise ValueError(f"label: expected none from a generator without classes, got {list(c_NC.shape)}")
+        if c_NC is None or not self.c_dim:
             return ws
-        if c_NC is None or c_NC.shape != (len(z), self.c_dim):
-            got = "none" if c_NC is None else list(c_NC.shape)
-            raise ValueError(f"label: expected [{len(z)}, {self.c_dim}], got {got}")
         y_NE = c_NC @ self.synthesis.embed.weight[: self.c_dim]
         return torch.cat([ws, y_NE[:, None]], dim=2)
 

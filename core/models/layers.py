@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.model_info import Conditioning, LayerInfo
+from core.models.family import require_latents
 from core.request import DEFAULT_OPTIONS, IDENTITY_TRANSFORM, SynthesisOptions
 
 LEAK = 0.2
@@ -108,16 +109,10 @@ class Mapping(nn.Module):
 
     def forward(self, z_NZ: Tensor, c_NC: Tensor | None = None) -> Tensor:
         """[N, Z] and the label [N, C] (one-hot, or any mixture of classes; None without classes) -> w [N, W]."""
-        if z_NZ.ndim != 2 or z_NZ.shape[1] != self.z_dim:
-            raise ValueError(f"z: expected [N, {self.z_dim}], got {list(z_NZ.shape)}")
+        require_latents(z_NZ, self.z_dim, c_NC, self.c_dim)
         x = normalise_second_moment(z_NZ)
-        if self.c_dim:
-            if c_NC is None or c_NC.shape != (len(z_NZ), self.c_dim):
-                got = "none" if c_NC is None else list(c_NC.shape)
-                raise ValueError(f"label: expected [{len(z_NZ)}, {self.c_dim}], got {got}")
+        if c_NC is not None and self.c_dim:
             x = torch.cat([x, normalise_second_moment(self.embed_label(c_NC))], dim=1)
-        elif c_NC is not None and c_NC.shape[-1] != 0:
-            raise ValueError(f"label: expected none from a generator without classes, got {list(c_NC.shape)}")
         for name in self.layers:
             h: Tensor = self.get_submodule(name)(x)
             x = F.leaky_relu(h, LEAK) * math.sqrt(2)

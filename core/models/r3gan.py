@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.model_info import Conditioning, LayerInfo
-from core.models.family import require_integer
+from core.models.family import require_integer, require_latents
 from core.models.layers import styles_by_layer, truncated_styles
 from core.request import DEFAULT_OPTIONS, NoiseMode, SynthesisOptions
 
@@ -279,16 +279,10 @@ class Generator(nn.Module):
         """[N, 1, Z], or [N, 1, Z + E] with classes: z times `psi` unless `cutoff` is 0, and the embedded class.
         `c_NC`: class weights.
         """
-        if z_NZ.ndim != 2 or z_NZ.shape[1] != self.z_dim:
-            raise ValueError(f"z: expected [N, {self.z_dim}], got {list(z_NZ.shape)}")
+        require_latents(z_NZ, self.z_dim, c_NC, self.c_dim)
         ws = truncated_styles(z_NZ, torch.zeros_like(z_NZ[:1]), 1, psi, cutoff)
-        if self.embed is None:
-            if c_NC is not None and c_NC.shape[-1] != 0:
-                raise ValueError(f"label: expected none from a generator without classes, got {list(c_NC.shape)}")
+        if self.embed is None or c_NC is None:
             return ws
-        if c_NC is None or c_NC.shape != (len(z_NZ), self.c_dim):
-            got = "none" if c_NC is None else list(c_NC.shape)
-            raise ValueError(f"label: expected [{len(z_NZ)}, {self.c_dim}], got {got}")
         return torch.cat([ws, self.embed(c_NC.to(ws.dtype))[:, None]], dim=2)
 
     def style(self, layer: LayerInfo, w_NW: Tensor) -> Tensor | None:
