@@ -42,6 +42,30 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_json(postcards)
     postcards.set_defaults(run=run_postcards)
 
+    stickers = kinds.add_parser(
+        "stickers", help="accuracy by attribute, swaps, synonyms, variety and FID, for a checkpoint trained on Stickers"
+    )
+    stickers.add_argument("checkpoint", metavar="CHECKPOINT", type=Path)
+    stickers.add_argument(
+        "--art", type=Path, required=True, metavar="DIR", help="the art packages (see `glissando data stickers`)"
+    )
+    stickers.add_argument("--captions", type=int, default=2048, metavar="N", help="how many (default 2048)")
+    stickers.add_argument(
+        "--classifier",
+        type=Path,
+        metavar="FILE",
+        help="judge with one of `glissando train classifier --art DIR` (default: bundled)",
+    )
+    stickers.add_argument(
+        "--data", type=Path, metavar="DIR", help="the training pictures: show those nearest to generated ones"
+    )
+    stickers.add_argument(
+        "--sheet", type=Path, default=Path("nearest.png"), metavar="FILE", help="where to (default nearest.png)"
+    )
+    stickers.add_argument("--seed", type=int, default=0, help="another seed draws other captions (default 0)")
+    stickers.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    stickers.set_defaults(run=run_stickers)
+
     quality = kinds.add_parser(
         "quality",
         help="FID, KID, precision, recall, CLIP score and path length, against real pictures",
@@ -157,6 +181,35 @@ def run_postcards(args: argparse.Namespace) -> int:
     print(format_table(figures))
     if args.json is not None:
         write_json(args.json, figures)
+    return 0
+
+
+def run_stickers(args: argparse.Namespace) -> int:
+    """Evaluate, print the table, and show the nearest training pictures."""
+    if args.json is not None:
+        check_writable(args.json)
+    if args.data is not None:
+        check_writable(args.sheet)
+
+    from app.images import contact_sheet, write_png
+    from training.metrics.stickers_eval import evaluate, format_table
+
+    with StageBar() as progress:
+        figures, nearest = evaluate(
+            args.checkpoint,
+            args.art,
+            captions=args.captions,
+            classifier=args.classifier,
+            data=args.data,
+            seed=args.seed,
+            progress=progress,
+        )
+    print(format_table(figures))
+    if args.json is not None:
+        write_json(args.json, figures)
+    if nearest is not None:
+        write_png(args.sheet, contact_sheet(nearest.side_by_side(), captions=nearest.prompts))
+        print(f"generated pictures, each with the training picture nearest to it: {args.sheet}")
     return 0
 
 

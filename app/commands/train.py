@@ -106,6 +106,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "One is bundled: train another when the postcards change.",
     )
     classifier.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors file to write")
+    classifier.add_argument(
+        "--art", type=Path, metavar="DIR", help="the art of Stickers (see `glissando data stickers`): judge those"
+    )
     classifier.add_argument("--pictures", type=int, metavar="N", help="how many to train on (default 20000)")
     classifier.add_argument("--epochs", type=int, metavar="N", help="how often to see each (default 5)")
     classifier.add_argument("--seed", type=int, default=0, help="another seed gives another classifier (default 0)")
@@ -135,14 +138,19 @@ def run_clip(args: argparse.Namespace) -> int:
 
 
 def run_classifier(args: argparse.Namespace) -> int:
-    """Train the classifier that judges postcards."""
+    """Train the classifier that judges postcards, or stickers."""
     check_writable(args.out, overwrite=args.overwrite)
 
-    from training.metrics.classifier_training import TrainClassifierConfig, train_classifier
+    from training.metrics.classifier import STICKERS_MODEL
+    from training.metrics.classifier_training import TrainClassifierConfig, train_classifier, train_stickers_classifier
 
     chosen = {name: value for name in ("pictures", "epochs") if (value := getattr(args, name)) is not None}
     with StageBar() as progress:
-        accuracy = train_classifier(args.out, TrainClassifierConfig(seed=args.seed, **chosen), progress)
+        if args.art is None:
+            accuracy = train_classifier(args.out, TrainClassifierConfig(seed=args.seed, **chosen), progress)
+        else:
+            config = TrainClassifierConfig(seed=args.seed, **{"model": STICKERS_MODEL, **chosen})
+            accuracy = train_stickers_classifier(args.out, args.art, config, progress)
     print("accuracy on real pictures it has not seen, in %:")
     for name, value in accuracy.items():
         print(f"{name:10}{100 * value:6.1f}")

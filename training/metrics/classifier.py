@@ -1,8 +1,9 @@
-"""The Postcards classifier, the ruler that `evaluate postcards` measures with: one trunk, a linear head per attribute.
+"""Classifiers of the attributes of generated data sets, Postcards and Stickers: one trunk, a linear head per attribute.
 
-It is trained from scratch on real Postcards of all triples, held-out ones included: it judges a generator, so it must
-know more than the generator has seen. It looks at 64 x 64 pixels; other sizes are resized to that. Pooled trunk
-activations are the feature space for the Frechet distance and for variety.
+`evaluate postcards` and `evaluate stickers` measure with them. They are trained from scratch on real pictures of all
+combinations, held-out ones included: they judge a generator, so they must know more than the generator has seen. They
+look at 64 x 64 pixels; other sizes are resized to that. Pooled trunk activations are the feature space for the Frechet
+distance and for variety.
 """
 
 from __future__ import annotations
@@ -23,14 +24,47 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.files import replacing
-from training.datasets.postcards import ATTRIBUTES, GENERATOR_VERSION
+from training.datasets import postcards, stickers
 from training.metrics.scores import Predictions
 
 FORMAT_VERSION = 1
-METADATA_KEY = "glissando-postcards-classifier"
-BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "postcards-classifier.safetensors"
+_ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
-_HOW_TO_TRAIN = "train one with `glissando train classifier --out FILE` and pass it with --classifier FILE"
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierKind:
+    """A data set that has a classifier."""
+
+    name: str
+    attributes: Mapping[str, tuple[str, ...]]
+    """What the classifier tells apart, in output order."""
+    version: int
+    """Of the data set's pictures."""
+    version_key: str
+    """Name of the version in a file's notes."""
+    metadata_key: str
+    bundled: Path
+    how_to_train: str
+
+
+POSTCARDS = ClassifierKind(
+    name="Postcards",
+    attributes=postcards.ATTRIBUTES,
+    version=postcards.GENERATOR_VERSION,
+    version_key="postcards_version",
+    metadata_key="glissando-postcards-classifier",
+    bundled=_ASSETS / "postcards-classifier.safetensors",
+    how_to_train="train one with `glissando train classifier --out FILE` and pass it with --classifier FILE",
+)
+STICKERS = ClassifierKind(
+    name="Stickers",
+    attributes={**stickers.ATTRIBUTES, "colour": stickers.COLOURS},  # a drawing's own colour has no word
+    version=stickers.GENERATOR_VERSION,
+    version_key="stickers_version",
+    metadata_key="glissando-stickers-classifier",
+    bundled=_ASSETS / "stickers-classifier.safetensors",
+    how_to_train="train one with `glissando train classifier --art DIR --out FILE` and pass it with --classifier FILE",
+)
 
 
 class ClassifierError(ValueError):
@@ -54,6 +88,10 @@ class ClassifierConfig:
                 f"resolution: expected a multiple of {2 ** len(self.channels)} for {len(self.channels)} stages, "
                 f"got {self.resolution!r}"
             )
+
+
+STICKERS_MODEL = ClassifierConfig(channels=(24, 48, 96, 192))
+"""For its many concepts."""
 
 
 class ResidualBlock(nn.Module):
@@ -85,7 +123,7 @@ class Stage(nn.Module):
         return y_NCHW
 
 
-class PostcardsClassifier(nn.Module):
+class AttributeClassifier(nn.Module):
     """Pictures [N, 3, H, W] in [-1, 1] -> features and one row of logits per attribute.
 
     `attributes` maps each attribute to its values in output order.
@@ -150,7 +188,9 @@ def to_signed(pictures_NHW3: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pictures_NHW3).permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
 
 
-def save_classifier(path: Path, classifier: PostcardsClassifier, notes: Mapping[str, Any]) -> None:
+def save_classifier(
+    path: Path, classifier: AttributeClassifier, notes: Mapping[str, Any], kind: ClassifierKind = POSTCARDS
+) -> None:
     """Writes weights and a JSON header in one safetensors file.
 
     Kernels go in half precision: this costs no accuracy and halves the file. Vectors stay float32, since running
@@ -169,42 +209,46 @@ def save_classifier(path: Path, classifier: PostcardsClassifier, notes: Mapping[
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
-        safetensors.torch.save_file(tensors, part, metadata={METADATA_KEY: json.dumps(header)})
+        safetensors.torch.save_file(tensors, part, metadata={kind.metadata_key: json.dumps(header)})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedClassifier:
     """A classifier in evaluation mode and what its file says about it."""
 
-    model: PostcardsClassifier
+    model: AttributeClassifier
     notes: Mapping[str, Any]
 
     @classmethod
-    def open(cls, path: Path | None = None) -> Self:
-        """Loads `path`, or the bundled classifier. `ClassifierError` for a missing, foreign, newer or broken file."""
-        path = BUNDLED if path is None else path
+    def open(cls, path: Path | None = None, kind: ClassifierKind = POSTCARDS) -> Self:
+        """Loads `path`, or the bundled one of its kind. `ClassifierError` for a missing, foreign or broken file."""
+        path = kind.bundled if path is None else path
         if not path.is_file():
-            raise ClassifierError(f"{path}: expected a Postcards classifier file, found none there; {_HOW_TO_TRAIN}")
+            raise ClassifierError(
+                f"{path}: expected a {kind.name} classifier file, found none there; {kind.how_to_train}"
+            )
         try:
             with safetensors.safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the handle is no dict
         except (safetensors.SafetensorError, OSError) as error:
-            raise ClassifierError(f"{path}: not a readable safetensors file ({error}); {_HOW_TO_TRAIN}") from error
-        if METADATA_KEY not in metadata:
-            raise ClassifierError(f"{path}: a safetensors file, but no Postcards classifier; {_HOW_TO_TRAIN}")
-        attributes, config, notes = _read_header(path, metadata[METADATA_KEY])
-        model = PostcardsClassifier(attributes, config)
+            raise ClassifierError(f"{path}: not a readable safetensors file ({error}); {kind.how_to_train}") from error
+        if kind.metadata_key not in metadata:
+            raise ClassifierError(f"{path}: a safetensors file, but no {kind.name} classifier; {kind.how_to_train}")
+        attributes, config, notes = _read_header(path, metadata[kind.metadata_key], kind)
+        model = AttributeClassifier(attributes, config)
         expected = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
         wrong = sorted(set(expected) ^ set(tensors)) or [k for k, v in expected.items() if tensors[k].shape != v.shape]
         if wrong:
-            raise ClassifierError(f"{path}: its tensors do not fit its header (first: {wrong[0]}); {_HOW_TO_TRAIN}")
+            raise ClassifierError(f"{path}: its tensors do not fit its header (first: {wrong[0]}); {kind.how_to_train}")
         model.load_state_dict({key: value.float() for key, value in tensors.items()}, strict=False)
         model.to(memory_format=torch.channels_last).eval()
         return cls(model=model.requires_grad_(False), notes=notes)
 
 
-def _read_header(path: Path, text: str) -> tuple[dict[str, tuple[str, ...]], ClassifierConfig, dict[str, Any]]:
+def _read_header(
+    path: Path, text: str, kind: ClassifierKind
+) -> tuple[dict[str, tuple[str, ...]], ClassifierConfig, dict[str, Any]]:
     """(attributes, config, notes) of a classifier file's JSON header."""
     try:
         header = json.loads(text)
@@ -220,19 +264,19 @@ def _read_header(path: Path, text: str) -> tuple[dict[str, tuple[str, ...]], Cla
     except ClassifierError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ClassifierError(f"{path}: its header is damaged ({error!r}); {_HOW_TO_TRAIN}") from error
+        raise ClassifierError(f"{path}: its header is damaged ({error!r}); {kind.how_to_train}") from error
 
 
-def check_fits_postcards(loaded: LoadedClassifier, path: Path | None) -> None:
-    """Raises `ClassifierError` when the classifier was trained on other Postcards than this Glissando draws."""
-    attributes, version = loaded.model.attributes, loaded.notes.get("postcards_version")
-    if attributes != ATTRIBUTES:
+def check_fits(loaded: LoadedClassifier, path: Path | None, kind: ClassifierKind = POSTCARDS) -> None:
+    """Raises `ClassifierError` when the classifier was trained on other pictures than this Glissando draws."""
+    attributes, version = loaded.model.attributes, loaded.notes.get(kind.version_key)
+    if attributes != kind.attributes:
         raise ClassifierError(
-            f"{path or BUNDLED}: trained for the attributes {attributes}, "
-            f"but Postcards now has {ATTRIBUTES}; {_HOW_TO_TRAIN}"
+            f"{path or kind.bundled}: trained for the attributes {attributes}, "
+            f"but {kind.name} now has {dict(kind.attributes)}; {kind.how_to_train}"
         )
-    if version != GENERATOR_VERSION:
+    if version != kind.version:
         raise ClassifierError(
-            f"{path or BUNDLED}: trained on version {version} of Postcards, "
-            f"which is now at {GENERATOR_VERSION}; {_HOW_TO_TRAIN}"
+            f"{path or kind.bundled}: trained on version {version} of {kind.name}, "
+            f"which is now at {kind.version}; {kind.how_to_train}"
         )

@@ -1,4 +1,5 @@
-"""Trains the Postcards classifier on freshly rendered pictures: `glissando train classifier --out FILE`.
+"""Trains the classifiers on freshly rendered pictures: `glissando train classifier --out FILE`, for Stickers with
+`--art DIR`.
 
 Minutes on two cores. Mild augmentation (flip, shift, blur, noise, colour) keeps it from leaning on details that only
 the exact renderer gets right, because what it will judge are a generator's pictures. Everything is drawn from one seed.
@@ -8,17 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from training.datasets.postcards import ATTRIBUTES, GENERATOR_VERSION
-from training.metrics.classifier import ClassifierConfig, PostcardsClassifier, save_classifier, to_signed
+from training.datasets.stickers.drawings import drawings_of
+from training.metrics.classifier import (
+    POSTCARDS,
+    STICKERS,
+    AttributeClassifier,
+    ClassifierConfig,
+    ClassifierKind,
+    save_classifier,
+    to_signed,
+)
 from training.metrics.postcards_sets import label_indices, render_pictures, sample_labels
+from training.metrics.scores import UNKNOWN, accuracy_where_known
+from training.metrics.stickers_sets import compose_pictures, draw_samples, stickers_targets
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, how many are done, of how many)."""
@@ -29,7 +42,7 @@ class TrainClassifierConfig:
     """What to train on and for how long."""
 
     pictures: int = 20_000
-    """Rendered for training, of all attribute triples."""
+    """Rendered for training, of all combinations."""
     held_out: int = 4_096
     """Rendered for the accuracy that is reported; other seeds, never trained on."""
     epochs: int = 5
@@ -54,8 +67,9 @@ class TrainClassifierConfig:
 TRAIN_STREAM, HELD_OUT_STREAM = 101, 102
 
 
-def augment(x_N3HW: Tensor, generator: torch.Generator) -> Tensor:
-    """Flip, shift by up to 4 pixels, blur, noise and colour, each picture its own amounts. Shape and range stay."""
+def augment(x_N3HW: Tensor, generator: torch.Generator, *, flip: bool = True) -> Tensor:
+    """Flip if wanted, shift by up to 4 pixels, blur, noise and colour, each picture its own amounts; shape and range
+    stay."""
     n, _, height, width = x_N3HW.shape
     device = x_N3HW.device
 
@@ -65,7 +79,8 @@ def augment(x_N3HW: Tensor, generator: torch.Generator) -> Tensor:
     def some(probability: float) -> Tensor:
         return (torch.rand((n, 1, 1, 1), generator=generator, device=device) < probability).to(x_N3HW.dtype)
 
-    x_N3HW = torch.where(some(0.5) > 0, x_N3HW.flip(3), x_N3HW)
+    if flip:
+        x_N3HW = torch.where(some(0.5) > 0, x_N3HW.flip(3), x_N3HW)
 
     reach = 4
     padded = functional.pad(x_N3HW, (reach,) * 4, mode="replicate")
@@ -86,24 +101,70 @@ def augment(x_N3HW: Tensor, generator: torch.Generator) -> Tensor:
 def train_classifier(
     out: Path, config: TrainClassifierConfig | None = None, progress: Progress | None = None
 ) -> dict[str, float]:
-    """Trains a classifier, writes it to `out` and returns its accuracy per attribute on held-out real pictures."""
+    """Trains the Postcards classifier, writes it to `out`, returns its accuracy by attribute on held-out pictures."""
     config = config or TrainClassifierConfig()
-    report = progress or (lambda stage, done, total: None)
-    size = config.model.resolution
 
-    labels = sample_labels(config.pictures, split="all", seed=(TRAIN_STREAM, config.seed))
-    pictures = render_pictures(
-        labels,
-        size,
-        seed=(TRAIN_STREAM, config.seed),
-        workers=config.workers,
-        progress=lambda d, n: report("training pictures", d, n),
-    )
-    targets = {name: torch.from_numpy(values) for name, values in label_indices(labels).items()}
+    def render(count: int, stage: str, stream: int) -> Examples:
+        labels = sample_labels(count, split="all", seed=(stream, config.seed))
+        pictures = render_pictures(
+            labels,
+            config.model.resolution,
+            seed=(stream, config.seed),
+            workers=config.workers,
+            progress=None if progress is None else partial(progress, stage),
+        )
+        return Examples(pictures=pictures, targets=label_indices(labels))
+
+    return _train(out, POSTCARDS, config, render, progress, flip=True)
+
+
+def train_stickers_classifier(
+    out: Path, art: Path, config: TrainClassifierConfig, progress: Progress | None = None
+) -> dict[str, float]:
+    """Trains the Stickers classifier on compositions of the art in `art`; as `train_classifier` else."""
+
+    def render(count: int, stage: str, stream: int) -> Examples:
+        samples = draw_samples(count, "all", (stream, config.seed), drawings_of(art))
+        pictures = compose_pictures(
+            [sample.composition for sample in samples],
+            art,
+            config.model.resolution,
+            workers=config.workers,
+            progress=None if progress is None else partial(progress, stage),
+        )
+        return Examples(pictures=pictures, targets=stickers_targets(samples))
+
+    # A flipped picture has its drawing at the other side.
+    return _train(out, STICKERS, config, render, progress, flip=False)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """Pictures and what they show."""
+
+    pictures: NDArray[np.uint8]
+    """[N, R, R, 3]"""
+    targets: dict[str, NDArray[np.int64]]
+    """Attribute -> [N] index of its value; UNKNOWN where nothing is asked."""
+
+
+def _train(
+    out: Path,
+    kind: ClassifierKind,
+    config: TrainClassifierConfig,
+    render: Callable[[int, str, int], Examples],
+    progress: Progress | None,
+    *,
+    flip: bool,
+) -> dict[str, float]:
+    """`render` makes so many examples, under the name of a stage, from a stream of random numbers."""
+    report = progress or (lambda stage, done, total: None)
+    examples = render(config.pictures, "training pictures", TRAIN_STREAM)
+    targets = {name: torch.from_numpy(values) for name, values in examples.targets.items()}
 
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
-    model = PostcardsClassifier(ATTRIBUTES, config.model)
+    model = AttributeClassifier(kind.attributes, config.model)
     model.to(memory_format=torch.channels_last).train()
     steps_an_epoch = config.pictures // config.batch
     steps = steps_an_epoch * config.epochs
@@ -114,11 +175,9 @@ def train_classifier(
             order = torch.randperm(config.pictures, generator=generator)
         at = step % steps_an_epoch * config.batch
         chosen = order[at : at + config.batch]
-        x_N3HW = augment(to_signed(pictures[chosen.numpy()]), generator)
+        x_N3HW = augment(to_signed(examples.pictures[chosen.numpy()]), generator, flip=flip)
         logits = model(x_N3HW)
-        loss = torch.stack(
-            [functional.cross_entropy(logits[name], targets[name][chosen], label_smoothing=0.02) for name in ATTRIBUTES]
-        ).sum()
+        loss = torch.stack([_loss(logits[name], targets[name][chosen]) for name in kind.attributes]).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -126,25 +185,20 @@ def train_classifier(
         report("steps", step + 1, steps)
 
     model.eval()
-    accuracy = held_out_accuracy(model, config, report)
+    held_out = render(config.held_out, "held-out pictures", HELD_OUT_STREAM)
+    predictions, _ = model.judge(held_out.pictures)
+    accuracy = {name: accuracy_where_known(predictions[name], truth) for name, truth in held_out.targets.items()}
     notes: dict[str, Any] = {
-        "postcards_version": GENERATOR_VERSION,
+        kind.version_key: kind.version,
         "training": asdict(config),
         "held_out_accuracy": accuracy,
     }
-    save_classifier(out, model, notes)
+    save_classifier(out, model, notes, kind)
     return accuracy
 
 
-def held_out_accuracy(model: PostcardsClassifier, config: TrainClassifierConfig, report: Progress) -> dict[str, float]:
-    """Accuracy per attribute on real pictures, of all triples, that were not trained on."""
-    labels = sample_labels(config.held_out, split="all", seed=(HELD_OUT_STREAM, config.seed))
-    pictures = render_pictures(
-        labels,
-        config.model.resolution,
-        seed=(HELD_OUT_STREAM, config.seed),
-        workers=config.workers,
-        progress=lambda d, n: report("held-out pictures", d, n),
-    )
-    predictions, _ = model.judge(pictures)
-    return {name: float(np.mean(predictions[name] == truth)) for name, truth in label_indices(labels).items()}
+def _loss(logits_NK: Tensor, targets_N: Tensor) -> Tensor:
+    known = targets_N != UNKNOWN
+    if not bool(known.any()):
+        return logits_NK.sum() * 0
+    return functional.cross_entropy(logits_NK, targets_N, label_smoothing=0.02, ignore_index=UNKNOWN)

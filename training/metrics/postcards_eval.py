@@ -18,22 +18,19 @@ explorer opens with, so that two pictures of a swap differ by their caption alon
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from core import checkpoints
-from core.latents import seed_to_z
-from core.models import registry
-from core.text import load_text_encoder
-from training.metrics.classifier import LoadedClassifier, check_fits_postcards
+from training.metrics.classifier import LoadedClassifier, check_fits
 from training.metrics.frechet import fid, frechet_warnings
+from training.metrics.judging import Judge, Progress, Render, generate_pictures, latents, renderer, take
 from training.metrics.postcards_sets import (
     CaptionSet,
     captions_for_variety,
@@ -43,29 +40,14 @@ from training.metrics.postcards_sets import (
     sample_captions,
     sample_swaps,
 )
-from training.metrics.scores import Predictions, named_accuracy, swap_consistency, variety
+from training.metrics.scores import named_accuracy, swap_consistency, variety
 
 DEFAULT_CAPTIONS = 2048
 VARIETY_CAPTIONS, VARIETY_SEEDS = 32, 16
-BATCH = 32
-
-Render = Callable[[list[str], Tensor], Tensor]
-"""(N prompts, z [N, Z]) -> pictures [N, 3, R, R] in about [-1, 1]."""
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, how many are done, of how many)."""
 
 # Streams of random numbers, apart from one another and from the classifier's (101, 102).
 _SEEN, _HELD_OUT, _SWAP, _VARIETY, _QUICK = 1, 2, 3, 4, 5
 _LATENTS, _PICTURES, _OTHER_PICTURES = 11, 12, 13
-
-
-class Judge(Protocol):
-    """What the evaluation needs of a classifier."""
-
-    attributes: dict[str, tuple[str, ...]]
-
-    def judge(self, pictures: Tensor | NDArray[np.uint8], batch: int = 256) -> tuple[Predictions, NDArray[np.float32]]:
-        """(attribute -> [N] value indices, features [N, D]) of pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +88,7 @@ def evaluate(
     if captions < 16:
         raise ValueError(f"captions: expected at least 16, got {captions!r}")
     loaded = LoadedClassifier.open(classifier)
-    check_fits_postcards(loaded, classifier)
+    check_fits(loaded, classifier)
     file = checkpoints.load(checkpoint)
     render, z_dim = renderer(file)
     result = evaluate_generator(
@@ -119,24 +101,6 @@ def evaluate(
         progress=progress,
     )
     return result | {"checkpoint": str(checkpoint), "sha256": file.sha256, "captions": captions, "seed": seed}
-
-
-def renderer(file: checkpoints.Checkpoint) -> tuple[Render, int]:
-    """(render, z_dim) of a loaded checkpoint: float32, psi 1, constant noise, in batches."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    generator = registry.build(file.header.family, file.header.config)
-    generator.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in file.part("generator").items()})
-    generator.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    if file.header.text is None:
-        raise ValueError(f"{file.path}: expected a generator that takes text, got family {file.header.family}")
-    encoder = load_text_encoder(file.header.text, file.part("text"), device)
-
-    def render(prompts: list[str], z_NZ: Tensor) -> Tensor:
-        with torch.inference_mode():
-            pictures: Tensor = generator(z_NZ.to(device), encoder.conditions(prompts), psi=1.0, noise="const")
-            return pictures.cpu()
-
-    return render, generator.z_dim
 
 
 def evaluate_generator(
@@ -241,35 +205,6 @@ def quick_eval(
 def _quick_variety(count: int, seeds: int, resolution: int, seed: int) -> tuple[CaptionSet, NDArray[np.uint8]]:
     some = captions_for_variety(count, seeds, seed=(_QUICK, _VARIETY, seed))
     return some, render_pictures(some.labels, resolution, seed=(_PICTURES, _QUICK, seed), workers=1)
-
-
-def latents(count: int, z_dim: int, stream: tuple[int, ...]) -> Tensor:
-    """z [count, z_dim] of seeds drawn from `stream`, as the explorer makes z of a seed."""
-    seeds = np.random.default_rng(stream).integers(0, 2**32, size=count)
-    return torch.stack([seed_to_z(int(s), z_dim) for s in seeds])
-
-
-def generate_pictures(
-    render: Render, prompts: Sequence[str], z_NZ: Tensor, *, progress: Callable[[int, int], None] | None = None
-) -> NDArray[np.uint8]:
-    """Pictures [N, R, R, 3] of N prompts and latents, rounded to bytes as a saved picture is."""
-    parts: list[NDArray[np.uint8]] = []
-    for start in range(0, len(prompts), BATCH):
-        chosen = list(prompts[start : start + BATCH])
-        x_N3RR = render(chosen, z_NZ[start : start + BATCH])
-        if x_N3RR.ndim != 4 or x_N3RR.shape[:2] != (len(chosen), 3):
-            raise ValueError(f"render: expected pictures [{len(chosen)}, 3, R, R], got {list(x_N3RR.shape)}")
-        # A NaN has no byte; black is what a viewer shows for it.
-        bytes_N3RR = torch.nan_to_num(x_N3RR.float(), nan=-1.0).clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
-        parts.append(bytes_N3RR.permute(0, 2, 3, 1).contiguous().cpu().numpy())
-        if progress:
-            progress(start + len(chosen), len(prompts))
-    return np.concatenate(parts)
-
-
-def take(predictions: Predictions, rows: slice) -> Predictions:
-    """The predictions of some rows."""
-    return {name: indices[rows] for name, indices in predictions.items()}
 
 
 def format_table(result: Mapping[str, Any]) -> str:

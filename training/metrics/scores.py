@@ -1,4 +1,5 @@
-"""The counting behind the Postcards evaluation, apart from any model: predictions and features in, fractions out.
+"""The counting behind the evaluations of Postcards and Stickers, apart from any model: predictions and features in,
+fractions out.
 
 Predictions and labels are dictionaries attribute -> [N] arrays of value indices; captions say what they name as
 attribute -> value.
@@ -6,7 +7,7 @@ attribute -> value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,16 @@ Predictions = Mapping[str, NDArray[np.int64]]
 """Attribute -> [N] index of the predicted value."""
 Vocabulary = Mapping[str, tuple[str, ...]]
 """Attribute -> its values, in the order of the classifier's outputs."""
+
+
+UNKNOWN = -1
+"""The index of a value where nothing is asked, or nothing true could be said."""
+
+
+def accuracy_where_known(predicted_N: NDArray[np.int64], truth_N: NDArray[np.int64]) -> float:
+    """The fraction of pictures whose value is right, of those whose value is known; NaN when none is."""
+    known = truth_N != UNKNOWN
+    return float((predicted_N == truth_N)[known].mean()) if known.any() else float("nan")
 
 
 def _values(predictions: Predictions, vocabulary: Vocabulary, name: str) -> list[str]:
@@ -45,13 +56,15 @@ def swap_consistency(
     swapped: Sequence[str],
     new_values: Sequence[str],
     vocabulary: Vocabulary,
+    *,
+    comparable: Sequence[Collection[str]] | None = None,
 ) -> tuple[dict[str, float | None], dict[str, float | None]]:
     """What changing one attribute's words does to the picture at a fixed seed: (changed, kept).
 
     `swapped[i]` is the attribute whose words pair i changes and `new_values[i]` what they now say. changed[name]:
     among the pairs that swap `name`, the fraction whose picture shows the new value. kept[name]: among the pairs that
     swap another attribute, the fraction whose prediction of `name` is the same before and after, whether or not the
-    caption names it.
+    caption names it; with `comparable`, which says for each pair what must not change, only among the pairs of `name`.
     """
     changed: dict[str, float | None] = {}
     kept: dict[str, float | None] = {}
@@ -60,7 +73,11 @@ def swap_consistency(
         if not len(was) == len(now) == len(swapped) == len(new_values):
             raise ValueError(f"{name}: expected one prediction before and after per pair ({len(swapped)})")
         hits = [now[i] == new_values[i] for i, attribute in enumerate(swapped) if attribute == name]
-        stays = [now[i] == was[i] for i, attribute in enumerate(swapped) if attribute != name]
+        stays = [
+            now[i] == was[i]
+            for i, attribute in enumerate(swapped)
+            if attribute != name and (comparable is None or name in comparable[i])
+        ]
         changed[name] = sum(hits) / len(hits) if hits else None
         kept[name] = sum(stays) / len(stays) if stays else None
     return changed, kept

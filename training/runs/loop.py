@@ -18,7 +18,8 @@ from training.datasets.errors import DataError
 from training.engine.figures import PendingFigures
 from training.errors import RunError
 from training.metrics.during import Finished, RunMetrics
-from training.metrics.postcards_eval import Judge, quick_eval
+from training.metrics.judging import Judge
+from training.metrics.postcards_eval import quick_eval
 from training.runs import memory
 from training.runs.control import Control, obey
 from training.runs.interrupt import Interrupt

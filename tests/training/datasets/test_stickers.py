@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from core.words import words
+from tests.training.datasets.sticker_art import make_art
 from training.datasets.errors import DataError
 from training.datasets.folder import load_folder
 from training.datasets.generated import DatasetError
@@ -39,34 +39,7 @@ pytest.importorskip("resvg_py")
 
 @pytest.fixture(scope="module")
 def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Packages of the real ones' shape: each concept a disc of its own hue with a white spot; the dog is grey."""
-    root = tmp_path_factory.mktemp("art")
-    for number, source in enumerate(SETS.values()):
-        place = root / "node_modules" / source.package
-        place.mkdir(parents=True)
-        (place / "package.json").write_text("{}")
-        if source.package.startswith("@lobehub"):
-            (place / "assets").mkdir()
-            for index, concept in enumerate(CONCEPTS):
-                picture = Image.new("RGBA", (48, 48))
-                picture.paste(_colour(index), (6 + index % 5, 8, 42, 44))
-                picture.save(place / "assets" / f"{concept.code}.webp", lossless=True)
-            continue
-        icons = {
-            concept.icon: {
-                "body": f'<circle cx="16" cy="16" r="{10 + number}" fill="rgb{_colour(index)}"/>'
-                '<circle cx="12" cy="12" r="3" fill="#fff"/>'
-            }
-            for index, concept in enumerate(CONCEPTS)
-        }
-        (place / "icons.json").write_text(json.dumps({"icons": icons, "width": 32, "height": 32}))
-    return root
-
-
-def _colour(index: int) -> tuple[int, int, int]:
-    return (
-        (120, 120, 120) if CONCEPTS[index].name == "dog" else ((220, 60, 50), (60, 90, 210), (70, 170, 60))[index % 3]
-    )
+    return make_art(tmp_path_factory.mktemp("art"))
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ import torch
 
 from training.datasets.postcards import ATTRIBUTES, GENERATOR_VERSION
 from training.metrics.classifier import (
-    METADATA_KEY,
+    POSTCARDS,
+    AttributeClassifier,
     ClassifierConfig,
     ClassifierError,
     LoadedClassifier,
-    PostcardsClassifier,
-    check_fits_postcards,
+    check_fits,
     save_classifier,
     to_signed,
 )
@@ -28,9 +28,9 @@ TINY = ClassifierConfig(resolution=16, channels=(8, 16))
 VALUES = {"time": ("dawn", "noon"), "style": ("plain", "neon", "ink")}
 
 
-def tiny(seed: int = 0) -> PostcardsClassifier:
+def tiny(seed: int = 0) -> AttributeClassifier:
     torch.manual_seed(seed)
-    return PostcardsClassifier(VALUES, TINY).eval()
+    return AttributeClassifier(VALUES, TINY).eval()
 
 
 def test_a_saved_classifier_judges_as_before(tmp_path: Path) -> None:
@@ -98,9 +98,9 @@ def test_files_that_are_no_classifier(tmp_path: Path) -> None:
 
 def rewrite(path: Path, *, drop: str | None = None, **changes: object) -> None:
     with safetensors.safe_open(path, framework="pt") as file:
-        header = json.loads(file.metadata()[METADATA_KEY]) | changes
+        header = json.loads(file.metadata()[POSTCARDS.metadata_key]) | changes
         tensors = {key: file.get_tensor(key) for key in file.keys() if key != drop}  # noqa: SIM118
-    safetensors.torch.save_file(tensors, path, metadata={METADATA_KEY: json.dumps(header)})
+    safetensors.torch.save_file(tensors, path, metadata={POSTCARDS.metadata_key: json.dumps(header)})
 
 
 def test_newer_formats_and_wrong_tensors(tmp_path: Path) -> None:
@@ -127,11 +127,11 @@ def test_newer_formats_and_wrong_tensors(tmp_path: Path) -> None:
 def test_a_classifier_for_other_postcards_is_refused() -> None:
     version = {"postcards_version": GENERATOR_VERSION}
     with pytest.raises(ClassifierError, match="trained for the attributes"):
-        check_fits_postcards(LoadedClassifier(model=tiny(), notes=version), None)
-    model = PostcardsClassifier(ATTRIBUTES, TINY)
-    check_fits_postcards(LoadedClassifier(model=model, notes=version), None)
+        check_fits(LoadedClassifier(model=tiny(), notes=version), None)
+    model = AttributeClassifier(ATTRIBUTES, TINY)
+    check_fits(LoadedClassifier(model=model, notes=version), None)
     with pytest.raises(ClassifierError, match="trained on version 0 of Postcards"):
-        check_fits_postcards(LoadedClassifier(model=model, notes={"postcards_version": 0}), None)
+        check_fits(LoadedClassifier(model=model, notes={"postcards_version": 0}), None)
 
 
 @pytest.mark.parametrize("values", [{"channels": ()}, {"channels": (8, 0)}, {"resolution": 18}, {"resolution": 0}])

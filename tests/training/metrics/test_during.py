@@ -15,7 +15,7 @@ from torch import Tensor
 from core.checkpoints import load, read_header
 from core.perception.inception import InceptionError
 from training.metrics import during
-from training.metrics.classifier import ClassifierConfig, PostcardsClassifier, save_classifier
+from training.metrics.classifier import AttributeClassifier, ClassifierConfig, save_classifier
 from training.metrics.during import BEST, Candidate, RunMetrics, is_better
 from training.metrics.settings import EvaluationSettings
 
@@ -34,7 +34,7 @@ class Colours:
 @pytest.fixture
 def settings(tmp_path: Path) -> EvaluationSettings:
     torch.manual_seed(0)
-    model = PostcardsClassifier({"time": ("dawn", "noon")}, ClassifierConfig(resolution=16, channels=(4,))).eval()
+    model = AttributeClassifier({"time": ("dawn", "noon")}, ClassifierConfig(resolution=16, channels=(4,))).eval()
     save_classifier(tmp_path / "judge.safetensors", model, {})
     return EvaluationSettings(
         metrics_kimg=1.0,

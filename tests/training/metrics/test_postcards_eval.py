@@ -23,21 +23,15 @@ from core.text import bundled_text_tower
 from training.datasets import postcards
 from training.datasets.postcards import ATTRIBUTES, Attributes, Caption
 from training.metrics.classifier import (
-    BUNDLED,
+    POSTCARDS,
+    AttributeClassifier,
     ClassifierConfig,
     ClassifierError,
     LoadedClassifier,
-    PostcardsClassifier,
     save_classifier,
 )
-from training.metrics.postcards_eval import (
-    evaluate,
-    evaluate_generator,
-    format_table,
-    generate_pictures,
-    latents,
-    quick_eval,
-)
+from training.metrics.judging import generate_pictures, latents
+from training.metrics.postcards_eval import evaluate, evaluate_generator, format_table, quick_eval
 from training.metrics.postcards_sets import label_indices, labels_for, render_pictures, sample_labels
 
 SIZE = 16
@@ -247,7 +241,7 @@ def test_a_checkpoint_file_is_evaluated_and_its_figures_are_json(tmp_path: Path)
     tiny_checkpoint(tmp_path / "tiny.safetensors")
     save_classifier(
         tmp_path / "judge.safetensors",
-        PostcardsClassifier(ATTRIBUTES, ClassifierConfig(resolution=16, channels=(8,))).eval(),
+        AttributeClassifier(ATTRIBUTES, ClassifierConfig(resolution=16, channels=(8,))).eval(),
         {"postcards_version": postcards.GENERATOR_VERSION},
     )
     result = evaluate(tmp_path / "tiny.safetensors", captions=16, classifier=tmp_path / "judge.safetensors")
@@ -305,7 +299,7 @@ def test_bad_input_is_one_clear_message(tmp_path: Path) -> None:
         evaluate(tmp_path / "x", classifier=tmp_path / "none.safetensors")
     save_classifier(
         tmp_path / "other.safetensors",
-        PostcardsClassifier({"time": ("dawn", "noon")}, ClassifierConfig(resolution=16, channels=(8,))),
+        AttributeClassifier({"time": ("dawn", "noon")}, ClassifierConfig(resolution=16, channels=(8,))),
         {},
     )
     with pytest.raises(ClassifierError, match="trained for the attributes"):
@@ -314,7 +308,7 @@ def test_bad_input_is_one_clear_message(tmp_path: Path) -> None:
 
 def test_the_bundled_classifier_is_right_about_real_pictures() -> None:
     loaded = LoadedClassifier.open()
-    assert BUNDLED.stat().st_size <= 2 * 2**20
+    assert POSTCARDS.bundled.stat().st_size <= 2 * 2**20
     labels = sample_labels(300, split="all", seed=(777,))
     predictions, _ = loaded.model.judge(render_pictures(labels, 64, seed=(777,), workers=1))
     for name, truth in label_indices(labels).items():

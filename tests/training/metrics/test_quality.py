@@ -16,7 +16,7 @@ from core.checkpoints import Header, save
 from core.models import registry
 from core.models.stylegan2 import Config
 from training.metrics import quality
-from training.metrics.classifier import ClassifierConfig, PostcardsClassifier, save_classifier
+from training.metrics.classifier import AttributeClassifier, ClassifierConfig, save_classifier
 from training.metrics.clip_score import ClipJudge
 from training.metrics.coco import COCO_METRICS, CocoError, choose, evaluate_coco, read_captions
 from training.metrics.curve import evaluate_curve, format_curve
@@ -54,7 +54,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A small random classifier for a feature network, and a judge of colours for the CLIP score."""
     path = tmp_path / "judge.safetensors"
     torch.manual_seed(0)
-    model = PostcardsClassifier({"time": ("dawn", "noon")}, ClassifierConfig(resolution=16, channels=(8,)))
+    model = AttributeClassifier({"time": ("dawn", "noon")}, ClassifierConfig(resolution=16, channels=(8,)))
     save_classifier(path, model.eval(), {})
     colours = ClipJudge(name="colours", encoder=Colours(), signed=False, device=torch.device("cpu"))
     monkeypatch.setattr(quality, "open_judge", lambda spec, device: colours)

@@ -23,7 +23,7 @@ from training.datasets.errors import DataError
 from training.datasets.folder import load_folder
 from training.datasets.opening import StreamedData, open_data
 from training.metrics import reals, streamed
-from training.metrics.classifier import ClassifierConfig, PostcardsClassifier, save_classifier
+from training.metrics.classifier import AttributeClassifier, ClassifierConfig, save_classifier
 from training.metrics.during import Candidate, Finished, RunMetrics
 from training.metrics.networks import FeatureExtractor
 from training.metrics.quality import QualityConfig, evaluate_quality
@@ -45,7 +45,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def judge(tmp_path: Path) -> str:
     torch.manual_seed(0)
-    model = PostcardsClassifier({"time": ("dawn", "noon")}, ClassifierConfig(resolution=16, channels=(4,)))
+    model = AttributeClassifier({"time": ("dawn", "noon")}, ClassifierConfig(resolution=16, channels=(4,)))
     save_classifier(tmp_path / "judge.safetensors", model.eval(), {})
     return f"classifier={tmp_path / 'judge.safetensors'}"
 

@@ -4,7 +4,7 @@ Every picture is determined by a caption and a latent z [64]: see `latents.py` f
 """
 
 from training.datasets.stickers.art import SETS, Art, install_line
-from training.datasets.stickers.attributes import ATTRIBUTES, SPLITS, Attributes, Split, is_held_out
+from training.datasets.stickers.attributes import ATTRIBUTES, COLOURS, SPLITS, Attributes, Split, is_held_out
 from training.datasets.stickers.captions import Caption, caption, synonyms, vocabulary
 from training.datasets.stickers.composing import GENERATOR_VERSION, render
 from training.datasets.stickers.concepts import CONCEPTS, Concept, held_out_synonyms
@@ -15,6 +15,7 @@ from training.datasets.stickers.writing import write_dataset
 
 __all__ = [
     "ATTRIBUTES",
+    "COLOURS",
     "CONCEPTS",
     "GENERATOR_VERSION",
     "SETS",

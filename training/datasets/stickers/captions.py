@@ -192,7 +192,7 @@ def _pick(words_: Sequence[str], number: float) -> str:
 
 
 def _article(phrase: str, name: str) -> str:
-    if phrase == name and name.split()[0] in _NO_ARTICLE:
+    if name.split()[-1] in _NO_ARTICLE:
         return "some"
     first = phrase.split()[0]
     if first in _VOWEL_SOUND:
@@ -200,7 +200,7 @@ def _article(phrase: str, name: str) -> str:
     return "an" if first[0] in "aeiou" and first not in _CONSONANT_SOUND else "a"
 
 
-_NO_ARTICLE = ("cherries", "grapes", "fries", "french", "chips", "cattle", "sweet")
+_NO_ARTICLE = ("cherries", "grapes", "fries", "chips", "cattle")
 
 
 def _plural(name: str, concept: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -115,6 +117,12 @@ class Drawings:
         elif manner == "neon":
             rgba = _neon(rgba, side, colour)
         return Image.fromarray(np.rint(rgba * 255).clip(0, 255).astype(np.uint8), "RGBA")
+
+
+@lru_cache(maxsize=1)
+def drawings_of(art: Path) -> Drawings:
+    """The drawings that this process makes of the art in a folder, all kept together. Raises `DataError`."""
+    return Drawings(Art(art))
 
 
 def _border(rgba: Array) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from training.datasets.stickers.art import SETS, Art
 from training.datasets.stickers.attributes import SPLITS, Split
 from training.datasets.stickers.captions import vocabulary
 from training.datasets.stickers.composing import GENERATOR_VERSION, MAX_RESOLUTION, MIN_RESOLUTION, render
-from training.datasets.stickers.drawings import Drawings
+from training.datasets.stickers.drawings import drawings_of
 from training.datasets.stickers.latents import BLOCKS, MIRROR, Latent
 from training.datasets.stickers.sampling import CAPTIONS_PER_PICTURE, draw_sample
 
@@ -90,7 +90,7 @@ def _draw(
     folder: Path, art: Path, resolution: int, seed: int, split: Split, indices: range
 ) -> tuple[list[str], list[Latent]]:
     """Writes these pictures; returns their lines of the index, and their latents."""
-    drawings = _drawings(art)
+    drawings = drawings_of(art)
     lines, latents = [], []
     for index in indices:
         sample = draw_sample(index, seed, split, drawings)
@@ -112,12 +112,6 @@ def _draw(
         lines.append(json.dumps(entry))
         latents.append(sample.z)
     return lines, latents
-
-
-@lru_cache(maxsize=1)
-def _drawings(art: Path) -> Drawings:
-    """Of this process."""
-    return Drawings(Art(art))
 
 
 def _write_latents(path: Path, latents: list[Latent]) -> None:
