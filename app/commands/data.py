@@ -240,7 +240,7 @@ def run_stickers(args: argparse.Namespace) -> int:
     from training.datasets.stickers import install_line, write_dataset
 
     if args.out is None or args.art is None:
-        line = f"in an empty folder, run: {install_line()}\nthen: glissando data stickers OUT --art THAT_FOLDER"
+        line = f"in an empty folder, run: {install_line()} (then: glissando data stickers OUT --art THAT_FOLDER)"
         if args.out is None and args.art is None:
             print(f"The art is not part of Glissando. To fetch it, {line}")
             return 0

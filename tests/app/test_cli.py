@@ -72,7 +72,9 @@ def test_help_and_the_window_checks_import_neither_torch_nor_a_gui():
         ("train", "gan"),
         ("train", "clip"),
         ("data", "postcards"),
+        ("data", "stickers"),
         ("evaluate", "postcards"),
+        ("evaluate", "stickers"),
         ("bench", "engine"),
     ],
 )
