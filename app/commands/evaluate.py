@@ -63,7 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--sheet", type=Path, default=Path("nearest.png"), metavar="FILE", help="where to (default nearest.png)"
     )
     stickers.add_argument("--seed", type=int, default=0, help="another seed draws other captions (default 0)")
-    stickers.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add_json(stickers)
     stickers.set_defaults(run=run_stickers)
 
     quality = kinds.add_parser(
@@ -187,9 +187,9 @@ def run_postcards(args: argparse.Namespace) -> int:
 def run_stickers(args: argparse.Namespace) -> int:
     """Evaluate, print the table, and show the nearest training pictures."""
     if args.json is not None:
-        check_writable(args.json)
+        check_writable(args.json, overwrite=args.overwrite)
     if args.data is not None:
-        check_writable(args.sheet)
+        check_writable(args.sheet, overwrite=args.overwrite)
 
     from app.images import contact_sheet, write_png
     from training.metrics.stickers_eval import evaluate, format_table

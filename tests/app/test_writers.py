@@ -57,6 +57,12 @@ PATHS: dict[tuple[str, str], Kind] = {
     ("evaluate postcards", "checkpoint"): "reads",
     ("evaluate postcards", "--classifier"): "reads",
     ("evaluate postcards", "--json"): "refuses",
+    ("evaluate stickers", "checkpoint"): "reads",
+    ("evaluate stickers", "--art"): "reads",
+    ("evaluate stickers", "--classifier"): "reads",
+    ("evaluate stickers", "--data"): "reads",
+    ("evaluate stickers", "--sheet"): "refuses",
+    ("evaluate stickers", "--json"): "refuses",
     ("evaluate quality", "checkpoint"): "reads",
     ("evaluate quality", "--json"): "refuses",
     ("evaluate curve", "checkpoint"): "reads",
@@ -72,6 +78,7 @@ PATHS: dict[tuple[str, str], Kind] = {
     ("train gan", "--start"): "reads",
     ("train gan", "--resume"): "continues",
     ("train tell", "run_folder"): "reads",
+    ("train classifier", "--art"): "reads",
     ("train classifier", "--out"): "refuses",
 }
 
@@ -81,6 +88,7 @@ REST: dict[str, tuple[str, ...]] = {
     "import": ("missing.pkl",),
     "data check": ("missing",),
     "evaluate postcards": ("missing.safetensors",),
+    "evaluate stickers": ("missing.safetensors", "--art", "missing", "--data", "missing"),
     "evaluate quality": ("missing.safetensors", "--data", "missing"),
     "evaluate coco": ("missing.safetensors", "--images", "missing", "--captions", "missing.json"),
 }
