@@ -57,7 +57,7 @@ PATIENCE_FRAMES = 3000
 
 @dataclass(frozen=True)
 class SoakReport:
-    """What a soak found."""
+    """Result of a soak."""
 
     minutes: float
     seed: int
@@ -66,7 +66,7 @@ class SoakReport:
     steps: int
     """Edits of the history, with undo and redo."""
     messages: int
-    """What the window said to the person, errors included."""
+    """Messages that the window showed, errors included."""
     start_mib: float
     """Resident memory after the warm-up, and at the end; 0 where it cannot be measured or the soak was too short."""
     end_mib: float
@@ -296,12 +296,12 @@ def _run(ctx: Context, session: Session, minutes: float, seed: int, say: Callabl
     start = time.monotonic()
     end = start + 60.0 * minutes
     memory: list[tuple[float, float]] = []
-    told = start
+    last_line = start
     while (now := time.monotonic()) < end:
         monkey.act()
         memory.append((now, _resident_mib()))
-        if now - told >= 30.0:
-            told = now
+        if now - last_line >= 30.0:
+            last_line = now
             say(f"{now - start:5.0f} s  {monkey.count} actions  {memory[-1][1]:.0f} MiB")
     ctx.mouse_up()
     ctx.key_press(imgui.Key.escape, 3)

@@ -19,7 +19,7 @@ LARGEST = 16 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class MadeWith:
-    """A checkpoint by what finds it anywhere."""
+    """Name, family and digest of the checkpoint that a scene was made with."""
 
     name: str
     family: str
@@ -30,7 +30,7 @@ class MadeWith:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneFile:
-    """What a scene file holds."""
+    """Contents of a scene file."""
 
     scene: Scene
     made_with: MadeWith | None = None

@@ -1,4 +1,4 @@
-"""Coarse layers from the first prompt or class, fine ones from another: one `Mix` of the scene. No GUI here."""
+"""Coarse layers from the first prompt or class, fine ones from another: one `Mix` of the scene."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _place(scene: Scene) -> int | None:
 
 
 def fine_mix(scene: Scene) -> Mix | None:
-    """The first mix with a prompt or a class that goes on to the last layer; others are somebody else's."""
+    """The first mix with a prompt or a class that goes on to the last layer."""
     place = _place(scene)
     return None if place is None else scene.mixes[place]
 

@@ -1,4 +1,4 @@
-"""Undo and redo: a list of named steps over the immutable `Scene`. No GUI and no torch here.
+"""Undo and redo: a list of named steps over the immutable `Scene`.
 
 A gesture is a run of edits with one name, such as a slider's drag: it is one step, however many edits it has. `apply`
 opens a gesture or goes on with the open one; `end_gesture` closes it; `step` is an edit that is a step by itself.
@@ -26,7 +26,7 @@ class _Step:
 
 
 class History:
-    """The current scene and the way back. Single-threaded: it belongs to the UI thread."""
+    """The current scene with its undo and redo stacks. Single-threaded: it belongs to the UI thread."""
 
     def __init__(self, scene: Scene, limit: int = LIMIT, clock: Callable[[], float] = time.monotonic) -> None:
         if limit < 1:

@@ -1,4 +1,4 @@
-"""What a scene keeps beside its controls: snapshots, keyframes and tracks. Values only.
+"""Parts of a scene beside its controls: snapshots, keyframes and tracks.
 
 The scene's own module says how they stand together; `app.document.playback` says what they mean at a time.
 """
@@ -23,7 +23,7 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A picture to come back to. Raises `ValueError` for a name that is too long."""
+    """A request that is kept by a name. Raises `ValueError` for a name that is too long."""
 
     name: str
     request: RenderRequest
@@ -39,13 +39,13 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneKeyframe:
-    """All controls at a time. Raises `ValueError` for values out of range."""
+    """A request at a time. Raises `ValueError` for values out of range."""
 
     time: float
     """Seconds from the timeline's start."""
     request: RenderRequest
     easing: EasingName = "smooth"
-    """How the way to the next keyframe is timed."""
+    """Easing of the interpolation to the next keyframe."""
 
     def __post_init__(self) -> None:
         check_time(self.time)
@@ -69,7 +69,7 @@ class TrackPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """One control over time, whatever keyframes and sliders say. Raises `ValueError` where times do not rise."""
+    """Values of one control over time, over keyframes and sliders. Raises `ValueError` where times do not rise."""
 
     control: str
     """Id of a control (`app.document.controls`); one that the scene does not have does nothing."""

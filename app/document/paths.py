@@ -1,4 +1,4 @@
-"""The shapes of the ways that play takes over the seed plane. Pure functions of a time; no GUI here.
+"""Shapes of the playback path over the seed plane, as pure functions of a phase.
 
 All start at the seed, (0, 0). The closed ones take a phase from 0 to 2 pi and are back there at its end; `roam` goes on
 for ever. Equal seeds give equal ways, on every machine.
@@ -47,7 +47,7 @@ def random_walk(phase: float, seed: int) -> Point:
 
 
 def noise_loop(phase: float, seed: int) -> Point:
-    """What two fields of smooth noise say along a circle through them, at most 1 from the start in x and in y."""
+    """Two fields of value noise sampled along a circle; at most 1 from the start in x and in y."""
 
     def field(axis: int) -> float:
         def at(angle: float) -> float:

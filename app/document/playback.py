@@ -121,7 +121,7 @@ class Play:
 
 
 def timeline_time(scene: Scene, seconds: float) -> float:
-    """Where on the timeline `seconds` of playing are: in a loop within it, else at most its end."""
+    """Time on the timeline at `seconds` of playback: modulo its length in a loop, else clamped to its end."""
     if scene.loop:
         return math.fmod(max(seconds, 0.0), scene.duration)
     return min(max(seconds, 0.0), scene.duration)
@@ -148,7 +148,7 @@ def _tracked(scene: Scene, values: dict[str, float]) -> Scene:
 
 
 def beat_seconds(scene: Scene) -> float:
-    """How long a beat is."""
+    """Length of a beat in seconds."""
     return 60.0 / scene.bpm
 
 
@@ -164,14 +164,14 @@ def snapped(scene: Scene, seconds: float) -> float:
 
 
 def with_bpm(scene: Scene, bpm: float) -> Scene:
-    """Another tempo. While the timeline counts beats, everything stays on its beat and so plays faster or slower."""
+    """With another tempo. While the timeline counts beats, keyframes and tracks keep their beats, so times scale."""
     if scene.unit == "seconds":
         return replace(scene, bpm=bpm)
     return replace(_stretched(scene, scene.bpm / bpm), bpm=bpm)
 
 
 def with_duration(scene: Scene, duration: float, *, stretched: bool = False) -> Scene:
-    """Another length; `stretched` moves keyframes and tracks with it, else what comes after the end rests."""
+    """With another length; `stretched` scales the times of keyframes and tracks with it."""
     if stretched:
         scene = _stretched(scene, duration / scene.duration)
     return replace(scene, duration=duration)

@@ -1,4 +1,4 @@
-"""The document: everything the explorer's controls say, as one immutable value.
+"""The document: all settings of the explorer's picture and its playback, as one immutable value.
 
 A `Scene` is a `RenderRequest` and what belongs to playing and showing it; `app.document.playback` gives its request at
 a time, and nothing else decides the picture.
@@ -34,7 +34,7 @@ REQUEST_FIELDS = tuple(field.name for field in fields(RenderRequest))
 
 
 class SceneError(ValueError):
-    """A scene that cannot be: a value out of range, or JSON this version does not read."""
+    """An invalid scene: a value out of range, or JSON this version does not read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +44,11 @@ class Scene(RenderRequest):
     crossfade: float = bounded(0.25, 0.0, LONGEST_CROSSFADE_S)
     """Seconds in which the picture goes over to another prompt, class or snapshot; 0 cuts."""
     path: PathShape = "circle"
-    """The way that play takes: over the seed plane from (seed_x, seed_y) and back, or from A to B and back."""
+    """Shape of the playback path: over the seed plane from (seed_x, seed_y) and back, or from A to B and back."""
     path_size: float = bounded(1.0, 0.0, 1000.0)
     """How far the path goes, in seeds: the circle's radius, half of the line's length."""
     path_seed: int = bounded(0, 0, SEED_LIMIT - 1)
-    """Which random walk or noise loop."""
+    """Seed of the random walk or noise loop."""
     path_loops: bool = True
     """Whether a random walk comes back after each round; else it goes on for ever. Other paths always do."""
     loop_seconds: float = bounded(8.0, 0.1, 3600.0)
@@ -66,7 +66,7 @@ class Scene(RenderRequest):
     compare: Compare = "off"
     """Whether snapshot B is shown beside the picture, or over a part of it."""
     wipe: float = bounded(0.5, 0.0, 1.0)
-    """Where the line between the two is, from the left."""
+    """Position of the dividing line, as a fraction of the width from the left."""
     keyframes: tuple[SceneKeyframe, ...] = ()
     """In order of time; with any, play follows them instead of the path."""
     tracks: tuple[Track, ...] = ()
@@ -79,7 +79,7 @@ class Scene(RenderRequest):
     snap: bool = False
     """Whether keyframes and points keep to beats."""
     unit: TimeUnit = "seconds"
-    """What the timeline counts."""
+    """Unit of the timeline's ruler."""
     quick_prompts: tuple[str, ...] = ()
     """Prompts for the keys 1 to 9; an empty one is a free place."""
 

@@ -1,4 +1,4 @@
-"""Moving over the seed plane: whole steps, and what a drag across the picture amounts to. No GUI here."""
+"""Moving over the seed plane: by whole seeds, and by dragging across the picture."""
 
 from __future__ import annotations
 

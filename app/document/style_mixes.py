@@ -19,7 +19,7 @@ MOST = 16
 
 
 def kind_of(mix: Mix) -> Kind:
-    """Where it takes styles from."""
+    """Kind of source that a mix takes styles from."""
     if mix.latent:
         return "latent"
     if mix.prompt is not None:
@@ -75,7 +75,7 @@ def with_latent(scene: Scene, vector: Vector, first: int, stop: int) -> Scene:
 
 
 def at_latent(scene: Scene, vector: Vector) -> Scene:
-    """The saved latent as it is: all styles from it, in place of other mixes and of pushes, which it has in it."""
+    """With all styles from a saved latent, in place of other mixes and of pushes, which the latent contains."""
     return replace(scene, mixes=(Mix(latent=vector.id, first=0, stop=LAYER_LIMIT),), pushes=())
 
 

@@ -1,4 +1,4 @@
-"""What OSC can say to Glissando: one address for each control, prompt, class, seed and action, each with its type.
+"""OSC addresses of Glissando: one for each control, prompt, class, seed and action, each with its type.
 
 The table describes itself: `/glissando/list` answers with it, and the Live panel shows it.
 """
@@ -45,7 +45,7 @@ LIVE_ACTIONS: dict[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """One address and what it takes."""
+    """An OSC address with type and range."""
 
     path: str
     kind: Kind
@@ -53,13 +53,13 @@ class Address:
     low: float = 0.0
     high: float = 1.0
     name: str = ""
-    """What a history step is called after it; for actions, their id."""
+    """Name of its step in the history; for actions, their id."""
     read: Callable[[Scene], float | str] | None = None
     """None for actions."""
     write: Callable[[Scene, Any], Scene] | None = None
 
     def parse(self, arguments: tuple[Argument, ...]) -> float | int | str | bool:
-        """The value that a message's arguments mean. Raises `ValueError`: what was expected and what came."""
+        """The value of a message's arguments. Raises `ValueError`: what was expected and what came."""
         if self.kind == "action":
             if not arguments:
                 return True

@@ -1,4 +1,4 @@
-"""What a sound is like now: level, three bands, beats and tempo, as numbers from 0 to 1. numpy only, no devices.
+"""Audio features: level, three bands, beats and tempo, as numbers from 0 to 1. numpy only, no devices.
 
 Beats are onsets: peaks of the spectral flux above an adaptive threshold (Bello et al., A Tutorial on Onset Detection in
 Music Signals, 2005). The tempo is where the flux is most like itself some beats earlier.
@@ -45,7 +45,7 @@ LEAST_LIKENESS = 0.15
 
 @dataclass(frozen=True, kw_only=True)
 class AudioFeatures:
-    """What a sound is like at one moment."""
+    """Features of a sound at one moment."""
 
     level: float = 0.0
     low: float = 0.0
@@ -98,7 +98,7 @@ class AudioAnalyser:
         self._bpm = 0.0
 
     def feed(self, samples: Samples) -> AudioFeatures:
-        """Take more samples, [N] in -1 to 1, and say what it is like at their end; also in `features`."""
+        """Take more samples, [N] in -1 to 1, and return the features at their end; also in `features`."""
         samples = np.clip(np.nan_to_num(samples.astype(np.float32, copy=False)), -1.0, 1.0)
         self._waiting = np.concatenate([self._waiting, samples])
         while len(self._waiting) >= self._hop:

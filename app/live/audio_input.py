@@ -24,7 +24,7 @@ class AudioStream(Protocol):
 
 
 class AudioBackend(Protocol):
-    """What is needed of a sound library. Both methods raise `OSError`."""
+    """The part of a sound library that is used. Both methods raise `OSError`."""
 
     def names(self) -> list[str]: ...
 

@@ -201,7 +201,7 @@ class LiveControl:
 
     @property
     def sound(self) -> AudioFeatures:
-        """What the sound is like now."""
+        """Features of the sound now."""
         return self.audio.features if self.audio is not None else AudioFeatures()
 
     @property

@@ -1,4 +1,4 @@
-"""Where the threads that hear OSC, MIDI and sound leave values for the window to take once a frame."""
+"""Values from the OSC and MIDI threads, for the UI thread to take once a frame; and a log that does not flood."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Inbox:
 
 
 class RateLimitedLog:
-    """Keeps what is wrong with what comes in from filling the log: one message a while, with a count of the others."""
+    """Passes on at most one message in `pause` seconds, with a count of the others."""
 
     def __init__(self, say: Callable[[str], None], pause: float = 5.0) -> None:
         self._say = say
@@ -70,7 +70,7 @@ class RateLimitedLog:
             self._count += 1
 
     def tick(self, now: float) -> None:
-        """On the UI thread: say it, if it is time to."""
+        """On the UI thread: pass on the newest message, if it is time to."""
         with self._lock:
             if self._text is None or now - self._said < self._pause:
                 return

@@ -1,4 +1,4 @@
-"""What OSC messages and knobs change in the document: edits of one frame, and the knobs on their way to a value."""
+"""Edits of the document by OSC messages and knobs: those of one frame, and knobs that approach a value."""
 
 from __future__ import annotations
 

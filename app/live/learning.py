@@ -15,7 +15,7 @@ PAIR_S = 0.15
 
 @dataclass(frozen=True)
 class LearnTarget:
-    """What the next source that moves is to be for: a control or an action."""
+    """The control or action that the next source to move is mapped to."""
 
     control: str = ""
     action: str = ""
@@ -35,7 +35,7 @@ class Learner:
     def step(
         self, moved: Sequence[InputSource], pressed: Sequence[InputSource], now: float, scene: Scene
     ) -> ControlMapping | Trigger | None:
-        """What was learnt from the sources that moved and were pressed, newest last, by the time `now` in seconds."""
+        """The mapping learnt from the sources that moved and were pressed, newest last, at `now` seconds."""
         if self.target is None:
             return None
         if self.target.action:

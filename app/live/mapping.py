@@ -28,7 +28,7 @@ ARRIVED = 1e-4
 
 @dataclass(frozen=True, kw_only=True)
 class InputSource:
-    """What a value comes from. Raises `ValueError` for an empty or a very long name."""
+    """An input that values come from. Raises `ValueError` for an empty or a very long name."""
 
     kind: SourceKind
     name: str
@@ -86,7 +86,7 @@ class ControlMapping:
         return math.expm1(STEEPNESS * x) / math.expm1(STEEPNESS) if self.curve == "exp" else x
 
     def value(self, x: float) -> float:
-        """What the source's value `x` means for the control."""
+        """The control's value, or offset, for the source's value `x`."""
         return self.low + (self.high - self.low) * self.shaped(x)
 
     @property
@@ -104,7 +104,7 @@ class Trigger:
 
 
 def approach(value: float, goal: float, seconds: float, dt: float) -> float:
-    """Where `value` is `dt` seconds later on its way to `goal`; many short steps end where a long one does."""
+    """`value` after `dt` seconds of exponential approach to `goal` with time constant `seconds`; steps compose."""
     return goal + (value - goal) * math.exp(-dt / seconds) if seconds > 0.0 else goal
 
 
@@ -155,7 +155,7 @@ class KnobFollower:
         return self._value
 
     def wrote(self, current: float) -> None:
-        """What the control says after it was set: rounded and clamped, perhaps."""
+        """The control's value after it was set, which may have been rounded and clamped."""
         self._wrote = current
 
     def _picks_up(self, before: float | None, knob: float, current: float) -> bool:
@@ -166,14 +166,14 @@ class KnobFollower:
 
 
 class Modulator:
-    """What a sound adds to its control, step by step."""
+    """Smoothed offset that a sound adds to its control."""
 
     def __init__(self, mapping: ControlMapping) -> None:
         self.mapping = mapping
         self._value: float | None = None
 
     def step(self, x: float, dt: float) -> float:
-        """What to add now, `dt` seconds after the last step."""
+        """The offset for the signal `x`, `dt` seconds after the last step."""
         goal = self.mapping.value(x)
         start = self.mapping.value(0.0) if self._value is None else self._value
         self._value = approach(start, goal, self.mapping.smoothing, dt)

@@ -1,4 +1,4 @@
-"""MIDI in: devices that come and go, and what their messages mean.
+"""MIDI input: hot-plugged devices, and decoding of their messages.
 
 mido and python-rtmidi do the work; `MidiBackend` is what is needed of them, so that tests can bring their own devices.
 """
@@ -27,7 +27,7 @@ class MidiPort(Protocol):
 
 
 class MidiBackend(Protocol):
-    """What is needed of a MIDI library. Both methods raise `OSError`."""
+    """The part of a MIDI library that is used. Both methods raise `OSError`."""
 
     def names(self) -> list[str]: ...
 
@@ -104,7 +104,7 @@ class MidiInput:
         self.devices: tuple[Device, ...] = ()
         """Replaced as a whole by the thread."""
         self.problem = ""
-        """Why no device can be had at all."""
+        """Why MIDI is not available."""
         self._open_backend = open_backend
         self._inbox = inbox
         self._ignored = frozenset(ignored)

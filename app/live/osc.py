@@ -28,14 +28,14 @@ CLIENTS_LIMIT = 8
 
 @dataclass(frozen=True)
 class Received:
-    """What came in since the last look."""
+    """Messages received since the last `take`."""
 
     values: dict[str, Value] = field(default_factory=dict)
     """The newest of each of our addresses."""
     actions: tuple[str, ...] = ()
     """Ids, in order."""
     askers: tuple[Client, ...] = ()
-    """Who wants the list."""
+    """Clients that asked for the list of addresses."""
 
 
 class OscReceiver:
@@ -76,7 +76,7 @@ class OscReceiver:
         self._thread.start()
 
     def take(self) -> Received:
-        """What came in since the last call."""
+        """Messages received since the last call."""
         with self._lock:
             heard = Received(self._values, tuple(self._actions), tuple(self._askers))
             self._values, self._askers = {}, {}
@@ -84,7 +84,7 @@ class OscReceiver:
         return heard
 
     def answer(self, client: Client, packets: Iterable[bytes]) -> None:
-        """Send to who asked, from the port they asked at. Raises `OSError`."""
+        """Send packets to a client from the receiving port. Raises `OSError`."""
         for packet in packets:
             self._socket.sendto(packet, client)
 
@@ -141,7 +141,7 @@ class OscReceiver:
             self._wake()
 
     def _hear_foreign(self, path: str, arguments: tuple[Argument, ...]) -> None:
-        """Somebody else's layout: any number can be mapped; other things are not for us, and no fault."""
+        """An address outside /glissando: a number can be mapped; anything else is ignored."""
         value = arguments[0] if len(arguments) == 1 else None
         if isinstance(value, int | float) and math.isfinite(value) and len(path) <= NAME_LIMIT:
             self._inbox.put(InputSource(kind="osc", name=path), float(value))

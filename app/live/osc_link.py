@@ -1,4 +1,4 @@
-"""OSC to and fro, as live control holds it: what came in, what changed goes out, and the list for who asks."""
+"""OSC in and out for live control: received messages, changed values sent, and the list of addresses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OscLink:
         self._table_of: object = None
 
     def start(self, osc: OscSettings) -> str:
-        """Begin again as the settings say; returns why that does not work, "" if it does."""
+        """Start by the settings; returns why that does not work, "" if it does."""
         self.close()
         self._sent = {}
         if osc.talks_to_itself:
@@ -41,7 +41,7 @@ class OscLink:
         return problem
 
     def table(self, scene: Scene, classes: int) -> dict[str, Address]:
-        """What can be said, by its address, for a scene and a model with so many classes."""
+        """All addresses by their paths, for a scene and a model with so many classes."""
         of = (tuple(push.direction for push in scene.pushes), classes)
         if of != self._table_of:
             self._table, self._table_of = addresses(scene, classes), of
@@ -50,11 +50,11 @@ class OscLink:
         return self._table
 
     def take(self) -> Received:
-        """What came since the last call."""
+        """Messages received since the last call."""
         return self.receiver.take() if self.receiver is not None else Received()
 
     def answer(self, clients: Sequence[Client], scene: Scene) -> None:
-        """Send the list to those who asked for it."""
+        """Send the list of addresses to clients."""
         if not clients or self.receiver is None:
             return
         packets = list_packets(self._table.values(), lambda address: _read(address, scene))
@@ -65,7 +65,7 @@ class OscLink:
                 self._log.add(f"OSC list to {client[0]}: {error.strerror or error}")
 
     def send(self, scene: Scene, came: dict[str, Value]) -> None:
-        """Tell about every value that is not as it was last told; where it came from in this frame, it is known."""
+        """Send every value that changed since it was last sent, except those that came in during this frame."""
         if self._sender is None:
             return
         for path, address in self._table.items():

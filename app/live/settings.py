@@ -1,4 +1,4 @@
-"""What live control keeps between starts."""
+"""Settings of live control, kept between starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAPPINGS_LIMIT = 500
 
 @dataclass(frozen=True, kw_only=True)
 class OscSettings:
-    """Where OSC comes in and goes out. Raises `ValueError` for what is no address or port."""
+    """Addresses and ports of OSC. Raises `ValueError` for what is no address or port."""
 
     on: bool = False
     host: str = "127.0.0.1"
@@ -31,7 +31,7 @@ class OscSettings:
 
     @property
     def talks_to_itself(self) -> bool:
-        """Whether what goes out would come in again."""
+        """Whether sent messages would be received again."""
         here = self.out_host in (self.host, "127.0.0.1", "0.0.0.0")
         return self.on and self.out and here and self.port == self.out_port
 
@@ -84,5 +84,5 @@ class LiveSettings:
 
     @property
     def sources(self) -> frozenset[InputSource]:
-        """Every source that does something."""
+        """All mapped sources."""
         return frozenset([*(each.source for each in self.mappings), *(each.source for each in self.triggers)])

@@ -1,4 +1,4 @@
-"""What sound adds to the controls that it is mapped to: offsets on a request, no part of the document."""
+"""Offsets that sound adds to the controls it is mapped to: on a request, no part of the document."""
 
 from __future__ import annotations
 
