@@ -19,6 +19,8 @@ from training.augmentation.diffaugment import POLICIES
 from training.metrics.settings import OWN_CLIP, EvaluationSettings
 
 CLIP_FEATURES = "clip"
+MINILM = "minilm"
+"""In place of a CLIP: the sentence encoder."""
 START = "start"
 """In place of a preset or a CLIP: what the checkpoint has that the run starts from."""
 Precision = Literal["auto", "float32", "bfloat16", "float16", "float64"]
@@ -55,6 +57,11 @@ class ModelSettings:
     convs_per_block: int = 0
     z_dim: int = 0
     norm_groups: int = 0
+    style_dim: int = 0
+    """This and the next: see `core.models.stylegan_t.Config`; 0 is the preset's."""
+    input_maps: int = 0
+    choices: tuple[int, ...] = ()
+    """Blocks of z that stand for choices, each as two numbers, first and count, one after another."""
     prepared: bool = True
     """A fresh generator starts where a short run can get somewhere, see `training.engine.trainer._prepare`; off, as the
     paper has it."""
@@ -69,8 +76,8 @@ class TextSettings:
 
     clip: str = ""
     """The CLIP that judges pictures and conditions the discriminator: the folder of a run of `glissando train clip`,
-    `open_clip:MODEL/TAG`, or "start" for the text tower of the checkpoint the run starts from, which gives no guidance.
-    """
+    `open_clip:MODEL/TAG`, `minilm` for the sentence encoder that comes with Glissando, or "start" for the text tower of
+    the checkpoint the run starts from; the last two give no guidance."""
     encoder: Encoder = "auto"
     """What conditions the generator: "clip" is that CLIP's text tower, "start" the tower in the checkpoint the run
     starts from. auto is the checkpoint's where a text phase has tuned it, else the CLIP's."""
@@ -124,6 +131,8 @@ class TrainerSettings:
 class LossSettings:
     """[loss]: what is asked of the generator, and of the discriminator beside telling reals from fakes."""
 
+    adversarial: float = 1.0
+    """Weight of the discriminator's judgement in the generator's loss."""
     guidance: float = 0.05
     """Weight of the squared spherical distance between a picture's embedding and its caption's."""
     guidance_crop: int = 64
@@ -152,6 +161,28 @@ class LossSettings:
     """
     diversity_share: float = 0.7
     """What is enough, as a share of how differently real pictures of different captions are laid out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedSettings:
+    """[paired]: regression on pictures whose latent the data knows, see `training.paired`."""
+
+    paired: float = 0.0
+    """Weight of the regression in the generator's loss beside the adversary, right after the warm-up; 0 is none, and
+    without a warm-up too data need no latents."""
+    paired_kimg: float = 0.0
+    """The warm-up: so many thousand images in which the generator learns by regression alone. The discriminator's own
+    start (`critic_kimg`) comes after it."""
+    paired_fade_kimg: float = 200.0
+    """Over how many thousand images after the warm-up the weight falls, to `paired_least` of what it was."""
+    paired_least: float = 0.25
+    paired_rate: float = 3e-3
+    """Learning rate of the warm-up; it falls to a twentieth over the last 40 %."""
+    paired_features: float = 0.5
+    """Weight of EfficientNet-lite0's features in the regression; 0 leaves them, and the package with them, out."""
+    paired_side: int = 0
+    """Pictures are resized to this for these features; 0 shows them as they are, which from 32 px on costs the least.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +256,7 @@ SECTIONS: Mapping[str, type] = {
     "text": TextSettings,
     "trainer": TrainerSettings,
     "loss": LossSettings,
+    "paired": PairedSettings,
     "discriminator": DiscriminatorSettings,
     "augmentation": AugmentationSettings,
     "output": OutputSettings,
@@ -233,6 +265,7 @@ SECTIONS: Mapping[str, type] = {
 
 _WHOLE_FROM_0 = (
     *("resolution", "base_channels", "max_channels", "convs_per_block", "z_dim", "norm_groups", "frozen_to"),
+    *("style_dim", "input_maps", "paired_side"),
     *("other_captions", "pixel_channels", "micro_batch"),
 )
 _WHOLE_FROM_1 = (
@@ -241,11 +274,12 @@ _WHOLE_FROM_1 = (
 )
 _ABOVE_0 = (
     *("kimg", "learning_rate_g", "learning_rate_d", "ema_half_life", "encoder_rate", "diversity_share"),
-    *("sample_kimg", "save_kimg", "pixel_weight", "augment_kimg"),
+    *("sample_kimg", "save_kimg", "pixel_weight", "augment_kimg", "paired_rate", "paired_fade_kimg"),
 )
 _FROM_0 = (
     *("guidance", "matching", "matching_fake", "diversity", "reconstruction", "nats", "critic_kimg", "r1"),
     *("blur_sigma", "blur_kimg", "noise_kimg", "evaluate_kimg", "crops", "augment_target"),
+    *("adversarial", "paired", "paired_kimg", "paired_least", "paired_features"),
 )
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "precision": get_args(Precision),
@@ -261,6 +295,7 @@ class GanConfig(
     OutputSettings,
     AugmentationSettings,
     DiscriminatorSettings,
+    PairedSettings,
     LossSettings,
     TrainerSettings,
     TextSettings,
@@ -282,7 +317,7 @@ class GanConfig(
         for name in _FROM_0:
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"{name}: expected a number from 0, got {getattr(self, name)!r}")
-        for name in ("crops", "augment_target"):
+        for name in ("crops", "augment_target", "paired_least"):
             if getattr(self, name) > 1:
                 raise ValueError(f"{name}: expected a number from 0 to 1, got {getattr(self, name)!r}")
         for name, known in _CHOICES.items():
@@ -303,6 +338,24 @@ class GanConfig(
         for name in ("diversity", "reconstruction"):
             if getattr(self, name) and not self.pairs:
                 raise ValueError(f"{name}: goes by the fakes of a pair, so it needs pairs; got {getattr(self, name)!r}")
+        if len(self.choices) % 2 or any(type(number) is not int for number in self.choices):
+            raise ValueError(f"choices: expected first and count of each block, got {self.choices!r}")
+        if self.regresses:
+            if self.reconstruction:
+                raise ValueError("paired: expected 0 with reconstructions, which find latents that the data knows")
+            if self.phase == "text":
+                raise ValueError("paired: expected 0 in the text phase, in which the generator does not learn")
+        if self.clip == MINILM:
+            if self.guidance:
+                raise ValueError(
+                    f"guidance: {MINILM} has no image tower to guide by; expected 0, got {self.guidance!r}"
+                )
+            if self.features == CLIP_FEATURES:
+                raise ValueError(f"features: {MINILM} has no image tower; name another network")
+            if self.metrics_kimg and "clip" in self.metrics and self.metrics_clip == OWN_CLIP:
+                raise ValueError(
+                    f"metrics_clip: {MINILM} has no image tower to score by; name a CLIP, or leave clip out"
+                )
         if self.phase == "text" and self.reconstruction:
             raise ValueError(
                 "reconstruction: expected 0 in the text phase, in which the generator does not learn; "
@@ -332,6 +385,11 @@ class GanConfig(
         if not self.prompts:
             raise ValueError("prompts: expected at least one prompt for the sample grid, got none")
         self.check_evaluation()
+
+    @property
+    def regresses(self) -> bool:
+        """Whether the generator is regressed on the data's own latents at any time."""
+        return bool(self.paired or self.paired_kimg)
 
     def changed(self, settings: Sequence[str]) -> GanConfig:
         """This configuration with settings given as text, each "name=value" or "section.name=value"; a list's values
@@ -420,7 +478,7 @@ def _without_folder(name: str) -> str:
 def _item_kind(name: str) -> type:
     """The type of a list's items."""
     defaults: Any = next(field for field in dataclasses.fields(GanConfig) if field.name == name).default
-    kind: type = type(defaults[0])
+    kind: type = type(defaults[0]) if defaults else int
     return kind
 
 

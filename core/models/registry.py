@@ -74,6 +74,14 @@ FAMILIES: Mapping[str, Family] = {
         presets={
             # 192, 128, 64, 32 channels from 8 to 64 px: what two laptop cores can train and play.
             "nano": {"base_channels": 2048, "max_channels": 192, "convs_per_block": 1},
+            # 5.8 M parameters: for drawings that latent and text determine together.
+            "stickers": {
+                "base_channels": 2048,
+                "max_channels": 192,
+                "convs_per_block": 1,
+                "style_dim": 384,
+                "input_maps": 64,
+            },
             "lite": {"base_channels": 32768, "max_channels": 512, "convs_per_block": 2},
             "full": {"base_channels": 65536, "max_channels": 2048, "convs_per_block": 3},
         },

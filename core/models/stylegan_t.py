@@ -57,12 +57,11 @@ class Config:
     norm_groups: int = 32
     """Groups of the GroupNorm before each residual convolution; must divide every block's channels."""
     choices: tuple[tuple[int, int], ...] = field(default=(), metadata={"added": True})
-    """Blocks of z as (first, count), each a choice by its largest number, or with count 1 by its sign: they pass the
-    mapping as they are, and styles see softmax(8 z) or tanh(8 z), so that a seed near a tie is not a blend. Needs
-    `style_dim`."""
+    """Blocks of z as (first, count), each a choice by its largest number, or with count 1 by its sign: styles see
+    softmax(8 z) or tanh(8 z), so that a seed near a tie is not a blend. Needs `style_dim`."""
     style_dim: int = field(default=0, metadata={"added": True})
-    """0: styles are affine in w, as in the paper. Else two fully connected layers first take w to this many numbers, in
-    which latent and text act together."""
+    """0: z is mapped by itself and styles are affine in w, as in the paper. Else f is z, and two fully connected layers
+    take w to this many numbers, in which latent and text act together; styles are affine in these and z."""
     input_maps: int = field(default=0, metadata={"added": True})
     """Beside the Fourier features, so many maps at 8 x 8 that are linear in the style and move with the features."""
 
@@ -106,7 +105,7 @@ class Config:
     @property
     def style_width(self) -> int:
         """How many numbers the styles are affine in."""
-        return self.style_dim or self.w_dim
+        return self.style_dim + self.z_dim if self.style_dim else self.w_dim
 
     def channels(self, resolution: int) -> int:
         """Channels of the block at `resolution`."""
@@ -132,28 +131,33 @@ def _checked_choices(choices: object, z_dim: int) -> tuple[tuple[int, int], ...]
 
 
 class Mapping(nn.Module):
-    """z -> f: two equalised layers with a learning-rate multiplier of 0.01, and a moving average of the output."""
+    """z -> f: two equalised layers with a learning-rate multiplier of 0.01, and a moving average of the output.
+
+    With `identity` f is z, whose average is 0.
+    """
 
     f_avg: Tensor
 
-    def __init__(self, z_dim: int, choices: tuple[tuple[int, int], ...] = ()) -> None:
+    def __init__(self, z_dim: int, *, identity: bool = False) -> None:
         super().__init__()
-        self.choices = choices
-        self.hidden = Dense(z_dim, z_dim, lr_multiplier=0.01)
-        self.out = Dense(z_dim, z_dim, lr_multiplier=0.01)
+        self.identity = identity
+        if not identity:
+            self.hidden = Dense(z_dim, z_dim, lr_multiplier=0.01)
+            self.out = Dense(z_dim, z_dim, lr_multiplier=0.01)
         self.register_buffer("f_avg", torch.zeros(z_dim))
 
     def forward(self, z_NZ: Tensor) -> Tensor:
+        if self.identity:
+            return z_NZ
         h = F.leaky_relu(self.hidden(normalise_second_moment(z_NZ)), 0.2) * math.sqrt(2)
         out: Tensor = self.out(h)
-        for first, count in self.choices:
-            out = torch.cat([out[:, :first], z_NZ[:, first : first + count], out[:, first + count :]], dim=1)
         return out
 
     @torch.no_grad()
     def update_average(self, f_NF: Tensor) -> None:
         """Move `f_avg` towards the batch mean; the trainer calls it once per generator step."""
-        self.f_avg.lerp_(f_NF.mean(dim=0).to(self.f_avg.dtype), 1 - AVERAGE_DECAY)
+        if not self.identity:
+            self.f_avg.lerp_(f_NF.mean(dim=0).to(self.f_avg.dtype), 1 - AVERAGE_DECAY)
 
     def truncate(self, f_NF: Tensor, psi: float | Tensor) -> Tensor:
         """f_avg + psi (f - f_avg): only the latent part moves, so the mean is per prompt and prompts stay exact."""
@@ -161,21 +165,26 @@ class Mapping(nn.Module):
 
 
 class JointStyle(nn.Module):
-    """w = [f, c] -> what styles are affine in, [N, S]: two fully connected layers."""
+    """w = [z, c] -> what styles are affine in, [N, S]: the output of two fully connected layers, and z.
+
+    What z says by single numbers, such as a place, styles and the input's pose can take from it at once.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.z_dim, self.choices = config.z_dim, config.choices
+        self.z_gain = math.sqrt(config.text_dim / config.z_dim)
         self.hidden = Dense(config.w_dim, config.style_dim)
         self.out = Dense(config.style_dim, config.style_dim)
 
     def forward(self, w_NW: Tensor) -> Tensor:
-        """[N, W] -> [N, S]. The text embedding is brought to a mean square of one, whatever its encoder gives."""
-        f, c = w_NW[:, : self.z_dim], normalise_second_moment(w_NW[:, self.z_dim :])
+        """[N, W] -> [N, S]. The text embedding is brought to a mean square of one, whatever its encoder gives, and z
+        has as much power as the text."""
+        z, c = w_NW[:, : self.z_dim], normalise_second_moment(w_NW[:, self.z_dim :])
         for first, count in self.choices:
-            f = torch.cat([f[:, :first], sharpened(f[:, first : first + count]), f[:, first + count :]], dim=1)
-        h = F.leaky_relu(self.hidden(torch.cat([f, c], dim=1)), 0.2) * math.sqrt(2)
-        return F.leaky_relu(self.out(h), 0.2) * math.sqrt(2)
+            z = torch.cat([z[:, :first], sharpened(z[:, first : first + count]), z[:, first + count :]], dim=1)
+        h = F.leaky_relu(self.hidden(torch.cat([z * self.z_gain, c], dim=1)), 0.2) * math.sqrt(2)
+        return torch.cat([F.leaky_relu(self.out(h), 0.2) * math.sqrt(2), z], dim=1)
 
 
 def sharpened(z_NK: Tensor) -> Tensor:
@@ -368,7 +377,7 @@ class Generator(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.mapping = Mapping(config.z_dim, config.choices)
+        self.mapping = Mapping(config.z_dim, identity=bool(config.style_dim))
         self.joint = JointStyle(config) if config.style_dim else None
         channels = config.channels(INPUT_RESOLUTION)
         self.input = FourierInput(channels, config.style_width)

@@ -81,7 +81,7 @@ class FastSynthesis:
         """With `consume` the generator loses its blocks, so that their weights are not kept twice; it still maps."""
         self._dtype = dtype
         self._joint = generator.joint
-        self._f_dim = generator.z_dim if generator.joint is None else generator.config.style_dim
+        self._f_dim = generator.z_dim if generator.joint is None else generator.config.style_width
         self._first_maps = generator.first_maps
         self._num_ws = generator.num_ws
         self._blocks: list[tuple[list[_Layer], FastRGB]] = []

@@ -23,7 +23,7 @@ class SentenceEncoder:
     def __init__(self, pretrained: minilm.Pretrained, name: str, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self.dim = pretrained.network.config.width
-        self._network = pretrained.network.to(self.device)
+        self.network = pretrained.network.to(self.device)
         self._tokenizer = pretrained.tokenizer
         self._name, self._sha256 = name, pretrained.sha256
 
@@ -48,7 +48,7 @@ class SentenceEncoder:
             for start in range(0, len(group), BATCH):
                 part = group[start : start + BATCH]
                 numbers_NL = torch.tensor([tokens[text] for text in part], device=self.device)
-                rows_UC[[row[text] for text in part]] = self._network(numbers_NL).float()
+                rows_UC[[row[text] for text in part]] = self.network(numbers_NL).float()
         return rows_UC[[row[text] for text in texts]] if texts else rows_UC
 
     def spec(self) -> dict[str, Any]:

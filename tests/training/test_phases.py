@@ -125,9 +125,9 @@ def test_judges_go_on_to_see_the_frozen_embedding(
 
     captions: list[str] = []
 
-    def drawn(losses: Losses, rng: Any, real: Any, c: Any, found: list[str], now: Any) -> Any:
+    def drawn(losses: Losses, rng: Any, real: Any, c: Any, found: list[str], latents: Any, now: Any) -> Any:
         captions[:] = found
-        return draw(losses, rng, real, c, found, now)
+        return draw(losses, rng, real, c, found, latents, now)
 
     method.losses = replace(method.losses, synthesis=synthesise)
     monkeypatch.setattr(Losses, "draw", drawn)

@@ -51,6 +51,8 @@ class Batch:
     """Of each picture those to choose from: one, where the choice is made already, none where it has none."""
     classes: NDArray[np.int64]
     """[N], the class number of each picture; `UNLABELLED` (-1) where it has none."""
+    latents: NDArray[np.float32] | None = None
+    """[N, D]: the latent that made each picture, where the data knows."""
 
 
 class Batches(Protocol):

@@ -203,10 +203,12 @@ class DecodedBatches:
     def next(self) -> Batch:
         rows = self._stream.next()[self._own]
         classes = self._data.classes
+        known = self._data.latents
         return Batch(
             images=np.asarray(self._data.images[rows]),
             captions=[self._data.captions[row] for row in rows],
             classes=classes[rows] if classes is not None else np.full(len(rows), UNLABELLED, np.int64),
+            latents=np.asarray(known.rows[rows]) if known is not None else None,
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -96,21 +96,29 @@ class Prefetcher:
         parts = []
         for number in range(len(self.plan.mine)):
             rows = self.plan.rows(number)  # of this rank's share, which begins at 0
-            parts.append(self._send(batch.images[rows], batch.captions[rows], batch.classes[rows]))
+            latents = batch.latents[rows] if batch.latents is not None else None
+            parts.append(self._send(batch.images[rows], batch.captions[rows], batch.classes[rows], latents))
         return _Fetched(parts=parts, after=self._batches.state_dict())
 
-    def _send(self, pixels: NDArray[np.uint8], captions: list[list[str]], numbers: NDArray[np.int64]) -> Batch:
+    def _send(
+        self,
+        pixels: NDArray[np.uint8],
+        captions: list[list[str]],
+        numbers: NDArray[np.int64],
+        rows: NDArray[np.float32] | None,
+    ) -> Batch:
         images = torch.from_numpy(np.ascontiguousarray(pixels))
         classes = torch.from_numpy(np.ascontiguousarray(numbers))
+        latents = torch.from_numpy(np.ascontiguousarray(rows)) if rows is not None else None
         if self._copies is None:
-            return Batch(images=images, captions=captions, classes=classes)
+            return Batch(images=images, captions=captions, classes=classes, latents=latents)
         # Copies run beside the step, in a stream of their own.
         with torch.cuda.stream(self._copies):
             images = images.pin_memory().to(self.device, non_blocking=True)
             classes = classes.pin_memory().to(self.device, non_blocking=True)
             ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record()
-        return Batch(images=images, captions=captions, classes=classes, ready=ready)
+        return Batch(images=images, captions=captions, classes=classes, latents=latents, ready=ready)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the batches taken end."""

@@ -73,6 +73,13 @@ class Method(Trainable[M, S], Protocol[M, S]):
         """
         ...
 
+    def prepare(self, data: Data) -> None:
+        """Check the data, and take from them what a new run needs, before a checkpoint or a state is loaded.
+
+        Raises `RunError` for data that the method cannot be trained on.
+        """
+        ...
+
     def precompute_conditions(self, data: Data, *, progress: bool) -> None:
         """Compute once, or find in the cache, what the data's captions are encoded to; nothing for other methods."""
         ...

@@ -41,7 +41,21 @@ from training.runs.tensorboard import TensorBoard, require_tensorboard
 
 FIXED = (
     *("preset", "resolution", "growth", "base_channels", "max_channels", "convs_per_block", "z_dim", "norm_groups"),
-    *("frozen_to", "clip", "encoder", "phase", "batch", "seed", "features", "taps", "pixel_channels", "logits"),
+    *(
+        "style_dim",
+        "input_maps",
+        "choices",
+        "frozen_to",
+        "clip",
+        "encoder",
+        "phase",
+        "batch",
+        "seed",
+        "features",
+        "taps",
+        "pixel_channels",
+        "logits",
+    ),
 )
 """Settings that a run keeps from its first step to its last."""
 
@@ -207,6 +221,7 @@ def _open(saved: RunFile, out: Path, ranks: Ranks, *, state: Mapping[str, Any] |
     if data.skipped() and ranks.first:
         print(data.skipped())
     run = open_run(saved.config, lambda name: out / name, data, ranks)
+    run.method.prepare(data)
     if start is not None:
         run.method.start_from(start)
     if state is not None:

@@ -14,7 +14,7 @@ from core.perception.features import OPEN_CLIP_PREFIX, TIMM_PREFIX, FeatureError
 from core.perception.text_tower import TextTower, load_tower
 from core.perception.timm_vit import TimmViT
 from core.request import SynthesisOptions
-from training.config import CLIP_FEATURES, START, GanConfig
+from training.config import CLIP_FEATURES, MINILM, START, GanConfig
 from training.discriminators.projected import Discriminator
 from training.engine.costs import Estimate, NetworkCost, count_network
 from training.engine.distributed import Ranks
@@ -24,7 +24,8 @@ from training.engine.prefetch import AHEAD
 from training.errors import RunError
 from training.methods.protocol import Files
 from training.methods.stylegan_t.growth import TOWER, freeze, shape_of
-from training.methods.stylegan_t.text_phase import ConditioningModel
+from training.methods.stylegan_t.sentence import SentenceConditioning
+from training.methods.stylegan_t.text_phase import ConditioningModel, open_conditioning_model
 
 CAPTION_TOKENS = 40
 """The arithmetic of a caption is counted with so many, where the text tower takes them."""
@@ -47,8 +48,14 @@ def estimate(config: GanConfig, device: torch.device, files: Files) -> Estimate:
             raise RunError(
                 f"taps: the feature network has {len(network.tap_channels)}, counted from 0; got {config.taps}"
             )
-        conditioning = tower if tower is not None and config.encoder == START else clip.tower
-        words = conditioning.trainable_copy().requires_grad_(config.phase == "text").to("meta")
+        conditioning: TextTower | SentenceConditioning
+        if isinstance(clip, SentenceConditioning):
+            conditioning = clip
+        else:
+            conditioning = tower if tower is not None and config.encoder == START else clip.tower
+        words = conditioning
+        if isinstance(conditioning, TextTower):
+            words = conditioning.trainable_copy().requires_grad_(config.phase == "text").to("meta")
         generator = Generator(shape_of(config, conditioning.embed_dim))
         freeze(generator, config.frozen_to)
         if config.phase == "text":
@@ -128,6 +135,10 @@ def _clip(config: GanConfig, tower: TextTower | None) -> ConditioningModel:
         return tower.trainable_copy().to("meta")
     if config.clip.startswith(OPEN_CLIP_PREFIX):
         return _published(config.clip)
+    if config.clip == MINILM:
+        found = open_conditioning_model(MINILM, torch.device("cpu"))
+        assert isinstance(found, SentenceConditioning)
+        return found.to("meta")
     return load_clip(config.clip).to("meta")
 
 

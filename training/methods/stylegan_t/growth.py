@@ -7,6 +7,7 @@ text has all of them learn. Both are a setting, `frozen_to`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -22,6 +23,8 @@ from training.config import START, GanConfig
 from training.errors import RunError
 
 SHAPE = ("base_channels", "max_channels", "convs_per_block", "z_dim", "norm_groups")
+JOINT = ("style_dim", "input_maps")
+"""Numbers of the shape that may be 0."""
 TOWER = "text.safetensors"
 """The text tower of the checkpoint that a run began with, where it conditions the generator or stands for a CLIP."""
 TUNED = "tuned text encoder"
@@ -30,9 +33,11 @@ TUNED = "tuned text encoder"
 
 def shape_of(config: GanConfig, text_dim: int) -> stylegan_t.Config:
     """The generator's shape. Raises `ValueError` for one that cannot be built."""
-    numbers = {name: getattr(config, name) for name in SHAPE if getattr(config, name)}
+    numbers: dict[str, Any] = {name: getattr(config, name) for name in (*SHAPE, *JOINT) if getattr(config, name)}
+    if config.choices:
+        numbers["choices"] = tuple(zip(config.choices[::2], config.choices[1::2], strict=True))
     if config.preset == START:
-        if not config.resolution or len(numbers) < len(SHAPE):
+        if not config.resolution or not numbers.keys() >= set(SHAPE):
             raise RunError(f"preset {START!r}: takes the shape of a checkpoint; name one with --start")
         return stylegan_t.Config(resolution=config.resolution, text_dim=text_dim, **numbers)
     named = preset("stylegan_t", config.preset, resolution=config.resolution, text_dim=text_dim)
@@ -56,7 +61,9 @@ def resolve(config: GanConfig, start: Header | None) -> GanConfig:
         raise RunError(f"{start.name}: expected a StyleGAN-T to start from, got family {start.family!r}")
     values: dict[str, Any] = {}
     if config.preset == START:
-        values |= {name: getattr(config, name) or start.config[name] for name in SHAPE}
+        shape = asdict(config_from_dict(start.family, start.config))
+        values |= {name: getattr(config, name) or shape[name] for name in (*SHAPE, *JOINT)}
+        values["choices"] = config.choices or tuple(itertools.chain.from_iterable(shape["choices"]))
     if not config.resolution:
         values |= {"resolution": start.config["resolution"] * config.growth, "growth": 1}
     if config.encoder == "auto":

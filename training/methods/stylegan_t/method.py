@@ -22,6 +22,7 @@ from core.checkpoints.native import Header
 from core.models.stylegan_t import Generator, Style
 from core.perception.clip import ClipModel
 from core.perception.clip_published import PublishedClip
+from core.perception.efficientnet import EfficientNetLite0
 from core.perception.feature_networks import open_feature_network
 from core.perception.features import FeatureNetwork
 from core.perception.text_tower import TextTower
@@ -45,10 +46,12 @@ from training.methods.stylegan_t.growth import (
     shape_of,
     trainable_parameters,
 )
-from training.methods.stylegan_t.objective import EMPTY, DiscriminatorInputs, Losses, MicroBatch, Schedule
+from training.methods.stylegan_t.objective import EMPTY, NO_FAKES, DiscriminatorInputs, Losses, MicroBatch, Schedule
 from training.methods.stylegan_t.reconstruction import Reconstruction
+from training.methods.stylegan_t.sentence import SentenceConditioning
 from training.methods.stylegan_t.text_phase import ConditioningModel, TextPhase, TextSource
 from training.methods.stylegan_t.texts import TextEmbeddings
+from training.paired import PairedLoss, check_latents, warm_up_rate
 
 
 class StyleGANT:
@@ -94,6 +97,9 @@ class StyleGANT:
             learner = self.text.tower
         self.optimiser_g = _adam(learner, config.learning_rate_g)
         self.optimiser_d = _adam(self.discriminator, config.learning_rate_d)
+        self.optimiser_paired: torch.optim.Adam | None = None
+        if config.paired_kimg:
+            self.optimiser_paired = _adam(self.generator, config.paired_rate, momentum=0.9)
         self.adaptive: AdaptiveStrength | None = None
         if config.augment_target:
             self.adaptive = AdaptiveStrength(config.augment_target, config.augment_kimg)
@@ -108,6 +114,7 @@ class StyleGANT:
             clip=clip,
             texts=self.texts,
             reconstruction=self.reconstruction,
+            paired=_paired_loss(config, device) if config.regresses else None,
             device=device,
             dtype=compute.dtype,
             timer=compute.timer,
@@ -121,6 +128,8 @@ class StyleGANT:
         modules = {"generator": self.generator, "ema": self.ema.module, "discriminator": self.discriminator}
         if self.reconstruction is not None:
             modules["encoder"] = self.reconstruction.encoder
+        if isinstance(self.clip, SentenceConditioning):
+            modules["sentence"] = self.clip
         return modules | ({} if self.text is None else self.text.modules)
 
     @property
@@ -128,6 +137,8 @@ class StyleGANT:
         optimisers: dict[str, torch.optim.Optimizer] = {"g": self.optimiser_g, "d": self.optimiser_d}
         if self.reconstruction is not None:
             optimisers["encoder"] = self.reconstruction.optimiser
+        if self.optimiser_paired is not None:
+            optimisers["paired"] = self.optimiser_paired
         return optimisers
 
     @property
@@ -143,15 +154,23 @@ class StyleGANT:
         return self.clip if isinstance(self.clip, ClipModel | PublishedClip) else None
 
     def batches(self, images: int) -> int:
-        return self.config.critic_steps
+        return 1 if images < self.config.paired_kimg * 1000 else self.config.critic_steps
 
     def schedule(self, images: int, step: int) -> Schedule:
         return self.losses.schedule(images, 1.0 if self.adaptive is None else self.adaptive.strength)
 
     def full_schedule(self) -> Schedule:
-        return Schedule(noise="random", sigma=0.0, taps=True, generator=True, strength=1.0)
+        paired = self.config.paired
+        return Schedule(
+            noise="random", sigma=0.0, taps=True, generator=True, strength=1.0, paired=paired, everything=True
+        )
 
     def phases(self, schedule: Schedule) -> list[Phase[MicroBatch]]:
+        warm_up: list[Phase[MicroBatch]] = []
+        if schedule.warm_up < 1 or (schedule.everything and self.optimiser_paired is not None):
+            warm_up = [Phase(name="paired", optimisers=("paired",), loss=self._loss_paired, after=self._after_paired)]
+        if schedule.warm_up < 1:
+            return warm_up
         together = ("g",) if self.reconstruction is None else ("g", "encoder")
         pixels = [
             Phase(
@@ -165,18 +184,25 @@ class StyleGANT:
         ]
         d = Phase(name="d", optimisers=("d",), loss=self._loss_d, after=self._after_d)
         g = Phase(name="g", optimisers=together, loss=self._loss_g, frozen=("discriminator",))
-        return [*pixels, d, g] if schedule.generator else [*pixels, d]
+        return [*warm_up, *pixels, d, g] if schedule.generator else [*pixels, d]
 
     def begin(self, batches: Sequence[Batch], rng: torch.Generator, schedule: Schedule, *, keep: bool) -> MicroBatch:
         """Reals, captions and fakes of a micro-batch."""
         first, *more = batches
         real, captions, c = self._reals(first, rng)
+        latents = first.latents.to(real) if first.latents is not None else None
+        if latents is None and schedule.everything:
+            latents = torch.randn(len(real), self.generator.z_dim).to(real)
         before = rng.get_state()
-        with torch.set_grad_enabled(keep and schedule.generator):
-            fakes = self.losses.draw(rng, real, c, captions, schedule)
+        if schedule.warm_up < 1:
+            fakes = NO_FAKES
+        else:
+            with torch.set_grad_enabled(keep and schedule.generator):
+                fakes = self.losses.draw(rng, real, c, captions, latents, schedule)
         return MicroBatch(
             rng=rng,
             schedule=schedule,
+            latents=latents,
             keep=keep,
             more=more,
             real=real,
@@ -188,6 +214,18 @@ class StyleGANT:
             before_augment=before,
             every_c=c,
         )
+
+    def _loss_paired(self, micro_batch: MicroBatch) -> PhaseLoss:
+        """The regression alone, at the learning rate of this part of the warm-up."""
+        assert self.optimiser_paired is not None
+        for group in self.optimiser_paired.param_groups:
+            group["lr"] = warm_up_rate(self.config.paired_rate, micro_batch.schedule.warm_up)
+        loss, figures, f_mean = self.losses.regress(micro_batch)
+        return PhaseLoss(loss=loss, figures=figures, means={"f": f_mean})
+
+    def _after_paired(self, result: PhaseResult) -> dict[str, Tensor]:
+        self.generator.mapping.update_average(result.means["f"][None])
+        return {}
 
     def _loss_pixels(self, number: int, micro_batch: MicroBatch) -> PhaseLoss:
         """The discriminator's loss by the pixel head alone, with new reals.
@@ -227,7 +265,12 @@ class StyleGANT:
             rng = micro_batch.rng
             rng.set_state(micro_batch.before_fakes)
             micro_batch.fakes = self.losses.draw(
-                rng, micro_batch.real, micro_batch.c, micro_batch.captions, micro_batch.schedule
+                rng,
+                micro_batch.real,
+                micro_batch.c,
+                micro_batch.captions,
+                micro_batch.latents,
+                micro_batch.schedule,
             )
             rng.set_state(micro_batch.before_augment)
             micro_batch.shown = self.losses.discriminator_inputs(micro_batch)
@@ -254,7 +297,7 @@ class StyleGANT:
 
     def after_step(self, schedule: Schedule, images: int) -> dict[str, Tensor]:
         """Move the average of what learns."""
-        if schedule.generator:
+        if schedule.generator or schedule.warm_up < 1:
             if self.text is not None and self.text.learns:
                 self.text.update(batch=self.config.batch, images_seen=images)
             else:
@@ -304,6 +347,8 @@ class StyleGANT:
         and encoder of the run it comes from are grown in the same way."""
         checkpoint = start.checkpoint
         check_fits(checkpoint, self.generator.config)
+        if isinstance(self.clip, SentenceConditioning):
+            self.clip.take_over(checkpoint)
         if self.config.encoder != START:
             self._check_text(start)
         load_lower_resolution(self.generator, checkpoint.part("generator"))
@@ -331,6 +376,13 @@ class StyleGANT:
                 f"{checkpoint.path}: expected a generator trained with this run's CLIP, got one with another; "
                 "--set text.encoder=start goes on with the checkpoint's own"
             )
+
+    def prepare(self, data: Data) -> None:
+        """Raises `RunError` for data without the latents that the configuration needs."""
+        if self.config.regresses:
+            check_latents(data.latents, self.generator.z_dim)
+        if isinstance(self.clip, SentenceConditioning):
+            self.clip.measure(data)
 
     def precompute_conditions(self, data: Data, *, progress: bool) -> None:
         """Embeddings of all captions, where the captions are known."""
@@ -396,6 +448,8 @@ def _prepare(generator: Generator) -> None:
     latents move the Fourier input, sideways by a sixth of the picture (standard deviation) and a little up and down:
     with an input that stands still, one caption's pictures all took the same layout, mirrored about the middle.
     """
+    if generator.joint is not None:
+        return  # it sees both alike
     for module in generator.modules():
         if isinstance(module, Style):
             module.weight[:, generator.z_dim :] *= math.sqrt(generator.text_dim)
@@ -405,8 +459,15 @@ def _prepare(generator: Generator) -> None:
         latent[row] = torch.randn_like(latent[row]) * deviation / (affine.weight_gain * math.sqrt(generator.z_dim))
 
 
-def _adam(module: nn.Module | TextTower, learning_rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(trainable_parameters(module), lr=learning_rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
+def _paired_loss(config: GanConfig, device: torch.device) -> PairedLoss:
+    """Raises `FeatureError` where the features' network is not installed."""
+    network = EfficientNetLite0.pretrained().to(device) if config.paired_features else None
+    return PairedLoss(network=network, features=config.paired_features, side=config.paired_side)
+
+
+def _adam(module: nn.Module | TextTower, learning_rate: float, *, momentum: float = 0.0) -> torch.optim.Adam:
+    parameters = trainable_parameters(module)
+    return torch.optim.Adam(parameters, lr=learning_rate, betas=(momentum, 0.99), eps=1e-8, fused=True)
 
 
 def _half(tensor: Tensor) -> Tensor:

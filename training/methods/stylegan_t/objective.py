@@ -19,6 +19,7 @@ from training.discriminators.projected import Discriminator
 from training.engine.precision import autocast
 from training.engine.prefetch import Batch
 from training.engine.step_timer import NullTimer
+from training.errors import RunError
 from training.losses import (
     hinge,
     layout_distance,
@@ -31,6 +32,7 @@ from training.losses import (
 from training.methods.stylegan_t.reconstruction import Reconstruction
 from training.methods.stylegan_t.text_phase import ConditioningModel
 from training.methods.stylegan_t.texts import TextEmbeddings
+from training.paired import PairedLoss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,12 @@ class Schedule:
     """Whether the generator learns yet."""
     strength: float
     """Of the augmentation."""
+    warm_up: float = 1.0
+    """Which part of the regression without an adversary is over; it is going on below 1."""
+    paired: float = 0.0
+    """Weight of the regression beside the adversary."""
+    everything: bool = False
+    """Whether all phases take part, to see what they need; latents may then be any."""
 
 
 @dataclass(kw_only=True)
@@ -63,6 +71,8 @@ class Fakes:
     """Mean of the mapped latents, [Z]."""
     diversity: Tensor
     """How differently the two of a pair are laid out, as a share of what is enough; 1 without pairs."""
+    paired: int
+    """How many of the first fakes have the latent that made the caption's picture."""
     divergence: Tensor | None
     """Of the encoder's latents from the prior, in nats."""
 
@@ -79,6 +89,16 @@ class DiscriminatorInputs:
 
 
 EMPTY = DiscriminatorInputs(fake=torch.zeros(0), real=torch.zeros(0))
+NO_FAKES = Fakes(
+    clean=torch.zeros(0),
+    pictures=torch.zeros(0),
+    reconstructions=torch.zeros(0),
+    f_mean=torch.zeros(0),
+    diversity=torch.ones(()),
+    paired=0,
+    divergence=None,
+)
+"""Of a step in which there is no adversary."""
 
 
 @dataclass(kw_only=True)
@@ -87,6 +107,8 @@ class MicroBatch:
 
     rng: torch.Generator
     schedule: Schedule
+    latents: Tensor | None
+    """[N, Z]: what made the pictures, where the data knows."""
     keep: bool
     """Whether fakes and features stay until the generator's phase, which else computes them once more."""
     more: Sequence[Batch]
@@ -132,6 +154,7 @@ class Losses:
     clip: ConditioningModel
     texts: TextEmbeddings
     reconstruction: Reconstruction | None
+    paired: PairedLoss | None
     device: torch.device
     dtype: torch.dtype
     timer: NullTimer
@@ -141,8 +164,13 @@ class Losses:
     def schedule(self, images: int, strength: float) -> Schedule:
         """What holds for the step after so many images, with augmentation of this strength."""
         config = self.config
+        warm_up = images / (config.paired_kimg * 1000) if config.paired_kimg else 1.0
+        images = max(0, images - round(config.paired_kimg * 1000))
+        faded = min(1.0, images / (config.paired_fade_kimg * 1000))
         step = images // (config.batch * config.critic_steps)
         return Schedule(
+            warm_up=warm_up,
+            paired=config.paired * (1 - (1 - config.paired_least) * faded),
             noise="random" if images >= config.noise_kimg * 1000 else "none",
             sigma=config.blur_sigma * max(0.0, 1 - images / (config.blur_kimg * 1000)) if config.blur_kimg else 0.0,
             taps=step % config.taps_every == 0,
@@ -154,15 +182,27 @@ class Losses:
         """How many captions the fakes of a micro-batch have."""
         return pictures - pictures // 2 if self.config.pairs else pictures
 
-    def draw(self, rng: torch.Generator, real: Tensor, c: Tensor, captions: list[str], schedule: Schedule) -> Fakes:
-        """Fakes for a micro-batch's captions."""
+    def draw(
+        self,
+        rng: torch.Generator,
+        real: Tensor,
+        c: Tensor,
+        captions: list[str],
+        latents: Tensor | None,
+        schedule: Schedule,
+    ) -> Fakes:
+        """Fakes for a micro-batch's captions, half of them with the latents of the captions' pictures where those
+        count."""
         self.timer.mark("generator")
         config = self.config
         half = self.captions_of_fakes(len(real))
         own_fake = torch.arange(len(real), device=self.device) % half
         condition = c[:half] if self.texts.own is None else self.texts.for_generator(captions[:half])
         z = torch.randn(len(real), self.generator.z_dim, generator=rng).to(real)
-        divergence = None
+        divergence, own = None, 0
+        if latents is not None and schedule.paired:
+            own = min(half, len(real) - len(real) // 2)
+            z = torch.cat([latents[:own], z[own:]])
         if self.reconstruction is not None and config.reconstruction:
             encoded, divergence = self.reconstruction.latents(real[:half], condition, rng)
             z = torch.cat([encoded, z[half:]])
@@ -181,8 +221,28 @@ class Losses:
             reconstructions=fake[:half],
             f_mean=f.detach().mean(dim=0),
             diversity=diversity,
+            paired=own,
             divergence=divergence,
         )
+
+    def regress(self, micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """The loss of the warm-up: pictures drawn from the data's own latents against the pictures they made.
+
+        Returns it with figures, and the mean of the mapped latents [Z].
+        """
+        assert self.paired is not None
+        self.timer.mark("generator")
+        latents, c = micro_batch.latents, micro_batch.c
+        if latents is None:
+            raise RunError("paired: these data do not know which latents made their pictures")
+        condition = c if self.texts.own is None else self.texts.for_generator(micro_batch.captions)
+        f = self.generator.mapping(latents)
+        options = SynthesisOptions(noise="none")
+        fake = self.synthesis(torch.cat([f, condition], dim=1), options, generator=micro_batch.rng, dtype=self.dtype)
+        self.timer.on_gradient([fake], "generator")
+        self.timer.mark("features")
+        loss, figures = self.paired(fake, micro_batch.real)
+        return loss, figures, f.detach().mean(dim=0)
 
     def discriminator_inputs(self, micro_batch: MicroBatch) -> DiscriminatorInputs:
         """Reals and fakes as the discriminator sees them.
@@ -277,7 +337,11 @@ class Losses:
             )
             every_fake = self.discriminator.every_logit(outs, micro_batch.every_c)
             text = over_heads([matching(head, micro_batch.own_fake) for head in every_fake], weights)
-            loss = adversarial + config.matching_fake * text + config.diversity * (1 - fakes.diversity).relu()
+            loss = (
+                config.adversarial * adversarial
+                + config.matching_fake * text
+                + config.diversity * (1 - fakes.diversity).relu()
+            )
             figures = {}
             if embedding is not None:
                 distance = spherical_distance(embedding.to(micro_batch.c), micro_batch.c_fake).mean()
@@ -293,6 +357,10 @@ class Losses:
             )
             loss = loss + config.reconstruction * rebuilding
             figures |= {"error": error, "divergence": fakes.divergence.detach()}
+        if fakes.paired and self.paired is not None:
+            regression, parts = self.paired(fakes.clean[: fakes.paired], micro_batch.real[: fakes.paired])
+            loss = loss + micro_batch.schedule.paired * regression
+            figures |= parts
         if config.pairs:
             figures["diversity"] = fakes.diversity.detach()
         return loss, figures | {"loss_g": adversarial.detach(), "match_fake": _first(every_fake, micro_batch.own_fake)}

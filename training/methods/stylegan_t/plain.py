@@ -56,8 +56,8 @@ class _PlainSynthesis:
     def __call__(
         self, w_NW: Tensor, options: SynthesisOptions, /, *, generator: torch.Generator | None, dtype: torch.dtype
     ) -> Tensor:
-        styles = styles_by_layer(w_NW, self.generator.num_ws)
-        x = self.generator.input(styles[0]).to(dtype)
+        styles = styles_by_layer(self.generator.joined(w_NW), self.generator.num_ws)
+        x = self.generator.first_maps(styles[0]).to(dtype)
         rgb: Tensor | None = None
         index = 1
         for block in self.generator.blocks:

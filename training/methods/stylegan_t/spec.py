@@ -10,7 +10,7 @@ import torch
 
 from core.perception.features import OPEN_CLIP_PREFIX
 from core.perception.text_tower import TextTower, load_tower, save_tower
-from training.config import START, GanConfig
+from training.config import MINILM, START, GanConfig
 from training.engine.protocol import Compute
 from training.methods.protocol import Arrangement, Files, MethodSpec, Start
 from training.methods.stylegan_t.costs import estimate
@@ -24,7 +24,7 @@ from training.methods.stylegan_t.text_phase import open_conditioning_model, towe
 def arrange(config: GanConfig, start: Start | None) -> Arrangement[GanConfig]:
     """Raises `RunError` where configuration and checkpoint do not fit."""
     clip = config.clip
-    if clip != START and not clip.startswith(OPEN_CLIP_PREFIX):
+    if clip not in (START, MINILM) and not clip.startswith(OPEN_CLIP_PREFIX):
         config = replace(config, clip=str(Path(clip).resolve()))
     config = resolve(config, start.checkpoint.header if start else None)
     if start is None or START not in (config.encoder, config.clip):
@@ -43,7 +43,7 @@ def build(config: GanConfig, compute: Compute, files: Files) -> StyleGANT:
 
 def under_way(config: GanConfig) -> GanConfig:
     """The generator learns and its noise is in; the feature network's turns come in their proportion."""
-    return replace(config, critic_kimg=0.0, noise_kimg=0.0)
+    return replace(config, critic_kimg=0.0, noise_kimg=0.0, paired_kimg=0.0)
 
 
 STYLEGAN_T = MethodSpec(

@@ -19,8 +19,11 @@ from core.perception.clip import load_clip
 from core.perception.clip_published import open_published
 from core.perception.features import OPEN_CLIP_PREFIX
 from core.perception.text_tower import TextTower, build_tower
+from core.text.sentence import SentenceEncoder
+from training.config import MINILM
 from training.engine.ema import Ema
 from training.errors import RunError
+from training.methods.stylegan_t.sentence import SentenceConditioning
 
 
 class TextSource(Protocol):
@@ -55,6 +58,8 @@ def open_conditioning_model(name: str, device: torch.device, start: TextTower | 
     """
     if start is not None:
         return start.to(device)
+    if name == MINILM:
+        return SentenceConditioning(SentenceEncoder.open(device=device)).to(device)
     if name.startswith(OPEN_CLIP_PREFIX):
         return open_published(name, device)
     return load_clip(name, device)

@@ -46,11 +46,13 @@ class TextEmbeddings:
         """Work out the embeddings of all captions now, or find them in the cache, where the captions are known."""
         captions = captions_of(data)
         if captions is not None:
-            self._known_discriminator = self._precompute(captions, self.clip.tower, self._encode, progress)
+            self._known_discriminator = self._precompute(captions, self.clip, self._encode, progress)
             if self.own is not None and not self.own.learns:
                 self._known_generator = self._precompute(captions, self.own.tower, self.own.encode, progress)
 
-    def _precompute(self, captions: list[str], tower: TextTower, encode: Encode, progress: bool) -> EmbeddingTable:
+    def _precompute(
+        self, captions: list[str], tower: ConditioningModel | TextTower, encode: Encode, progress: bool
+    ) -> EmbeddingTable:
         key = encoder_key(tower.text_spec(), tower.text_state_dict(), str(self.device.type), str(self.dtype))
         return precompute_texts(captions, encode, key=key, dim=tower.embed_dim, cache=cache_folder(), progress=progress)
 

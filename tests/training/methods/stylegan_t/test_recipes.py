@@ -36,6 +36,9 @@ def test_a_recipe_trains_two_steps(name: str, start: Path, small_data: Path, sma
     else:
         settings += ["resolution=16", *SHAPE]
     clip = recipe.clip if name == "fine-tune" else small_clip
+    settings += [f"clip={clip}"]
+    if recipe.regresses:  # with latents: test_paired.py
+        settings += ["paired=0", "paired_kimg=0", "choices="]
     begin = start if name in ("grow", "text-encoder") else start / "latest.safetensors"
     out = tmp_path / "run"
     latest = train(recipe.changed(settings), small_data, clip, out, start=begin if name in GROWN else None)
