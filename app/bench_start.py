@@ -41,6 +41,7 @@ def bench_start(
     given = [] if path is None else [str(path)]
     names = ("import torch", "generate", *(("window",) if shows_window else ()))
     times: dict[str, list[float]] = {name: [] for name in names}
+    cpu_times: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="glissando-bench-") as temporary:
         generate = ["-m", "app.cli", "generate", *given, "--seeds", "0", "--prompt", "a house by the sea"]
         generate += ["--out", str(Path(temporary) / "out")]
@@ -48,19 +49,22 @@ def bench_start(
         window = ["-c", "from app.start_stages import show_first_picture; show_first_picture()", *given]
         for number in range(rounds + 1):  # the first brings files into memory
             progress("starting", number, rounds + 1)
-            for name in times:
+            for name in names:
+                before = _cpu_of_children()
                 if name == "window":
                     seconds = _until_shown(window, Path(temporary))
                 else:
                     seconds = _timed(generate if name == "generate" else ["-c", "import torch"])[0]
                 if number:
                     times[name].append(seconds)
+                    cpu_times[name].append(_cpu_of_children() - before)
         listed = [json.loads(_timed(stages)[1]) for _ in range(rounds)]
         imports = slow_imports(_timed(["-X", "importtime", *generate])[2])
     least = {name: min(values) for name, values in times.items()}
     return {
         "rounds": rounds,
         "seconds": least,
+        "cpu_seconds": {name: min(values) for name, values in cpu_times.items()},
         "ratios": {name: least[name] / least["import torch"] for name in LIMITS if name in least},
         "stages": {name: min(found[name] for found in listed) for name in listed[0]},
         "imports": imports,
@@ -69,10 +73,10 @@ def bench_start(
 
 def format_start(report: dict[str, Any]) -> str:
     """The figures of `bench_start` as tables to print."""
-    lines = [f"least of {report['rounds']} warm starts", "", f"{'':28}{'s':>8}{'ratio':>8}{'limit':>8}"]
+    lines = [f"least of {report['rounds']} warm starts", "", f"{'':28}{'s':>8}{'ratio':>8}{'limit':>8}{'CPU s':>8}"]
     for name, seconds in report["seconds"].items():
-        ratio = f"{report['ratios'][name]:8.2f}{LIMITS[name]:8.1f}" if name in LIMITS else f"{1:8.2f}"
-        lines.append(f"{name:28}{seconds:8.2f}{ratio}")
+        ratio = f"{report['ratios'][name]:8.2f}{LIMITS[name]:8.1f}" if name in LIMITS else f"{1:8.2f}{'':8}"
+        lines.append(f"{name:28}{seconds:8.2f}{ratio}{report['cpu_seconds'][name]:8.2f}")
     if "window" not in report["seconds"]:
         lines.append("window: not measured, there is no display")
     lines += ["", f"{'one picture, stage by stage':28}{'s':>8}"]
@@ -98,6 +102,12 @@ def _until_shown(arguments: list[str], folder: Path) -> float:
     if not output.strip():
         raise UserError(f"the window showed no picture within {WINDOW_PATIENCE_S:g} s: {errors.strip()[-300:]}")
     return float(output.split()[0]) - began
+
+
+def _cpu_of_children() -> float:
+    """CPU seconds of all processes that have ended; not counted on Windows."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _timed(arguments: list[str], variables: dict[str, str] | None = None) -> tuple[float, str, str]:

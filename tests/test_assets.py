@@ -8,6 +8,8 @@ import numpy as np
 from core.checkpoints import bundled_checkpoint, load
 from core.engine import Engine
 from core.request import RenderRequest
+from core.text.minilm import find_file
+from core.text.minilm import load as load_minilm
 
 MEGABYTE = 2**20
 
@@ -36,3 +38,16 @@ def test_the_bundled_checkpoint_follows_prompt_and_seed() -> None:
     # Neon nights are dark and watercolours of snow are bright: a model that has learnt anything knows.
     assert night + 60 < noon
     assert np.abs(picture("hills at noon", 0) - picture("hills at noon", 1)).mean() > 2
+
+
+def test_the_text_encoder_is_the_one_its_card_describes() -> None:
+    path = find_file()
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in card
+    assert "Apache-2.0" in card
+    assert len(load_minilm(path).network.layers) == 6
+
+
+def test_the_assets_are_small_enough() -> None:
+    files = [path for path in bundled_checkpoint().parent.iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 64 * MEGABYTE

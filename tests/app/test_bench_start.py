@@ -92,6 +92,7 @@ def test_the_table_has_times_ratios_and_limits(monkeypatch: pytest.MonkeyPatch) 
     report = bench_start.bench_start(Path("model.safetensors"), rounds=2)
     assert report["seconds"] == {"import torch": 1.0, "generate": 1.5}
     assert report["ratios"] == {"generate": 1.5}
+    assert report["cpu_seconds"].keys() == report["seconds"].keys()
     assert report["stages"] == {"import torch": 0.9, "first picture": 0.1}
     assert sum("model.safetensors" in " ".join(arguments) for arguments in calls) == 6
     table = bench_start.format_start(report)
