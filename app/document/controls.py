@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from app.document.fields import with_field
-from app.document.placement import Placement
+from app.document.placement import MAX_MOVE, MIN_SCALE, Placement
 from app.document.scene import REQUEST_FIELDS, Scene
 from core.request import AMOUNT_LIMIT, LAYER_LIMIT, Push, bounds_of
 
@@ -101,6 +101,7 @@ def _placement(
     high: float,
     help_text: str,
     *,
+    limit: tuple[float, float],
     shown: str = "%.2f",
     logarithmic: bool = False,
 ) -> Control:
@@ -109,7 +110,7 @@ def _placement(
         label=label,
         low=low,
         high=high,
-        limit=(low, high),
+        limit=limit,
         help=help_text,
         read=lambda scene: float(getattr(Placement.of(scene), name)),
         write=lambda scene, value: with_field(Placement.of(scene), name, value).applied(scene),
@@ -171,11 +172,30 @@ CONTROLS: tuple[Control, ...] = (
         "Which random noise is drawn; equal seeds give equal noise.",
         shown="seed %d",
     ),
-    _placement("x", "move x", -1.0, 1.0, "Moves the picture's content to the right, in widths."),
-    _placement("y", "move y", -1.0, 1.0, "Moves the picture's content downwards, in widths."),
-    _placement("turn", "turn", -180.0, 180.0, "Turns the picture's content clockwise, in degrees.", shown="%.0f°"),
     _placement(
-        "scale", "scale", 0.25, 4.0, "Makes the picture's content larger or smaller.", shown="%.2f×", logarithmic=True
+        "x", "move x", -1.0, 1.0, "Moves the picture's content to the right, in widths.", limit=(-MAX_MOVE, MAX_MOVE)
+    ),
+    _placement(
+        "y", "move y", -1.0, 1.0, "Moves the picture's content downwards, in widths.", limit=(-MAX_MOVE, MAX_MOVE)
+    ),
+    _placement(
+        "turn",
+        "turn",
+        -180.0,
+        180.0,
+        "Turns the picture's content clockwise, in degrees.",
+        limit=(-180.0, 180.0),
+        shown="%.0f°",
+    ),
+    _placement(
+        "scale",
+        "scale",
+        0.25,
+        4.0,
+        "Makes the picture's content larger or smaller.",
+        limit=(MIN_SCALE, 1 / MIN_SCALE),
+        shown="%.2f×",
+        logarithmic=True,
     ),
     _field(
         "path_size",

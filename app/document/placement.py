@@ -36,7 +36,7 @@ class Placement:
         """The placement in a transform that `matrix` made; of any other, its translation, rotation and scale."""
         a, b, u, _, _, v = options.transform[:6]
         power = a * a + b * b
-        if not MIN_SCALE**2 <= power <= MIN_SCALE**-2:
+        if not 0.99 * MIN_SCALE**2 <= power <= 1.01 * MIN_SCALE**-2:  # with room for rounding
             return cls()
         x, y = -(a * u - b * v) / power, -(b * u + a * v) / power
         # Zeros without a sign.
