@@ -23,6 +23,7 @@ from typing import Any
 
 from imgui_bundle import ImVec2, imgui
 
+from app.document.controls import controls_of
 from app.document.history import Edit, History
 from app.document.scene import Scene
 from app.explorer.actions import ACTIONS
@@ -272,6 +273,7 @@ def soak(
             problems.append(f"the scene is not what a replay of its history gives: {', '.join(wrong)}")
         if Scene.from_json(history.scene.to_json()) != history.scene:
             problems.append("the scene does not survive its own file")
+        problems += _beyond(history.scene)
         report = SoakReport(
             minutes=minutes,
             seed=seed,
@@ -284,6 +286,17 @@ def soak(
         grown = f"memory grew by {100 * report.growth:.1f} % after the warm-up, expected at most 5 %"
         report = replace(report, problems=(*report.problems, grown))
     return report
+
+
+def _beyond(scene: Scene) -> list[str]:
+    """Controls that a widget brought beyond what may be typed."""
+    found = []
+    for control in controls_of(scene):
+        (low, high), value = control.limit, control.read(scene)
+        rounding = 1e-6 * max(abs(low), abs(high))
+        if not low - rounding <= value <= high + rounding:
+            found.append(f"{control.id} is {value:g}, expected {low:g} to {high:g}")
+    return found
 
 
 def _run(ctx: Context, session: Session, minutes: float, seed: int, say: Callable[[str], None]) -> dict[str, Any]:

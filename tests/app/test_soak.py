@@ -10,7 +10,7 @@ import pytest
 from app.cli import main
 from app.document.scene import Scene
 from app.explorer.panels.playback.motion import MotionPanel
-from app.soak import LAG, JournalledHistory, soak
+from app.soak import LAG, JournalledHistory, _beyond, soak
 
 
 def test_a_short_one_finds_nothing(tiny_checkpoint: Path) -> None:
@@ -67,3 +67,10 @@ def test_bad_arguments_are_said(capsys: pytest.CaptureFixture[str], monkeypatch:
     monkeypatch.setattr("sys.platform", "linux")
     assert main(["soak", "--minutes", "1"]) == 2
     assert "use --headless" in capsys.readouterr().err
+
+
+def test_a_control_beyond_its_limit_is_a_problem() -> None:
+    assert _beyond(Scene(psi=10.0, noise_strength=10.0)) == []
+    far = (1 / 50.0, 0.0, 0.0, 0.0, 1 / 50.0, 0.0, 0.0, 0.0, 1.0)
+    assert _beyond(Scene(transform=far)) == []  # no placement that the controls know
+    assert _beyond(Scene(path_seed=2**32 - 1)) == ["path_seed is 4.29497e+09, expected 0 to 2.14748e+09"]
