@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from training.metrics.quality import QualityConfig
 
 # As `training.metrics.quality` has them; said again here because importing it would import torch.
-_METRICS = "fid, kid, precision, recall, clip, ppl"
+_METRICS = "fid, kid, precision, recall, clip, ppl, is, sfid, rfid, eqt, eqt_frac, eqr"
 _FEATURES = (
     "inception[=FILE] (the default, for figures that compare with published ones), dino[=FILE], dinov2[=FILE], "
     "timm:MODEL[=FILE], open_clip:MODEL/TAG[=FILE], clip=RUN, or classifier[=FILE] (for Postcards)"

@@ -84,14 +84,39 @@ class Inception2015(nn.Module):
 
     def forward(self, x_N3HW: Tensor) -> Tensor:
         net = self.net
+        x = net.Mixed_6e(net.Mixed_6d(self._to_mixed_5(x_N3HW)))
+        x = net.Mixed_7c(net.Mixed_7b(net.Mixed_7a(x)))
+        pooled: Tensor = x.mean(dim=(2, 3))
+        return pooled
+
+    def spatial(self, x_N3HW: Tensor) -> Tensor:
+        """The first 7 channels of the 1 x 1 convolution in TensorFlow's mixed_6, 17 x 17 places each: [N, 2023].
+
+        What sFID compares (Nash et al. 2021, arXiv 2103.03841).
+        """
+        found: Tensor = self.net.Mixed_6d.branch1x1(self._to_mixed_5(x_N3HW))
+        return found[:, :7].flatten(1)
+
+    def logits(self, x_N3HW: Tensor) -> Tensor:
+        """Of the 1008 classes, without the bias, as published Inception Scores take them: [N, 1008]."""
+        return F.linear(self(x_N3HW), self.net.fc.weight)
+
+    def _to_mixed_5(self, x_N3HW: Tensor) -> Tensor:
+        """[N, 768, 17, 17]: up to the block that TensorFlow calls mixed_5."""
+        net = self.net
         x = (resize_as_tensorflow_1(x_N3HW, SIZE) - 128.0) / 128.0
         x = net.maxpool1(net.Conv2d_2b_3x3(net.Conv2d_2a_3x3(net.Conv2d_1a_3x3(x))))
         x = net.maxpool2(net.Conv2d_4a_3x3(net.Conv2d_3b_1x1(x)))
         x = net.Mixed_6a(net.Mixed_5d(net.Mixed_5c(net.Mixed_5b(x))))
-        x = net.Mixed_6e(net.Mixed_6d(net.Mixed_6c(net.Mixed_6b(x))))
-        x = net.Mixed_7c(net.Mixed_7b(net.Mixed_7a(x)))
-        pooled: Tensor = x.mean(dim=(2, 3))
-        return pooled
+        found: Tensor = net.Mixed_6c(net.Mixed_6b(x))
+        return found
+
+    @classmethod
+    def random(cls, seed: int = 0) -> Inception2015:
+        """With weights as they are before any training, drawn from a seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls()
 
     @classmethod
     def open(cls, file: Path | None = None) -> Inception2015:

@@ -139,7 +139,7 @@ def test_each_mistake_is_told_in_one_line(
 ) -> None:
     quality = ("evaluate", "quality", tiny_checkpoint, "--data", data, "--features", clip)
     assert "cannot write it" in fails(capsys, *quality, "--json", unwritable / "x.json")
-    assert "some of fid, kid" in fails(capsys, *quality, "--metrics", "fid,is")
+    assert "some of fid, kid" in fails(capsys, *quality, "--metrics", "fid,beauty")
     assert "pictures: expected" in fails(capsys, *quality, "--pictures", 0)
     assert "no such file" in fails(capsys, *quality, "--features", f"inception={tmp_path / 'absent.pth'}")
     assert "expected inception" in fails(capsys, *quality, "--features", "eyes")

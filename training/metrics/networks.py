@@ -91,6 +91,18 @@ def open_extractor(spec: str, device: str | torch.device = "cpu") -> FeatureExtr
     raise FeatureError(f"features: expected {NAMES}, got {spec!r}")
 
 
+def open_inception_output(output: str, file: Path | None, device: str | torch.device = "cpu") -> FeatureExtractor:
+    """What some metrics compare besides pooled features: "spatial" (sFID), "logits" (Inception Score), or "random", the
+    pooled features of a network that was never trained (rFID). `file` holds the weights, None finds them.
+    """
+    device = torch.device(device)
+    if output == "random":
+        return _extractor("inception:random", Inception2015.random(), device, lambda net, x: net(x))
+    net = Inception2015.open(file)
+    embed = {"spatial": Inception2015.spatial, "logits": Inception2015.logits}[output]
+    return _extractor(f"inception:{output}", net, device, embed)
+
+
 def _vit_features(net: TimmViT, x_N3HW: Tensor) -> Tensor:
     size = (net.image_size, net.image_size)
     if x_N3HW.shape[-2:] != size:

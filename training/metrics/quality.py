@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ from training.datasets.decoded import FolderDataset
 from training.datasets.opening import open_data
 from training.datasets.shards import is_shards
 from training.metrics.clip_score import PAPER_CLIP, ClipJudge, open_judge
+from training.metrics.equivariance import EQUIVARIANCES, equivariance
 from training.metrics.frechet import frechet_distance, frechet_warnings, gaussian, kid_over_subsets
+from training.metrics.inception_score import inception_score
 from training.metrics.neighbours import NEIGHBOURS, precision_recall
-from training.metrics.networks import FeatureExtractor, open_extractor
+from training.metrics.networks import FeatureExtractor, open_extractor, open_inception_output
 from training.metrics.path_length import Distance, feature_distance, path_lengths, trimmed_mean
 from training.metrics.reals import (
     ArrayPictures,
@@ -49,6 +52,8 @@ DEFAULT_METRICS = BY_FEATURES
 DEFAULT_PICTURES = 10_000
 DEFAULT_REALS = 50_000
 SEED_BOUND = 2**31
+INCEPTION_OUTPUTS = {"is": "logits", "sfid": "spatial", "rfid": "random"}
+"""Metric -> the output of Inception that it measures, see `open_inception_output`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +100,8 @@ class MetricSuite:
     metrics: tuple[str, ...]
     extractor: FeatureExtractor | None
     judge: ClipJudge | None
+    others: Mapping[str, FeatureExtractor] = field(default_factory=dict)
+    """Metric -> the output of Inception that it alone compares."""
 
     @classmethod
     def open(cls, metrics: Sequence[str], *, features: str, clip: str, device: torch.device) -> MetricSuite:
@@ -104,6 +111,11 @@ class MetricSuite:
             metrics=tuple(metrics),
             extractor=open_extractor(features, device) if by_features else None,
             judge=open_judge(clip, device) if "clip" in metrics else None,
+            others={
+                name: open_inception_output(output, _inception_file(features), device)
+                for name, output in INCEPTION_OUTPUTS.items()
+                if name in metrics
+            },
         )
 
     def measures(self, prompts: Sequence[str] | None) -> dict[str, Measure]:
@@ -115,9 +127,13 @@ class MetricSuite:
         if judge is not None:
             assert prompts is not None
             measures["clip"] = lambda pictures, numbers: judge.cosines(pictures, [prompts[n] for n in numbers])
+        for name, other in self.others.items():
+            measures[name] = partial(_features, other)
         return measures
 
-    def figures(self, shard: Shard, real: RealFeatures | None) -> dict[str, Any]:
+    def figures(
+        self, shard: Shard, real: RealFeatures | None, other_reals: Mapping[str, RealFeatures] | None = None
+    ) -> dict[str, Any]:
         """The metrics by name, and `warnings`, a list of what makes them doubtful."""
         figures: dict[str, Any] = {}
         warnings: list[str] = []
@@ -140,9 +156,28 @@ class MetricSuite:
                 precision, recall = precision_recall(generated, wanted)
                 both = {"precision": precision, "recall": recall}
                 figures |= {name: both[name] for name in both if name in self.metrics}
+        for name in self.others:
+            features_ND = shard.rows(name)
+            if name == "is":
+                figures["is"], figures["is_std"] = inception_score(features_ND)
+                continue
+            reals = (other_reals or {})[name]
+            figures[name] = frechet_distance(gaussian(features_ND), reals.gaussian)
+            dim = features_ND.shape[1]
+            warnings += [f"{name}: {w}" for w in frechet_warnings(dim, len(features_ND), len(reals.features))]
         if self.judge is not None:
             figures["clip"] = float(shard.rows("clip").mean(dtype=np.float64))
         return figures | {"warnings": warnings}
+
+
+def _features(extractor: FeatureExtractor, pictures: NDArray[np.uint8], numbers: range) -> NDArray[np.float32]:
+    return extractor.features(pictures)
+
+
+def _inception_file(features: str) -> Path | None:
+    """The file of Inception's weights where the features name one."""
+    name, _, place = features.partition("=")
+    return Path(place).expanduser() if name == "inception" and place else None
 
 
 def balanced(
@@ -193,7 +228,7 @@ def open_reals(
     takes_text = sampler.conditioning == "text"
     if not takes_text and len(sources.sources) == 1 and Path(place).is_dir() and not is_shards(place):
         return FilePictures(picture_files(Path(place)), sampler.resolution), None
-    dataset = open_data(sources, sampler.resolution)
+    dataset = open_data(sources, sampler.resolution, condition="captions" if takes_text else "none")
     if isinstance(dataset, FolderDataset):
         prompts = draw_captions(dataset.captions, config.pictures, config.seed) if takes_text else None
         return ArrayPictures(dataset.images, dataset.fingerprint), prompts
@@ -209,6 +244,12 @@ def open_sampler(checkpoint: Path, config: QualityConfig) -> tuple[Checkpoint, S
     sampler = Sampler.open(file, seed=config.seed, psi=config.psi, noise=config.noise, device=device, dtype=dtype)
     if "clip" in config.metrics and sampler.conditioning != "text":
         raise ValueError(f"{checkpoint}: the CLIP score needs a generator that takes text, got {file.header.family}")
+    turned = [name for name in EQUIVARIANCES if name in config.metrics]
+    if turned and not sampler.generator.has_transform:
+        raise ValueError(
+            f"{checkpoint}: {', '.join(turned)}: needs a generator whose input can be moved and turned, such as "
+            f"StyleGAN3's, got {file.header.family}"
+        )
     return file, sampler
 
 
@@ -230,10 +271,15 @@ def evaluate_subject(subject: Subject, config: QualityConfig, *, progress: Progr
     suite = MetricSuite.open(config.metrics, features=config.features, clip=config.clip, device=device)
     distance = open_distance(config, suite, device) if "ppl" in config.metrics else None
     real = measure_reals(subject.reals, suite, config, progress)
+    other_reals = measure_other_reals(subject.reals, suite, config, progress)
     figures: dict[str, Any] = {"warnings": []}
-    if suite.extractor is not None or suite.judge is not None:
+    if suite.extractor is not None or suite.judge is not None or suite.others:
         shard = measure_generated(subject, suite, config, progress=progress)
-        figures = suite.figures(shard, real)
+        figures = suite.figures(shard, real, other_reals)
+    for kind in EQUIVARIANCES:
+        if kind in config.metrics:
+            report = _staged(progress, kind)
+            figures[kind] = equivariance(subject.sampler, kind, config.pictures, subject.prompts, progress=report)
     if distance is not None:
         figures["ppl"] = path_length(subject, distance, config, progress)
     return figures | provenance(subject, suite, config, real)
@@ -246,6 +292,20 @@ def measure_reals(
     if suite.extractor is None:
         return None
     return real_features(reals, suite.extractor, most=config.reals, seed=config.seed, progress=progress)
+
+
+def measure_other_reals(
+    reals: RealPictures, suite: MetricSuite, config: QualityConfig, progress: Progress | None = None
+) -> dict[str, RealFeatures]:
+    """The real pictures in those outputs of Inception that metrics compare with them."""
+    found = {}
+    for name, extractor in suite.others.items():
+        if name == "is":
+            continue
+        features = real_features(reals, extractor, most=config.reals, seed=config.seed, progress=progress)
+        assert features is not None  # nobody asked to stop
+        found[name] = features
+    return found
 
 
 def measure_generated(
@@ -312,6 +372,9 @@ def provenance(
                 "dimensions": int(real.features.shape[1]),
             },
         }
+    if suite.others:
+        result["data"] = subject.reals.fingerprint
+        result["outputs"] = {name: {"name": one.name, "digest": one.digest} for name, one in suite.others.items()}
     if suite.judge is not None:
         result["clip_judge"] = suite.judge.name
     if "ppl" in config.metrics:
@@ -332,6 +395,12 @@ _LABELS: Mapping[str, tuple[str, str]] = {
     "recall": ("recall", "share of real pictures that could be drawn"),
     "clip": ("CLIP score", "cosine with the caption"),
     "ppl": ("path length", "lower is smoother"),
+    "is": ("Inception Score", "higher is better"),
+    "sfid": ("sFID", "lower is better"),
+    "rfid": ("rFID", "lower is better; compares with this program's alone"),
+    "eqt": ("EQ-T", "dB, higher: moves with its input"),
+    "eqt_frac": ("EQ-T_frac", "dB, by parts of a pixel"),
+    "eqr": ("EQ-R", "dB, higher: turns with its input"),
 }
 
 

@@ -106,10 +106,11 @@ class Sampler:
         z_NZ = latents(self.seed, self.generator.z_dim, numbers, stream).to(self.device)
         return self.generator.map(z_NZ, self._condition(numbers, prompts), psi=self.psi)
 
-    def synthesise(self, ws: Tensor, numbers: range) -> Tensor:
+    def synthesise(self, ws: Tensor, numbers: range, options: SynthesisOptions | None = None) -> Tensor:
         """Pictures [n, 3, H, W] of styles; random noise, too, hangs on the first number alone."""
         noise = torch.Generator(self.device).manual_seed((self.seed << 32) + numbers.start)
-        return self.generator.synthesis(ws, SynthesisOptions(noise=self.noise), generator=noise, dtype=self.dtype)
+        options = options or SynthesisOptions(noise=self.noise)
+        return self.generator.synthesis(ws, options, generator=noise, dtype=self.dtype)
 
     def _condition(self, numbers: range, prompts: Sequence[str] | None) -> Tensor | None:
         if self.conditioning == "none":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-METRICS = ("fid", "kid", "precision", "recall", "clip", "ppl")
-HIGHER_IS_BETTER = ("precision", "recall", "clip")
+METRICS = ("fid", "kid", "precision", "recall", "clip", "ppl", "is", "sfid", "rfid", "eqt", "eqt_frac", "eqr")
+HIGHER_IS_BETTER = ("precision", "recall", "clip", "is", "eqt", "eqt_frac", "eqr")
 RUN_METRICS = ("fid", "kid", "precision", "recall", "clip")
 CURVE_METRICS = ("fid", "clip")
 OWN_CLIP = "own"

@@ -15,6 +15,7 @@ from PIL import Image
 from core.checkpoints import Header, save
 from core.models import registry
 from core.models.stylegan2 import Config
+from core.perception.inception import Inception2015
 from training.metrics import quality
 from training.metrics.classifier import AttributeClassifier, ClassifierConfig, save_classifier
 from training.metrics.clip_score import ClipJudge
@@ -193,7 +194,7 @@ def test_precision_and_recall_get_as_many_of_each() -> None:
 
 def test_impossible_settings_are_refused() -> None:
     for changes, message in (
-        ({"metrics": ("fid", "is")}, "metrics: expected some of fid, kid"),
+        ({"metrics": ("fid", "beauty")}, "metrics: expected some of fid, kid"),
         ({"metrics": ()}, "metrics"),
         ({"metrics": ("fid", "fid")}, "each once"),
         ({"pictures": 3}, "pictures: expected a whole number above 3"),
@@ -204,6 +205,19 @@ def test_impossible_settings_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             QualityConfig(**changes)  # type: ignore[arg-type]
+
+
+def test_outputs_of_inception_are_measured(tiny_checkpoint: Path, data: Path, judge: str, tmp_path: Path) -> None:
+    weights = tmp_path / "inception.pth"
+    torch.save(Inception2015.random(7).net.state_dict(), weights)
+    metrics = ("is", "sfid", "rfid")
+    config = small(judge, metrics=metrics, features=f"inception={weights}", pictures=12, reals=16)
+    result = evaluate_quality(tiny_checkpoint, data, config)
+    assert result["is"] >= 1
+    assert min(result["sfid"], result["rfid"]) >= 0
+    assert set(result["outputs"]) == set(metrics)
+    for label in ("Inception Score", "sFID", "rFID"):
+        assert label in format_table(result)
 
 
 def test_the_curve_has_a_point_a_psi(tiny_checkpoint: Path, data: Path, judge: str) -> None:
