@@ -26,6 +26,7 @@ from training.metrics.classifier import (
     ClassifierConfig,
     ClassifierError,
     LoadedClassifier,
+    check_fits,
     save_classifier,
 )
 from training.metrics.classifier_training import TrainClassifierConfig, train_stickers_classifier
@@ -224,3 +225,10 @@ def test_bad_input_is_one_clear_message(tmp_path: Path, art: Path) -> None:
     save_classifier(tmp_path / "other.safetensors", model, {}, STICKERS)
     with pytest.raises(ClassifierError, match="trained for the attributes"):
         evaluate(tmp_path / "x", art, classifier=tmp_path / "other.safetensors")
+
+
+def test_the_bundled_classifier_is_of_todays_stickers_and_small() -> None:
+    loaded = LoadedClassifier.open(None, STICKERS)
+    check_fits(loaded, None, STICKERS)
+    assert STICKERS.bundled.stat().st_size <= 4 * 2**20
+    assert min(loaded.notes["held_out_accuracy"].values()) > 0.8  # of 4,096 real pictures
