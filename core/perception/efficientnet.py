@@ -42,16 +42,13 @@ TAP_STAGES = (1, 2, 4, 6)
 class Convolution(nn.Module):
     """Convolution with TensorFlow's "same" padding and a folded batch norm, then ReLU6 if `active`."""
 
-    weight: Tensor
-    bias: Tensor
-
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, active: bool = True
     ) -> None:
         super().__init__()
         self.kernel, self.stride, self.groups, self.active = kernel, stride, groups, active
-        self.register_buffer("weight", torch.zeros(outputs, inputs // groups, kernel, kernel))
-        self.register_buffer("bias", torch.zeros(outputs))
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs // groups, kernel, kernel), requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(outputs), requires_grad=False)
 
     def load(self, weight: Tensor, norm: Mapping[str, Tensor]) -> None:
         """Fold a batch norm (weight, bias, running_mean, running_var) into the convolution before it."""
@@ -61,7 +58,9 @@ class Convolution(nn.Module):
                 f"EfficientNet-lite0: expected a kernel {list(self.weight.shape)}, got {list(weight.shape)}"
             )
         folded = (weight * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last)
-        self.weight, self.bias = folded, norm["bias"] - norm["running_mean"] * scale
+        bias = norm["bias"] - norm["running_mean"] * scale
+        self.weight = nn.Parameter(folded.detach(), requires_grad=False)
+        self.bias = nn.Parameter(bias.detach(), requires_grad=False)
 
     def forward(self, x_NIHW: Tensor) -> Tensor:
         """[N, I, H, W] -> [N, O, ceil(H / stride), ceil(W / stride)]."""

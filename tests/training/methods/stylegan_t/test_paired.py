@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from core.checkpoints import native
-from core.engine import Engine
+from core.engine import Engine, load_generator
 from core.latents import seed_to_z
+from core.models.layers import upsample
 from core.perception.timm_vit import TimmViT
 from core.request import RenderRequest, SynthesisOptions
 from core.runlog import read_log
@@ -156,3 +157,14 @@ def test_the_sentence_encoder_conditions_a_run_and_its_checkpoint(tmp_path: Path
 def test_settings_that_do_not_go_together_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(PAIRED, **changes)  # type: ignore[arg-type]
+
+
+def test_a_run_grows_from_the_smaller_one_with_its_choices(data: Path, clip: Path, tmp_path: Path) -> None:
+    small = train(replace(PAIRED, kimg=0.008), data, clip, tmp_path / "small")
+    trainer, method = opened(replace(PAIRED, resolution=32), data, clip, start=small)
+    z, c, options = seed_to_z(0, 16)[None], method.clip.encode_text(["a grey square"]), SynthesisOptions(noise="none")
+    with torch.no_grad():
+        before = load_generator(native.load(small))(z, c, options=options)
+        after = method.ema.module(z, c, options=options)
+    torch.testing.assert_close(after, upsample(before), atol=1e-4, rtol=1e-4)
+    trainer.prefetcher.close()
