@@ -253,9 +253,10 @@ def stylegan_t_model(seed: int = 0, **changes: Any) -> stylegan_t.Generator:
 
 
 def text_tower() -> nn.Module:
-    from core.text import bundled_text_tower
+    """open_clip's own class, which published files hold."""
+    from open_clip.model import CLIPTextCfg, _build_text_tower
 
-    return bundled_text_tower(16, TINY_TEXT_CFG).requires_grad_(False)
+    return _build_text_tower(16, CLIPTextCfg(**TINY_TEXT_CFG)).requires_grad_(False)
 
 
 def file_of(generator: nn.Module, protocol: int = 4) -> bytes:
