@@ -152,9 +152,8 @@ def test_training_tells_each_mistake_in_one_line(tmp_path, capsys, postcards):
     assert "leave out --data" in fails(capsys, "train", "gan", "--resume", tmp_path, "--data", postcards)
     assert "expected the folder of a GAN run" in fails(capsys, "train", "gan", "--resume", tmp_path)
     gan = ("train", "gan", "--data", postcards, "--clip", tmp_path / "c", "--out", tmp_path / "g")
-    assert "one of postcards, postcards-32, tiny, lite-64, full-64, grow, text-encoder, fine-tune, got 'huge'" in fails(
-        capsys, *gan, "--recipe", "huge"
-    )
+    names = "postcards, postcards-32, stickers, stickers-32, tiny, lite-64, full-64, grow, text-encoder, fine-tune"
+    assert f"one of {names}, got 'huge'" in fails(capsys, *gan, "--recipe", "huge")
     assert "kimg" in fails(capsys, *gan, "--kimg", "nan")
     assert "unknown 'speed'" in fails(capsys, *gan, "--set", "speed=3")
     assert "expected NAME=VALUE" in fails(capsys, *gan, "--set", "batch")
