@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from core.model_info import Conditioning, LayerInfo
 from core.models.family import require_integer, require_latents
-from core.models.layers import styles_by_layer, truncated_styles
+from core.models.layers import drawn, styles_by_layer, truncated_styles
 from core.request import DEFAULT_OPTIONS, NoiseMode, SynthesisOptions
 
 EXPANSION = 2
@@ -84,7 +84,7 @@ class Convolution(nn.Module):
         """Weights from N(0, gain^2 / fan in); `gain` 0 gives zeros."""
         super().__init__()
         fan_in = inputs // groups * kernel**2
-        self.weight = nn.Parameter(torch.randn(outputs, inputs // groups, kernel, kernel) * (gain / fan_in**0.5))
+        self.weight = nn.Parameter(drawn(outputs, inputs // groups, kernel, kernel, std=gain / fan_in**0.5))
         self.groups = groups
         self.padding = kernel // 2
 
@@ -98,7 +98,7 @@ class Dense(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, gain: float = 1.0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) * (gain / inputs**0.5))
+        self.weight = nn.Parameter(drawn(outputs, inputs, std=gain / inputs**0.5))
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, I] -> [N, O]."""
@@ -159,7 +159,7 @@ class GenerativeBasis(nn.Module):
 
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
-        self.basis = nn.Parameter(torch.randn(channels, 4, 4))
+        self.basis = nn.Parameter(drawn(channels, 4, 4))
         self.dense = Dense(inputs, channels)
 
     def forward(self, v_NZ: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from core.text.minilm import Config, MiniLM
 with torch.device("meta"):
     for family, config in {
         "fastgan": dict(resolution=256, z_dim=8, c_dim=3),
+        "r3gan": dict(channels=(8, 8), groups=(2, 2), z_dim=8, c_dim=3),
         "stylegan1": dict(resolution=16, z_dim=8, w_dim=8),
         "stylegan2": dict(resolution=16, z_dim=8, w_dim=8, c_dim=2),
         "stylegan3": dict(resolution=16, z_dim=8, w_dim=8, c_dim=2),
@@ -27,7 +28,8 @@ with torch.device("meta"):
         made = registry.FAMILIES[family]
         generator = made.generator(made.config(**config))
         assert all(t.is_meta for t in generator.state_dict().values() if t.is_floating_point()), family
-    assert set(registry.FAMILIES) == {"fastgan", "stylegan1", "stylegan2", "stylegan3", "stylegan_t", "stylegan_xl"}
+    known = {"fastgan", "r3gan", "stylegan1", "stylegan2", "stylegan3", "stylegan_t", "stylegan_xl"}
+    assert set(registry.FAMILIES) == known
     bundled_text_tower(8, {"width": 8, "heads": 2, "layers": 1, "ls_init_value": 0.1})
     MiniLM(Config(vocabulary=9))
 print([name for name in ("sympy", "torch._dynamo", "torch._inductor", "open_clip", "timm") if name in sys.modules])

@@ -486,7 +486,7 @@ def test_registry() -> None:
             registry.build("stylegan_t", values)
     with pytest.raises(ValueError, match="expected one of .*stylegan_t.*, got 'gan'"):
         registry.build("gan", TINY)
-    with pytest.raises(ValueError, match="expected one of nano, lite, full, got 'huge'"):
+    with pytest.raises(ValueError, match="expected one of nano, .*lite, full.*, got 'huge'"):
         registry.preset("stylegan_t", "huge", resolution=64, text_dim=8)
     nano = registry.preset("stylegan_t", "nano", resolution=64, text_dim=128)
     assert (nano.resolution, nano.text_dim) == (64, 128)
