@@ -243,7 +243,11 @@ def other_heads(root: nn.Module) -> None:
         (two, put("synthesis.b8.architecture", ["skip"]), "expected the same for all layers"),
         (two, put("synthesis.img_channels", 4), "img_channels: expected 3, got 4"),
         (two, put("synthesis.b8", None), "expected blocks b4, b8"),
-        (two, put("synthesis.b4", None), "expected a generator of FastGAN, R3GAN, StyleGAN-T, StyleGAN-XL, StyleGAN2, Style"),
+        (
+            two,
+            put("synthesis.b4", None),
+            "expected a generator of FastGAN, R3GAN, StyleGAN-T, StyleGAN-XL, StyleGAN2, Style",
+        ),
         (two, put("mapping", None), "mapping: expected a module, got none among synthesis"),
         (two, put("mapping.z_dim", "six"), "mapping.z_dim: expected a number, got 'six'"),
         (two, put("mapping.z_dim", 7), "expected shape"),
