@@ -14,6 +14,8 @@ from app.runs import CONFIG
 RECIPES: Mapping[str, str] = {
     "postcards": "64 px from a run of postcards-32; hours on two cores.",
     "postcards-32": "32 px; 45 minutes on two cores.",
+    "stickers": "64 px from a run of stickers-32, on pictures that know their latents; hours on two cores.",
+    "stickers-32": "32 px, on pictures that know their latents; needs no CLIP; hours on two cores.",
     "tiny": "32 px; the first pictures within a minute on two cores.",
     "lite-64": "The paper's smaller model at 64 px; needs a CUDA card.",
     "full-64": "The paper's model at 64 px; needs large CUDA cards.",
