@@ -379,14 +379,28 @@ def test_a_scheduler_that_ends_the_job_gets_a_saved_run(
     assert read_log(run / "log.jsonl", "start")[1]["images"] == rows[0]["images"]
 
 
+def as_version_4(state: dict[str, Any]) -> dict[str, Any]:
+    """The state as the first runs of StyleGAN-T kept it in one file, without scales of losses."""
+    modules, optimisers = state["modules"], state["optimisers"]
+    return {
+        "version": 4,
+        "images_seen": state["images_seen"],
+        **{name: modules[name] for name in ("generator", "ema", "discriminator")},
+        **{f"optimiser_{name}": optimisers[name] for name in ("g", "d")},
+        "reconstruction": {"encoder": modules["encoder"], "optimiser": optimisers["encoder"]},
+        "text": None,
+        **state["method"],
+        "stream": state["stream"],
+        "rng": state["rng"],
+    }
+
+
 def test_a_state_of_an_older_run_goes_on(data: Path, clip: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(replace(SHORT, kimg=0.02), data, clip, run)
     path = saved_state(run)
     assert path is not None
-    state = load_state(path)
-    del state["loss_scales"]  # which they do not have
-    torch.save(state, run / OLD_FILE)
+    torch.save(as_version_4(load_state(path)), run / OLD_FILE)
     shutil.rmtree(path)
     resume(run, settings=["kimg=0.04"])
     assert not (run / OLD_FILE).exists()

@@ -119,7 +119,7 @@ def run_metrics(folder: Path, cache: Path, shards: Path | None = None) -> list[d
         data = open_data(DataConfig.of(shards), 64, cache=cache, progress=False)
         assert isinstance(data, StreamedData)
         rank, world = share()
-        of_data = partial(RunMetrics.of_streamed, settings, data, from_first=Ranks(rank=rank, world=world).share)
+        of_data = partial(RunMetrics.of_streamed, settings, data, from_first=Ranks(rank=rank, world=world).broadcast)
     metrics = of_data(folder=folder, own_clip=Colours(), z_dim=3, device=torch.device("cpu"), cache=cache)
 
     def render(prompts: list[str], z_NZ: torch.Tensor, /, *, psi: float = 1.0) -> torch.Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from core.checkpoints import load
 from core.runlog import read_log
 from tests.training.datasets.makers import number_of, png, samples, serving, write_folder, write_shards, write_tar
-from tests.training.small import SMALL
+from tests.training.small import SMALL, train
 from training.datasets import remote
 from training.datasets.config import DataConfig, SourceSpec
 from training.datasets.errors import DataError
@@ -32,7 +32,7 @@ from training.metrics.sampler import draw_captions
 from training.metrics.settings import EvaluationSettings
 from training.metrics.shards import evaluate_shard, merge
 from training.metrics.streamed import StreamedPictures
-from training.runs.run import resume, train
+from training.runs.run import resume
 
 
 @pytest.fixture(autouse=True)
