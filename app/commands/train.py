@@ -188,7 +188,11 @@ def run_gan(args: argparse.Namespace) -> int:
     if clip:
         config = config.changed([f"clip={clip}"])
     config = config.changed(settings)
-    missing = [f"--{name}" for name, value in (("data", data or args.dry_run), ("clip", config.clip)) if not value]
+    missing = [
+        f"--{name}"
+        for name, value in (("data", data or args.dry_run), ("clip", getattr(config, "clip", True)))
+        if not value
+    ]
     if missing:
         raise UserError(f"a new run needs {', '.join(missing)}; to go on with one, give --resume RUN")
     begin = Path(start) if start else None

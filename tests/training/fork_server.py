@@ -24,12 +24,12 @@ def steps(config: dict[str, Any], data: str, clip: str, out: str, count: int) ->
     import torch
 
     from tests.training.small import opened
-    from training.config import GanConfig
     from training.datasets.folder import load_folder
     from training.engine.distributed import open_ranks
+    from training.methods.stylegan_t.config import StyleGANTConfig
 
     with open_ranks() as ranks:
-        settings = GanConfig.from_json(config)
+        settings = StyleGANTConfig.from_json(config)
         with ranks.one_at_a_time():
             load_folder(data, settings.resolution, progress=False)
         trainer, _ = opened(settings, Path(data), Path(clip), ranks=ranks)
@@ -42,12 +42,12 @@ def steps(config: dict[str, Any], data: str, clip: str, out: str, count: int) ->
 def train(config: dict[str, Any], data: str, clip: str, out: str) -> None:
     """Start a run, or go on with one when it has saved a state."""
     from tests.training.small import train
-    from training.config import GanConfig
+    from training.methods.stylegan_t.config import StyleGANTConfig
     from training.runs.run import resume
     from training.runs.states import saved_state
 
     if saved_state(Path(out)) is None:
-        train(GanConfig.from_json(config), Path(data), Path(clip), Path(out))
+        train(StyleGANTConfig.from_json(config), Path(data), Path(clip), Path(out))
     else:
         resume(Path(out))
 

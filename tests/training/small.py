@@ -14,11 +14,11 @@ from PIL import Image
 from core.perception.clip import ClipHeader, save_clip
 from core.perception.clip_towers import build_clip
 from training.clip.config import ClipConfig
-from training.config import GanConfig
 from training.datasets.config import DataConfig
 from training.datasets.folder import load_folder
 from training.engine.distributed import Ranks
 from training.engine.trainer import Trainer
+from training.methods.stylegan_t.config import StyleGANTConfig
 from training.methods.stylegan_t.method import StyleGANT
 from training.runs.loading import open_run
 from training.runs.run import arrange
@@ -28,7 +28,7 @@ from training.runs.states import load_state, saved_state
 SHAPE = ("base_channels=512", "max_channels=16", "convs_per_block=1", "norm_groups=4", "z_dim=16")
 """Settings of a generator that learns a step in a few milliseconds."""
 
-SMALL = GanConfig(
+SMALL = StyleGANTConfig(
     resolution=16,
     base_channels=512,
     max_channels=16,
@@ -85,13 +85,13 @@ def write_clip(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def train(config: GanConfig, data: Path | DataConfig, clip: Path | str, out: Path, **options: Any) -> Path:
+def train(config: StyleGANTConfig, data: Path | DataConfig, clip: Path | str, out: Path, **options: Any) -> Path:
     """A StyleGAN-T run with this CLIP, see `training.runs.run.train`."""
     return train_run(replace(config, clip=str(clip)), data, out, **options)
 
 
 def opened(
-    config: GanConfig, data: Path, clip: Path, *, start: Path | None = None, ranks: Ranks | None = None
+    config: StyleGANTConfig, data: Path, clip: Path, *, start: Path | None = None, ranks: Ranks | None = None
 ) -> tuple[Trainer[Any, Any], StyleGANT]:
     """The trainer of such a run and its method, ready to step."""
     arrangement, origin = arrange(replace(config, clip=str(clip)), start)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from training.config import SECTIONS, GanConfig, field_name, names_of, section_of
+from training.config import SECTIONS
 from training.datasets.config import DataConfig, SourceSpec
 from training.errors import RunError
+from training.methods.stylegan_t.config import StyleGANTConfig
 from training.methods.stylegan_t.recipes import GAN_RECIPES, gan_recipe
 from training.runs.config_file import RunFile, read_run, read_settings_file, to_toml, write_run
 
-CONFIG = GanConfig(
+CONFIG = StyleGANTConfig(
     prompts=('he said "no"', "back\\slash\ttab\x7f", "Ein Häuschen 🏠", "a, b"),
     taps=(0, 3),
     kimg=1e-7,
@@ -29,9 +30,11 @@ CONFIG = GanConfig(
 
 
 def test_every_setting_stands_in_one_section() -> None:
-    places = [name for section in SECTIONS for name in names_of(section)]
-    assert sorted(places) == sorted(field.name for field in dataclasses.fields(GanConfig))
-    assert section_of("batch") == "trainer"
+    sections = StyleGANTConfig.sections()
+    assert tuple(sections) == SECTIONS
+    places = [name for names in sections.values() for name in names]
+    assert sorted(places) == sorted(field.name for field in dataclasses.fields(StyleGANTConfig))
+    assert "batch" in sections["trainer"]
 
 
 def test_dotted_and_plain_names_mean_the_same() -> None:
@@ -40,7 +43,7 @@ def test_dotted_and_plain_names_mean_the_same() -> None:
     assert dotted == plain
     assert (dotted.batch, dotted.taps, dotted.pairs, dotted.clip) == (256, (0, 1), True, "x")
     with pytest.raises(ValueError, match="unknown 'model.batch'; did you mean trainer.batch"):
-        field_name("model.batch")
+        StyleGANTConfig.field_name("model.batch")
     with pytest.raises(ValueError, match="unknown 'optim.batch'"):
         CONFIG.changed(["optim.batch=3"])
     with pytest.raises(ValueError, match="pairs: expected a value like false, got 'yes'"):
@@ -84,7 +87,7 @@ def test_a_run_from_before_goes_on_as_it_was(tmp_path: Path) -> None:
         "clip",
         saved["start"],
     )
-    assert run.config == GanConfig(features="clip", clip="/clip", encoder="clip", critic_steps=1)
+    assert run.config == StyleGANTConfig(features="clip", clip="/clip", encoder="clip", critic_steps=1)
     # What came later must not change it.
     assert (
         run.config.pairs,
@@ -181,4 +184,4 @@ def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
 )
 def test_settings_that_do_not_go_together_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        replace(GanConfig(reconstruction=0.0), **changes)  # type: ignore[arg-type]
+        replace(StyleGANTConfig(reconstruction=0.0), **changes)  # type: ignore[arg-type]

@@ -16,10 +16,10 @@ from core.runlog import read_log
 from tests.training.datasets.makers import write_folder, write_shards
 from tests.training.engine.test_trainer import CONFIG, TWICE, clip, state
 from tests.training.small import train
-from training.config import GanConfig
 from training.datasets.config import DataConfig, SourceSpec
 from training.datasets.errors import DataError
 from training.datasets.loader import Loader
+from training.methods.stylegan_t.config import StyleGANTConfig
 from training.runs.config_file import read_run
 from training.runs.run import resume
 
@@ -91,7 +91,7 @@ def test_data_of_which_nothing_can_be_used_are_refused(mixed: DataConfig, clip: 
 def test_text_embeddings_are_kept_and_change_next_to_nothing(
     mixed: DataConfig, clip: Path, tmp_path: Path, memory_gb: float
 ) -> None:
-    config: GanConfig = replace(CONFIG, kimg=0.024)
+    config: StyleGANTConfig = replace(CONFIG, kimg=0.024)
     data = replace(mixed, memory_gb=memory_gb, crop="centre")
     for name, kept in (("plain", False), ("kept", True)):
         train(config, replace(data, text_cache=kept), clip, tmp_path / name)

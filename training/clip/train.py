@@ -29,7 +29,7 @@ from training.clip.data import CaptionTable, SeenTokens, augment, keep_patches, 
 from training.datasets.decoded import FolderDataset
 from training.datasets.folder import BatchStream
 from training.datasets.opening import load_pictures
-from training.runs.interrupt import Interrupt
+from training.engine.interrupt import Interrupt
 
 STATE_NAME = "state.pt"
 LOG_NAME = "log.jsonl"

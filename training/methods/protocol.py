@@ -37,7 +37,10 @@ class Start:
 class Method(Trainable[M, S], Protocol[M, S]):
     """A training method on its networks. It knows no folder and no log."""
 
-    config: GanConfig
+    @property
+    def config(self) -> GanConfig:
+        """The settings in force."""
+        ...
 
     @property
     def z_dim(self) -> int:
@@ -84,7 +87,7 @@ class Method(Trainable[M, S], Protocol[M, S]):
         """Compute once, or find in the cache, what the data's captions are encoded to; nothing for other methods."""
         ...
 
-    def reconfigure(self, config: GanConfig) -> None:
+    def reconfigure(self, config: Any) -> None:
         """Take over settings that may change between two steps: learning rates."""
         ...
 

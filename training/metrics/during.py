@@ -74,7 +74,7 @@ class RunMetrics:
         folder: Path,
         reals: RealPictures,
         prompts: Sequence[str],
-        own_clip: Encoder,
+        own_clip: Encoder | None,
         z_dim: int,
         device: torch.device,
         cache: Path | None = None,
@@ -272,15 +272,14 @@ def _since(begun: float) -> float:
     return round(time.perf_counter() - begun, 2)
 
 
-def _open_suite(settings: EvaluationSettings, own_clip: Encoder, device: torch.device) -> MetricSuite:
+def _open_suite(settings: EvaluationSettings, own_clip: Encoder | None, device: torch.device) -> MetricSuite:
     judge = None
     if "clip" in settings.metrics:
-        own = settings.metrics_clip == OWN_CLIP
-        judge = (
-            ClipJudge(name=OWN_CLIP, encoder=own_clip, signed=True, device=device)
-            if own
-            else open_judge(settings.metrics_clip, device)
-        )
+        if settings.metrics_clip == OWN_CLIP:
+            assert own_clip is not None  # a run without one refuses this metric
+            judge = ClipJudge(name=OWN_CLIP, encoder=own_clip, signed=True, device=device)
+        else:
+            judge = open_judge(settings.metrics_clip, device)
     by_features = any(name in BY_FEATURES for name in settings.metrics)
     extractor = open_extractor(settings.metrics_features, device) if by_features else None
     return MetricSuite(metrics=settings.metrics, extractor=extractor, judge=judge)

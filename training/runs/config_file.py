@@ -10,17 +10,20 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.config import SECTIONS, GanConfig, field_name
+from training.config import GanConfig
 from training.datasets.config import DataConfig
 from training.errors import RunError
+from training.methods.registry import method_spec
 from training.runs.states import write_whole
 
 FILE_NAME = "config.toml"
 OLD_NAME = "config.json"
+FIRST_METHOD = "stylegan-t"
+"""That of runs which name none: once it was the only one."""
 RUN_NAMES = ("method", "recipe", "data", "clip", "out", "start")
 """What a file for --config may say in [run], as the arguments of the same names."""
 
@@ -47,8 +50,9 @@ def read_run(out: Path) -> RunFile:
             raise KeyError("data")
         if start is not None:
             start = {**start, "notes": json.loads(start["notes"])}
-        document.pop("run", None)
-        return RunFile(config=GanConfig.from_json(_plain_names(document)), data=data, start=start)
+        method = document.pop("run", {}).get("method", FIRST_METHOD)
+        config: GanConfig = method_spec(method).config.from_tables(document)
+        return RunFile(config=config, data=data, start=start)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise RunError(f"{path}: expected what `glissando train gan` wrote there, could not read it: {error}") from None
 
@@ -57,9 +61,9 @@ def _read_old(out: Path) -> RunFile:
     path = out / OLD_NAME
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        config = GanConfig.from_json({"encoder": "clip", **saved["config"]})
-        data = DataConfig.from_json(saved["data"])
-        return RunFile(config=replace(config, clip=saved["clip"]), data=data, start=saved.get("start"))
+        values = {"encoder": "clip", **saved["config"], "clip": saved["clip"]}
+        config: GanConfig = method_spec(FIRST_METHOD).config.from_json(values)
+        return RunFile(config=config, data=DataConfig.from_json(saved["data"]), start=saved.get("start"))
     except FileNotFoundError:
         raise RunError(f"{out}: expected the folder of a GAN run (with a {FILE_NAME}), found none") from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
@@ -69,7 +73,11 @@ def _read_old(out: Path) -> RunFile:
 def write_run(out: Path, run: RunFile) -> None:
     """Write config.toml, whole or not at all."""
     data = run.data.to_json()
-    tables: dict[str, Mapping[str, Any]] = {"run": {"data": data}} if isinstance(data, str) else {"data": data}
+    tables: dict[str, Mapping[str, Any]] = {"run": {"method": run.config.method}}
+    if isinstance(data, str):
+        tables["run"] = {**tables["run"], "data": data}
+    else:
+        tables["data"] = data
     tables |= run.config.by_section()
     if run.start is not None:
         tables["start"] = {**run.start, "notes": json.dumps(run.start["notes"], ensure_ascii=False)}
@@ -78,9 +86,10 @@ def write_run(out: Path, run: RunFile) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsFile:
-    """What a file for --config asks for: settings by plain name, and what is given on the command line otherwise."""
+    """What a file for --config asks for: settings, and what is given on the command line otherwise."""
 
     settings: dict[str, Any] = field(default_factory=dict)
+    """For `GanConfig.updated`."""
     run: dict[str, str] = field(default_factory=dict)
     data: DataConfig | None = None
 
@@ -89,7 +98,7 @@ def read_settings_file(path: Path) -> SettingsFile:
     """A file for --config: settings in their sections or at the top by plain or dotted name, [run] and [data].
 
     A run's own config.toml is such a file; its [start] says where that run came from and is passed over. Raises
-    `RunError` for what is no such file, `ValueError` for a setting that does not exist.
+    `RunError` for what is no such file.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -106,7 +115,7 @@ def read_settings_file(path: Path) -> SettingsFile:
         raise RunError(f"{path}: [run]: unknown {', '.join(unknown)}; known are {', '.join(RUN_NAMES)}")
     data = _data_of(document)
     document.pop("run", None)
-    return SettingsFile(settings=_plain_names(document), run=run, data=data)
+    return SettingsFile(settings=document, run=run, data=data)
 
 
 def _data_of(document: dict[str, Any]) -> DataConfig | None:
@@ -114,19 +123,6 @@ def _data_of(document: dict[str, Any]) -> DataConfig | None:
     table, place = document.pop("data", None), document.get("run", {}).get("data")
     given = place if table is None else table
     return None if given is None else DataConfig.from_json(given)
-
-
-def _plain_names(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of all tables by plain name. Raises `ValueError` for a name that does not exist."""
-    plain: dict[str, Any] = {}
-    for name, value in document.items():
-        if isinstance(value, dict):
-            if name not in SECTIONS:
-                raise ValueError(f"unknown table [{name}]; known are {', '.join(SECTIONS)}")
-            plain |= {field_name(f"{name}.{key}"): item for key, item in value.items()}
-        else:
-            plain[field_name(name)] = value
-    return plain
 
 
 def to_toml(tables: Mapping[str, Mapping[str, Any]]) -> str:

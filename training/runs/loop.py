@@ -16,13 +16,13 @@ from core.run_control import ControlError
 from core.runlog import RunLog
 from training.datasets.errors import DataError
 from training.engine.figures import PendingFigures
+from training.engine.interrupt import Interrupt
 from training.errors import RunError
 from training.metrics.during import Finished, RunMetrics
 from training.metrics.judging import Judge
 from training.metrics.postcards_eval import quick_eval
 from training.runs import memory
 from training.runs.control import Control, obey
-from training.runs.interrupt import Interrupt
 from training.runs.loading import OpenRun
 from training.runs.snapshots import Snapshots
 from training.runs.states import StateError, save_state

@@ -20,44 +20,26 @@ from core.runlog import RunLog
 from training.config import GanConfig
 from training.datasets.config import DataConfig
 from training.datasets.decoded import FolderDataset
-from training.datasets.opening import vocabulary
+from training.datasets.opening import Data, vocabulary
 from training.engine.distributed import Ranks, open_ranks
+from training.engine.interrupt import Interrupt
 from training.engine.micro_batches import plan_micro_batches
 from training.errors import RunError
 from training.methods.protocol import Arrangement, Start
 from training.methods.registry import method_spec
 from training.metrics.classifier import LoadedClassifier
 from training.metrics.during import RunMetrics
+from training.metrics.reals import ArrayPictures, RealPictures
+from training.metrics.streamed import StreamedPictures
 from training.runs.config_file import RunFile, read_run, write_run
 from training.runs.control import Control
 from training.runs.environment import describe_data, environment, write_environment
-from training.runs.interrupt import Interrupt
 from training.runs.loading import OpenRun, open_data_of, open_run
 from training.runs.lock import RunLock
 from training.runs.loop import Journal, Loop, describe
 from training.runs.snapshots import LATEST, Snapshots
 from training.runs.states import load_state, saved_state, tidy
 from training.runs.tensorboard import TensorBoard, require_tensorboard
-
-FIXED = (
-    *("preset", "resolution", "growth", "base_channels", "max_channels", "convs_per_block", "z_dim", "norm_groups"),
-    *(
-        "style_dim",
-        "input_maps",
-        "choices",
-        "frozen_to",
-        "clip",
-        "encoder",
-        "phase",
-        "batch",
-        "seed",
-        "features",
-        "taps",
-        "pixel_channels",
-        "logits",
-    ),
-)
-"""Settings that a run keeps from its first step to its last."""
 
 
 def train(
@@ -107,7 +89,7 @@ def resume(out: Path, *, settings: Sequence[str] = (), tensorboard: bool = False
     saved, changed = read_run(out), None
     if settings:
         config = saved.config.changed(settings)
-        fixed = [name for name in FIXED if getattr(saved.config, name) != getattr(config, name)]
+        fixed = [name for name in config.fixed() if getattr(saved.config, name) != getattr(config, name)]
         if fixed:
             raise RunError(f"{', '.join(fixed)}: cannot change while a run goes on; start a new one")
         changed = replace(saved, config=config)
@@ -125,6 +107,10 @@ def arrange(config: GanConfig, start: Path | None) -> tuple[Arrangement[Any], St
     Raises `RunError` where they do not fit, and what opening the checkpoint raises.
     """
     spec = method_spec(config.method)
+    if spec.condition != "captions" and config.evaluate_kimg:
+        raise RunError(f"evaluate_kimg: judges pictures of captions, which {spec.name} has none of; set it to 0")
+    if spec.condition != "captions" and config.metrics_kimg and "clip" in config.metrics:
+        raise RunError(f"metrics: clip judges pictures of captions, which {spec.name} has none of; leave it out")
     origin = _open_start(config, start, spec.same_discriminator) if start is not None else None
     return spec.arrange(config, origin), origin
 
@@ -235,11 +221,24 @@ def _open(saved: RunFile, out: Path, ranks: Ranks, *, state: Mapping[str, Any] |
 def _metrics(run: OpenRun, out: Path) -> RunMetrics:
     """The metrics of a run as it goes on. Raises `DataError` for data of which nothing can be measured."""
     data, config, trainer = run.data, run.config, run.trainer
-    if isinstance(data, FolderDataset):
+    if data.condition != "captions":
+        conditions = _conditions(data, config.metrics_pictures)
+        if isinstance(data, FolderDataset):
+            reals: RealPictures = ArrayPictures(data.images, data.fingerprint)
+        else:
+            reals = StreamedPictures(data, most=config.metrics_reals, seed=0)
+        of_data = partial(RunMetrics, config, reals=reals, prompts=conditions)
+    elif isinstance(data, FolderDataset):
         of_data = partial(RunMetrics.of_arrays, config, data.images, data.fingerprint, captions=data.captions)
     else:
         of_data = partial(RunMetrics.of_streamed, config, data, from_first=trainer.ranks.broadcast)
     return of_data(folder=out, own_clip=run.method.own_clip, z_dim=run.method.z_dim, device=trainer.device)
+
+
+def _conditions(data: Data, count: int) -> list[Any]:
+    """What pictures are generated for where there are no captions: each class as often as another, or nothing."""
+    classes = len(data.class_names)
+    return [number % classes for number in range(count)] if data.condition == "classes" else [None] * count
 
 
 def _origin(checkpoint: Checkpoint) -> dict[str, Any]:

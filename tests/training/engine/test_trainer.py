@@ -29,14 +29,14 @@ from core.request import RenderRequest
 from core.runlog import read_log
 from tests.training.small import opened, state_of, train
 from training.clip.config import ClipConfig
-from training.config import GanConfig
 from training.errors import RunError
+from training.methods.stylegan_t.config import StyleGANTConfig
 from training.methods.stylegan_t.recipes import gan_recipe
 from training.runs.config_file import read_run
 from training.runs.run import resume
 from training.runs.states import saved_state
 
-CONFIG = GanConfig(
+CONFIG = StyleGANTConfig(
     resolution=16,
     batch=4,
     features="clip",
@@ -431,9 +431,9 @@ def test_a_setting_that_does_not_fit_says_why(setting: str, message: str) -> Non
 
 
 def test_config_goes_through_json() -> None:
-    assert GanConfig.from_json(json.loads(json.dumps(CONFIG.to_json()))) == CONFIG
+    assert StyleGANTConfig.from_json(json.loads(json.dumps(CONFIG.to_json()))) == CONFIG
     with pytest.raises(ValueError, match="unknown speling"):
-        GanConfig.from_json({"speling": 1})
+        StyleGANTConfig.from_json({"speling": 1})
 
 
 @pytest.mark.parametrize("name", ["postcards", "tiny"])

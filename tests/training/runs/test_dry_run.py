@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from tests.training.small import SMALL, train
-from training.config import GanConfig
 from training.datasets.config import DataConfig
 from training.engine.costs import Estimate
 from training.errors import RunError
+from training.methods.stylegan_t.config import StyleGANTConfig
 from training.methods.stylegan_t.costs import estimate
 from training.methods.stylegan_t.recipes import full_64, gan_recipe, lite_64
 from training.runs.dry_run import Speed as RunSpeed
@@ -28,7 +28,7 @@ def part(figures: Estimate, name: str) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(("recipe", "millions"), [(lite_64(), 74.6), (full_64(), 975.5)])
-def test_the_papers_networks_are_counted_without_their_weights(recipe: GanConfig, millions: float) -> None:
+def test_the_papers_networks_are_counted_without_their_weights(recipe: StyleGANTConfig, millions: float) -> None:
     figures = estimate(replace(recipe, encoder="clip"), CPU, Path)
     parameters, learning = part(figures, "generator")
     assert parameters / 1e6 == pytest.approx(millions, abs=0.1)

@@ -14,7 +14,6 @@ from core.perception.features import OPEN_CLIP_PREFIX, TIMM_PREFIX, FeatureError
 from core.perception.text_tower import TextTower, load_tower
 from core.perception.timm_vit import TimmViT
 from core.request import SynthesisOptions
-from training.config import CLIP_FEATURES, MINILM, START, GanConfig
 from training.discriminators.projected import Discriminator
 from training.engine.costs import Estimate, NetworkCost, count_network
 from training.engine.distributed import Ranks
@@ -23,6 +22,7 @@ from training.engine.precision import compute_dtype
 from training.engine.prefetch import AHEAD
 from training.errors import RunError
 from training.methods.protocol import Files
+from training.methods.stylegan_t.config import CLIP_FEATURES, MINILM, START, StyleGANTConfig
 from training.methods.stylegan_t.growth import TOWER, freeze, shape_of
 from training.methods.stylegan_t.sentence import SentenceConditioning
 from training.methods.stylegan_t.text_phase import ConditioningModel, open_conditioning_model
@@ -31,7 +31,7 @@ CAPTION_TOKENS = 40
 """The arithmetic of a caption is counted with so many, where the text tower takes them."""
 
 
-def estimate(config: GanConfig, device: torch.device, files: Files) -> Estimate:
+def estimate(config: StyleGANTConfig, device: torch.device, files: Files) -> Estimate:
     """Count the networks of a configuration that leaves nothing open.
 
     Raises `RunError`, `FeatureError`, `ClipError` for networks that nobody knows the shape of, and `RunError` for a
@@ -93,7 +93,7 @@ def estimate(config: GanConfig, device: torch.device, files: Files) -> Estimate:
     return _add_up(config, tuple(parts), again=plan.count > 1)
 
 
-def _add_up(config: GanConfig, parts: tuple[NetworkCost, ...], *, again: bool) -> Estimate:
+def _add_up(config: StyleGANTConfig, parts: tuple[NetworkCost, ...], *, again: bool) -> Estimate:
     """`again`: fakes are drawn and looked at once for each network, as a micro-batch's are not kept for the other."""
     by_name = {part.name: part for part in parts}
     g, see, d, text = (by_name[name] for name in ("generator", "feature network", "discriminator", "text tower"))
@@ -128,7 +128,7 @@ def _add_up(config: GanConfig, parts: tuple[NetworkCost, ...], *, again: bool) -
     )
 
 
-def _clip(config: GanConfig, tower: TextTower | None) -> ConditioningModel:
+def _clip(config: StyleGANTConfig, tower: TextTower | None) -> ConditioningModel:
     """The run's CLIP, without numbers."""
     if config.clip == START:
         assert tower is not None
@@ -142,7 +142,7 @@ def _clip(config: GanConfig, tower: TextTower | None) -> ConditioningModel:
     return load_clip(config.clip).to("meta")
 
 
-def _network(config: GanConfig, clip: ConditioningModel) -> FeatureNetwork:
+def _network(config: StyleGANTConfig, clip: ConditioningModel) -> FeatureNetwork:
     """The feature network, without numbers."""
     if config.features == CLIP_FEATURES:
         assert isinstance(clip, ClipModel | PublishedClip)

@@ -19,8 +19,8 @@ from core.checkpoints.native import Checkpoint, Header
 from core.models import stylegan_t
 from core.models.registry import config_from_dict, preset
 from core.models.stylegan_t import Block, Generator
-from training.config import START, GanConfig
 from training.errors import RunError
+from training.methods.stylegan_t.config import START, StyleGANTConfig
 
 SHAPE = ("base_channels", "max_channels", "convs_per_block", "z_dim", "norm_groups")
 JOINT = ("style_dim", "input_maps")
@@ -31,7 +31,7 @@ TUNED = "tuned text encoder"
 """In a checkpoint's notes: a text phase has changed the encoder it brings."""
 
 
-def shape_of(config: GanConfig, text_dim: int) -> stylegan_t.Config:
+def shape_of(config: StyleGANTConfig, text_dim: int) -> stylegan_t.Config:
     """The generator's shape. Raises `ValueError` for one that cannot be built."""
     numbers: dict[str, Any] = {name: getattr(config, name) for name in (*SHAPE, *JOINT) if getattr(config, name)}
     if config.choices:
@@ -44,7 +44,7 @@ def shape_of(config: GanConfig, text_dim: int) -> stylegan_t.Config:
     return replace(named, **numbers)
 
 
-def resolve(config: GanConfig, start: Header | None) -> GanConfig:
+def resolve(config: StyleGANTConfig, start: Header | None) -> StyleGANTConfig:
     """The configuration with what it leaves to the checkpoint it starts from filled in.
 
     Raises `RunError` where it leaves something to a checkpoint and there is none, or one of another family, and for a
@@ -71,7 +71,7 @@ def resolve(config: GanConfig, start: Header | None) -> GanConfig:
     return _possible(replace(config, **values))
 
 
-def _possible(config: GanConfig) -> GanConfig:
+def _possible(config: StyleGANTConfig) -> StyleGANTConfig:
     try:
         shape_of(config, text_dim=1)
     except ValueError as error:

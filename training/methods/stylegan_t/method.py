@@ -27,7 +27,6 @@ from core.perception.feature_networks import open_feature_network
 from core.perception.features import FeatureNetwork
 from core.perception.text_tower import TextTower
 from training.augmentation.diffaugment import AdaptiveStrength, blur
-from training.config import CLIP_FEATURES, START, GanConfig
 from training.datasets.opening import Data
 from training.discriminators.projected import Discriminator
 from training.engine.compiling import compiled
@@ -38,6 +37,7 @@ from training.engine.prefetch import Batch
 from training.engine.protocol import Compute
 from training.errors import RunError
 from training.methods.protocol import Start
+from training.methods.stylegan_t.config import CLIP_FEATURES, START, StyleGANTConfig
 from training.methods.stylegan_t.growth import (
     TUNED,
     check_fits,
@@ -59,7 +59,7 @@ class StyleGANT:
 
     def __init__(
         self,
-        config: GanConfig,
+        config: StyleGANTConfig,
         compute: Compute,
         clip: ConditioningModel,
         tower: TextTower | None = None,
@@ -388,7 +388,7 @@ class StyleGANT:
         """Embeddings of all captions, where the captions are known."""
         self.texts.precompute(data, progress=progress)
 
-    def reconfigure(self, config: GanConfig) -> None:
+    def reconfigure(self, config: StyleGANTConfig) -> None:
         """Take over the learning rates."""
         self.config = config
         rates = ((self.optimiser_g, config.learning_rate_g), (self.optimiser_d, config.learning_rate_d))
@@ -409,7 +409,7 @@ class StyleGANT:
 
 
 def _text_phase(
-    config: GanConfig, clip: ConditioningModel, tower: TextTower | None, device: torch.device, half_life: float
+    config: StyleGANTConfig, clip: ConditioningModel, tower: TextTower | None, device: torch.device, half_life: float
 ) -> TextPhase | None:
     """What conditions the generator where that is not the CLIP's own text tower."""
     if config.phase == "text":
@@ -417,7 +417,7 @@ def _text_phase(
     return None if tower is None else TextPhase(tower, device)
 
 
-def _open_network(config: GanConfig, clip: ConditioningModel, device: torch.device) -> FeatureNetwork:
+def _open_network(config: StyleGANTConfig, clip: ConditioningModel, device: torch.device) -> FeatureNetwork:
     """The discriminator's feature network. Raises `FeatureError`."""
     if config.features != CLIP_FEATURES:
         return open_feature_network(config.features, device)
@@ -425,7 +425,7 @@ def _open_network(config: GanConfig, clip: ConditioningModel, device: torch.devi
     return clip
 
 
-def _discriminator(config: GanConfig, network: FeatureNetwork, clip: ConditioningModel) -> Discriminator:
+def _discriminator(config: StyleGANTConfig, network: FeatureNetwork, clip: ConditioningModel) -> Discriminator:
     """Raises `RunError` for a feature network without the taps asked for."""
     tap_channels = network.tap_channels
     if max(config.taps) >= len(tap_channels):
@@ -459,7 +459,7 @@ def _prepare(generator: Generator) -> None:
         latent[row] = torch.randn_like(latent[row]) * deviation / (affine.weight_gain * math.sqrt(generator.z_dim))
 
 
-def _paired_loss(config: GanConfig, device: torch.device) -> PairedLoss:
+def _paired_loss(config: StyleGANTConfig, device: torch.device) -> PairedLoss:
     """Raises `FeatureError` where the features' network is not installed."""
     network = EfficientNetLite0.pretrained().to(device) if config.paired_features else None
     return PairedLoss(network=network, features=config.paired_features, side=config.paired_side)

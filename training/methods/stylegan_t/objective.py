@@ -14,7 +14,6 @@ from core.perception.clip_published import PublishedClip
 from core.perception.features import FeatureNetwork, Features
 from core.request import NoiseMode, SynthesisOptions
 from training.augmentation.diffaugment import augment, blur, crop_window, cut
-from training.config import CLIP_FEATURES, GanConfig
 from training.discriminators.projected import Discriminator
 from training.engine.precision import autocast
 from training.engine.prefetch import Batch
@@ -29,6 +28,7 @@ from training.losses import (
     relativistic,
     spherical_distance,
 )
+from training.methods.stylegan_t.config import CLIP_FEATURES, StyleGANTConfig
 from training.methods.stylegan_t.reconstruction import Reconstruction
 from training.methods.stylegan_t.text_phase import ConditioningModel
 from training.methods.stylegan_t.texts import TextEmbeddings
@@ -147,7 +147,7 @@ class MicroBatch:
 class Losses:
     """The networks and the losses between them."""
 
-    config: GanConfig
+    config: StyleGANTConfig
     generator: Generator
     discriminator: Discriminator
     network: FeatureNetwork

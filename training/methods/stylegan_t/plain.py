@@ -17,12 +17,12 @@ from core.perception.features import TIMM_PREFIX, FeatureNetwork
 from core.perception.timm_vit import TimmViT
 from core.request import SynthesisOptions
 from training.clip.config import ClipConfig
-from training.config import CLIP_FEATURES, GanConfig
 from training.engine.protocol import Compute
+from training.methods.stylegan_t.config import CLIP_FEATURES, StyleGANTConfig
 from training.methods.stylegan_t.method import StyleGANT
 
 
-def bench(config: GanConfig, compute: Compute) -> tuple[StyleGANT, StyleGANT]:
+def bench(config: StyleGANTConfig, compute: Compute) -> tuple[StyleGANT, StyleGANT]:
     """The method as configured, and the plain one; frozen networks have random weights, which are as fast as any."""
     clip, network = _frozen(config, compute.device)
     torch.manual_seed(config.seed)
@@ -71,7 +71,7 @@ class _PlainSynthesis:
         return rgb
 
 
-def _frozen(config: GanConfig, device: torch.device) -> tuple[ClipModel, FeatureNetwork | None]:
+def _frozen(config: StyleGANTConfig, device: torch.device) -> tuple[ClipModel, FeatureNetwork | None]:
     """A CLIP of the size that `glissando train clip` makes, and the feature network if it is another."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

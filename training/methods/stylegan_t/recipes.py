@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from core.perception.features import EFFICIENTNET
 from training.augmentation.diffaugment import POLICIES
-from training.config import CLIP_FEATURES, MINILM, START, GanConfig
+from training.methods.stylegan_t.config import CLIP_FEATURES, MINILM, START, StyleGANTConfig
 
 CLIP_L14 = "open_clip:ViT-L-14-quickgelu/openai"
 """The paper's CLIP; its embeddings have 768 numbers."""
@@ -29,18 +29,18 @@ PICTURE_PROMPTS = (
 """Rows of the sample grid where pictures of all kinds are learnt."""
 
 
-def postcards_32() -> GanConfig:
+def postcards_32() -> StyleGANTConfig:
     """Postcards at 32 px, 45 minutes on two cores; what `postcards` starts from."""
-    return GanConfig(features=CLIP_FEATURES, resolution=32, kimg=200.0, noise_kimg=1000.0, evaluate_kimg=16.0)
+    return StyleGANTConfig(features=CLIP_FEATURES, resolution=32, kimg=200.0, noise_kimg=1000.0, evaluate_kimg=16.0)
 
 
-def postcards() -> GanConfig:
+def postcards() -> StyleGANTConfig:
     """Postcards at 64 px, hours on two cores, started from a run of `postcards_32`.
 
     By then the discriminator knows what pictures look like. Reconstructions, which brought layout and variety about,
     now only hold the generator back: it drew the same strokes over all pictures as long as it had to meet both.
     """
-    return GanConfig(
+    return StyleGANTConfig(
         features=CLIP_FEATURES,
         reconstruction=0.0,
         critic_steps=1,
@@ -66,12 +66,12 @@ STICKER_PROMPTS = (
 )
 
 
-def stickers_32() -> GanConfig:
+def stickers_32() -> StyleGANTConfig:
     """Stickers at 32 px by regression alone: what `stickers` starts from. Hours on two cores.
 
     Shapes are learnt at half of the cost. For data whose latents are known (`glissando data stickers`).
     """
-    return GanConfig(
+    return StyleGANTConfig(
         preset="stickers",
         resolution=32,
         choices=(4, 1, 8, 8, 16, 24),
@@ -99,7 +99,7 @@ def stickers_32() -> GanConfig:
     )
 
 
-def stickers() -> GanConfig:
+def stickers() -> StyleGANTConfig:
     """Stickers at 64 px: regression once more, then a weak adversary beside it. Start it from a run of `stickers-32`.
 
     With the adversary at an eighth of the regression, shapes drifted towards emblems within 20 thousand images; at a
@@ -110,20 +110,20 @@ def stickers() -> GanConfig:
     )
 
 
-def tiny() -> GanConfig:
+def tiny() -> StyleGANTConfig:
     """32 px: the first sample grid within a minute on two cores; palettes and horizons after some ten minutes."""
     return replace(
         postcards_32(), kimg=100.0, critic_kimg=2.0, noise_kimg=400.0, sample_kimg=1.0, save_kimg=2.0, evaluate_kimg=0.0
     )
 
 
-def lite_64() -> GanConfig:
+def lite_64() -> StyleGANTConfig:
     """Phase 1 at 64 px as the paper has it, the lite generator (74.6 M parameters): its ablations' model.
 
     Nothing here is ours: heads on DINO alone, hinge and guidance alone, all of the augmentation, blur in, noise from
     the start. The length is that of the published defaults, 25 million pictures.
     """
-    return GanConfig(
+    return StyleGANTConfig(
         preset="lite",
         resolution=64,
         prepared=False,
@@ -155,7 +155,7 @@ def lite_64() -> GanConfig:
     )
 
 
-def full_64() -> GanConfig:
+def full_64() -> StyleGANTConfig:
     """Phase 1 at 64 px with the paper's full generator (975.5 M parameters), which took 64 A100 weeks, on 250 M pairs.
 
     How many pictures it was shown is not told; 100 million is a guess.
@@ -163,7 +163,7 @@ def full_64() -> GanConfig:
     return replace(lite_64(), preset="full", kimg=100_000.0, sample_kimg=1000.0, save_kimg=500.0)
 
 
-def grow() -> GanConfig:
+def grow() -> StyleGANTConfig:
     """Twice the resolution of the run it starts from; again and again from 64 to 512 px.
 
     Only blocks above 64 px and the RGB layers learn (the paper's "freeze64"); `frozen_to=0` lets all of it. Without
@@ -174,7 +174,7 @@ def grow() -> GanConfig:
     )
 
 
-def text_encoder() -> GanConfig:
+def text_encoder() -> StyleGANTConfig:
     """Phase 2: the text tower of the run it starts from learns, through the frozen generator, by strong guidance.
 
     Start it from a run's folder, so that the discriminator comes along. Much shorter than phase 1; afterwards any
@@ -194,7 +194,7 @@ def text_encoder() -> GanConfig:
     )
 
 
-def fine_tune() -> GanConfig:
+def fine_tune() -> StyleGANTConfig:
     """Any StyleGAN-T checkpoint on a few hundred pictures of your own, its text encoder kept.
 
     Few pictures are soon known by heart: augmentation comes in as far as the discriminator's certainty asks for, the
@@ -221,7 +221,7 @@ def fine_tune() -> GanConfig:
     )
 
 
-GAN_RECIPES: Mapping[str, Callable[[], GanConfig]] = {
+GAN_RECIPES: Mapping[str, Callable[[], StyleGANTConfig]] = {
     "postcards": postcards,
     "postcards-32": postcards_32,
     "stickers": stickers,
@@ -235,7 +235,7 @@ GAN_RECIPES: Mapping[str, Callable[[], GanConfig]] = {
 }
 
 
-def gan_recipe(name: str) -> GanConfig:
+def gan_recipe(name: str) -> StyleGANTConfig:
     """A recipe by name; raises `ValueError` that lists the names."""
     if name not in GAN_RECIPES:
         raise ValueError(f"recipe: expected one of {', '.join(GAN_RECIPES)}, got {name!r}")

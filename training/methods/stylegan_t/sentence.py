@@ -13,9 +13,9 @@ from core.checkpoints.native import Checkpoint
 from core.perception.text_tower import TextTower
 from core.text.encoder import Standardisation
 from core.text.sentence import SentenceEncoder, statistics_tensors
-from training.config import MINILM
 from training.datasets.opening import Data, captions_of
 from training.errors import RunError
+from training.methods.stylegan_t.config import MINILM
 
 SAMPLE = 2000
 """Captions that the statistics are taken over."""

@@ -20,9 +20,9 @@ from core.perception.clip_published import open_published
 from core.perception.features import OPEN_CLIP_PREFIX
 from core.perception.text_tower import TextTower, build_tower
 from core.text.sentence import SentenceEncoder
-from training.config import MINILM
 from training.engine.ema import Ema
 from training.errors import RunError
+from training.methods.stylegan_t.config import MINILM
 from training.methods.stylegan_t.sentence import SentenceConditioning
 
 

@@ -11,8 +11,8 @@ import torch
 from core.checkpoints import load
 from core.runlog import read_log
 from tests.training.small import SMALL, opened, same, state_of, train
-from training.config import GanConfig
 from training.errors import RunError
+from training.methods.stylegan_t.config import StyleGANTConfig
 from training.methods.stylegan_t.growth import resolve, trainable_parameters
 from training.runs.run import resume
 
@@ -91,7 +91,7 @@ def test_what_cannot_grow_says_why(small: Path, small_data: Path, small_clip: Pa
 
 
 def test_the_mean_latent_follows_the_mapping(small_data: Path, small_clip: Path) -> None:
-    config: GanConfig = replace(SMALL, learning_rate_g=1e-9)
+    config: StyleGANTConfig = replace(SMALL, learning_rate_g=1e-9)
     trainer, method = opened(config, small_data, small_clip)
     expected, update = method.generator.f_avg.clone(), method.generator.mapping.update_average
     means = []

@@ -20,10 +20,10 @@ from core.request import RenderRequest, SynthesisOptions
 from core.runlog import read_log
 from core.text.sentence import SentenceEncoder
 from tests.training.small import SMALL, opened, same, state_of, train, write_clip, write_data
-from training.config import MINILM
 from training.datasets.folder import load_folder
 from training.engine.protocol import Compute
 from training.errors import RunError
+from training.methods.stylegan_t.config import MINILM
 from training.methods.stylegan_t.method import StyleGANT
 from training.methods.stylegan_t.sentence import SentenceConditioning
 from training.runs.run import resume
