@@ -13,16 +13,6 @@ import pytest
 # the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, those of a file stay in one, for the fixtures they share, and all that open
-    real windows in one, for the pointer and the focus.
-    """
-    for item in items:
-        group = "windows" if "windows" in item.path.parts else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 TINY_TEXT_CFG: dict[str, Any] = {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
 TINY_VOCABULARY = ("a", "at", "house", "mountains", "painting", "sea", "snowy", "sunset", "the", "watercolor")
 
